@@ -1,0 +1,164 @@
+"""The package's loggers, and diffusers' calls that set how much they say.
+
+Every logger lives below "filmstrip", which writes to standard error what is of level WARNING or above, or of the
+level that the environment variable FILMSTRIP_VERBOSITY names (debug, info, warning, error, critical). Progress bars
+are a separate switch.
+"""
+
+import logging
+import os
+import sys
+from logging import CRITICAL, DEBUG, ERROR, FATAL, INFO, NOTSET, WARN, WARNING
+from typing import TextIO
+
+__all__ = [
+    "CRITICAL",
+    "DEBUG",
+    "ERROR",
+    "FATAL",
+    "INFO",
+    "NOTSET",
+    "WARN",
+    "WARNING",
+    "add_handler",
+    "disable_default_handler",
+    "disable_progress_bar",
+    "disable_propagation",
+    "enable_default_handler",
+    "enable_explicit_format",
+    "enable_progress_bar",
+    "enable_propagation",
+    "get_logger",
+    "get_verbosity",
+    "is_progress_bar_enabled",
+    "remove_handler",
+    "reset_format",
+    "set_verbosity",
+    "set_verbosity_debug",
+    "set_verbosity_error",
+    "set_verbosity_info",
+    "set_verbosity_warning",
+]
+
+LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR, "critical": CRITICAL}
+
+
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to what `sys.stderr` is at that moment, so that later redirections are obeyed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+_root = logging.getLogger("filmstrip")
+_default_handler = _StderrHandler()
+_progress_bar = True
+
+
+def _configure() -> None:
+    _root.addHandler(_default_handler)
+    _root.propagate = False
+    level = os.environ.get("FILMSTRIP_VERBOSITY", "warning").lower()
+    _root.setLevel(LEVELS.get(level, WARNING))
+    if level not in LEVELS:
+        _root.warning("FILMSTRIP_VERBOSITY is %r; it must be one of %s.", level, ", ".join(LEVELS))
+
+
+_configure()
+
+
+def get_logger(name: str | None = None) -> logging.Logger:
+    """The logger called `name` (in the package, `__name__`); without a name, the one above them all."""
+    return logging.getLogger(name) if name else _root
+
+
+def get_verbosity() -> int:
+    """The level, one of this module's constants, below which nothing is shown."""
+    return _root.getEffectiveLevel()
+
+
+def set_verbosity(verbosity: int) -> None:
+    """Show messages of this level, one of this module's constants, and above."""
+    _root.setLevel(verbosity)
+
+
+def set_verbosity_debug() -> None:
+    """Show everything."""
+    set_verbosity(DEBUG)
+
+
+def set_verbosity_info() -> None:
+    """Show information, warnings and errors."""
+    set_verbosity(INFO)
+
+
+def set_verbosity_warning() -> None:
+    """Show warnings and errors: the default."""
+    set_verbosity(WARNING)
+
+
+def set_verbosity_error() -> None:
+    """Show errors only."""
+    set_verbosity(ERROR)
+
+
+def add_handler(handler: logging.Handler) -> None:
+    """Also send messages to `handler`."""
+    _root.addHandler(handler)
+
+
+def remove_handler(handler: logging.Handler) -> None:
+    """Stop sending messages to `handler`."""
+    _root.removeHandler(handler)
+
+
+def disable_default_handler() -> None:
+    """Stop writing messages to standard error."""
+    remove_handler(_default_handler)
+
+
+def enable_default_handler() -> None:
+    """Write messages to standard error again."""
+    add_handler(_default_handler)
+
+
+def disable_propagation() -> None:
+    """Keep messages from Python's root logger: the default."""
+    _root.propagate = False
+
+
+def enable_propagation() -> None:
+    """Hand messages to Python's root logger too. `disable_default_handler` keeps them from showing twice."""
+    _root.propagate = True
+
+
+def enable_explicit_format() -> None:
+    """Print level, file, line and time before each message."""
+    for handler in _root.handlers:
+        handler.setFormatter(
+            logging.Formatter("[%(levelname)s|%(filename)s:%(lineno)s] %(asctime)s >> %(message)s")
+        )
+
+
+def reset_format() -> None:
+    """Print the bare message: the default."""
+    for handler in _root.handlers:
+        handler.setFormatter(None)
+
+
+def disable_progress_bar() -> None:
+    """Show no progress bars."""
+    global _progress_bar
+    _progress_bar = False
+
+
+def enable_progress_bar() -> None:
+    """Show progress bars: the default."""
+    global _progress_bar
+    _progress_bar = True
+
+
+def is_progress_bar_enabled() -> bool:
+    """Whether progress bars are shown."""
+    return _progress_bar

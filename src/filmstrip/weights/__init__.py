@@ -1,0 +1,1 @@
+"""From the Hub or a disk to modules, and back."""

@@ -1,0 +1,281 @@
+"""Configs: what a model or scheduler was made with, remembered, and read and written as JSON."""
+
+import functools
+import inspect
+import json
+import os
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NoReturn, Self, Union
+
+from filmstrip.errors import CheckpointError, InputError
+from filmstrip.logging import get_logger
+from filmstrip.weights.files import read_json, replacing
+from filmstrip.weights.hub import Source
+
+logger = get_logger(__name__)
+
+NOT_WRITTEN = ("_name_or_path", "_use_default_values")
+
+
+class Config(dict[str, Any]):
+    """A read-only dictionary whose entries are attributes too: `config["x"]` is `config.x`.
+
+    Change it with `Configurable.register_to_config`, or copy it with `dict(config)`.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self:
+            return self[name]
+        raise AttributeError(f"This config has no entry {name!r}; it has {', '.join(sorted(self))}.")
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise InputError(
+            "A config is read-only. Change it with `register_to_config(name=value)` on the object it belongs to, "
+            "or make a new object with `from_config(config, name=value)`."
+        )
+
+    __setattr__ = __setitem__ = __delattr__ = __delitem__ = __ior__ = _refuse
+    update = setdefault = pop = popitem = clear = _refuse
+
+    def __reduce__(self) -> tuple[type["Config"], tuple[dict[str, Any]]]:
+        return Config, (dict(self),)  # copying and pickling would otherwise set items one by one
+
+
+class Configurable:
+    """Base of every class that has a config.
+
+    Defining a subclass wraps its `__init__`, so that the arguments, defaults included, are in `self.config`
+    from the first line of `__init__` on. Values are kept as passed: a tuple stays a tuple, a list a list.
+    """
+
+    config_name: ClassVar[str] = "config.json"
+    ignore_for_config: ClassVar[Sequence[str]] = ()
+    _config: Config
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__:
+            setattr(cls, "__init__", _recording(cls.__dict__["__init__"]))  # noqa: B010 (mypy refuses the plain form)
+
+    @property
+    def config(self) -> Config:
+        """The arguments that this object was made with."""
+        return self._config
+
+    def register_to_config(self, **changes: Any) -> None:
+        """Add or replace entries of `self.config`."""
+        self._config = Config({**self.__dict__.get("_config", {}), **changes})
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], **changes: Any) -> Self:
+        """Make an object from a config, its own or one of another class, with some entries changed.
+
+        Entries that `__init__` does not take are ignored with a warning (silently where they begin with "_"),
+        but stay in the new object's config. Entries that their owner had by default are left to this class's
+        defaults.
+
+        Raises:
+            InputError: `config` is not a mapping, or an entry has the wrong type.
+        """
+        if not isinstance(config, Mapping):
+            raise InputError(
+                f"{cls.__name__}.from_config takes a config (a dictionary), not {config!r}. "
+                f"Use {cls.__name__}.from_pretrained for a path or a Hub id."
+            )
+        defaulted = config.get("_use_default_values", ())
+        values = {
+            k: v for k, v in config.items() if k not in defaulted and k != "_use_default_values"
+        } | changes
+        wanted = {name: values[name] for name in _parameters(cls) if name in values}
+        others = {k: v for k, v in values.items() if k not in wanted}
+        unknown = sorted(k for k in others if not k.startswith("_"))
+        if unknown:
+            logger.warning(
+                "%s has no config entries called %s; they are ignored.", cls.__name__, ", ".join(unknown)
+            )
+        _check_types(cls, wanted)
+        made = cls(**wanted)
+        if "_class_name" in others:
+            others["_class_name"] = cls.__name__
+        made.register_to_config(**{k: v for k, v in others.items() if k in kept})
+        return made
+
+    @classmethod
+    def load_config(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        subfolder: str | None = None,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        force_download: bool = False,
+    ) -> dict[str, Any]:
+        """Read the config JSON of a folder or of a repository on the Hub.
+
+        Raises:
+            CheckpointError: There is no such file, or it does not hold a JSON object.
+        """
+        source = Source(
+            pretrained_model_name_or_path,
+            subfolder,
+            revision,
+            cache_dir,
+            local_files_only,
+            token,
+            force_download,
+        )
+        return read_config(source.fetch([cls.config_name]) / cls.config_name)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        subfolder: str | None = None,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        force_download: bool = False,
+        **changes: Any,
+    ) -> Self:
+        """Make an object from the config JSON of a folder or of a repository on the Hub, with changes.
+
+        Raises:
+            CheckpointError: There is no such file, or this class cannot be made from what it holds.
+        """
+        source = Source(
+            pretrained_model_name_or_path,
+            subfolder,
+            revision,
+            cache_dir,
+            local_files_only,
+            token,
+            force_download,
+        )
+        return cls.from_folder(source.fetch([cls.config_name]), **changes)
+
+    @classmethod
+    def from_folder(cls, folder: Path, **changes: Any) -> Self:
+        """Make an object from the config JSON in a local folder: `from_pretrained` without the Hub."""
+        file = folder / cls.config_name
+        config = read_config(file)
+        try:
+            return cls.from_config(config, **changes)
+        except Exception as error:  # what a damaged config does to a constructor cannot be foreseen
+            raise CheckpointError(f"{cls.__name__} cannot be made from {file}: {error}") from error
+
+    def save_config(self, save_directory: str | os.PathLike[str]) -> None:
+        """Write the config as JSON, in diffusers' form, into a folder, which is made if need be.
+
+        Raises:
+            InputError: The folder is a file, or an entry cannot be written as JSON.
+        """
+        folder = Path(save_directory)
+        if folder.is_file():
+            raise InputError(f"{folder} is a file. Give a folder to save the config in.")
+        text = self.to_json_string()
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / self.config_name) as beside:
+            beside.write_text(text, encoding="utf-8")
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Write the config into a folder, from which `from_pretrained` makes the same object."""
+        self.save_config(save_directory)
+
+    def to_json_string(self) -> str:
+        """The config as `save_config` writes it."""
+        entries = {k: v for k, v in self.config.items() if k not in NOT_WRITTEN}
+        entries["_class_name"] = type(self).__name__
+        try:
+            return json.dumps(entries, indent=2, sort_keys=True, default=_plain) + "\n"
+        except TypeError as error:
+            raise InputError(
+                f"The config of this {type(self).__name__} cannot be written as JSON: {error}."
+            ) from error
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """Read a JSON file that must hold an object."""
+    config = read_json(file)
+    if not isinstance(config, dict):
+        raise CheckpointError(
+            f"{file} holds a JSON {type(config).__name__}; a config is an object of names and values."
+        )
+    return config
+
+
+def _recording(init: Callable[..., None]) -> Callable[..., None]:
+    """Wrap an `__init__` so that it first records its arguments in `self.config`."""
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def wrapped(self: Configurable, *args: Any, **kwargs: Any) -> None:
+        private = {k: v for k, v in kwargs.items() if k.startswith("_")}
+        public = {k: v for k, v in kwargs.items() if k not in private}
+        if type(self).__init__ is wrapped:  # not when a subclass's own __init__ calls this one
+            bound = signature.bind(self, *args, **public)
+            passed = set(bound.arguments)
+            bound.apply_defaults()
+            names = list(signature.parameters)[1:]
+            entries = {name: bound.arguments[name] for name in names if name not in self.ignore_for_config}
+            defaulted = [name for name in entries if name not in passed]
+            self._config = Config({**private, **entries, "_use_default_values": defaulted})
+        init(self, *args, **public)
+
+    return wrapped
+
+
+def _parameters(cls: type[Configurable]) -> dict[str, inspect.Parameter]:
+    """What the class's `__init__` takes, by name, but for `self` and what is kept out of configs."""
+    parameters = list(inspect.signature(cls.__init__).parameters.items())[1:]
+    return {name: parameter for name, parameter in parameters if name not in cls.ignore_for_config}
+
+
+def _hints(cls: type[Configurable]) -> dict[str, Any]:
+    return typing.get_type_hints(cls.__init__)
+
+
+def _check_types(cls: type[Configurable], values: Mapping[str, Any]) -> None:
+    """Refuse values that are not of the type that the class's `__init__` declares."""
+    for name, value in values.items():
+        hint = _hints(cls).get(name, Any)
+        if _fits(value, hint) or (value is None and _parameters(cls)[name].default is None):
+            continue
+        wanted = getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint)
+        raise InputError(
+            f"The config entry {name} of {cls.__name__} is {value!r}; it must be of type {wanted}."
+        )
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value read from JSON, or passed by hand, can stand where `hint` is declared."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is Literal:
+        return value in parts
+    if hint in (int, float):
+        return isinstance(value, Integral if hint is int else Real) and not isinstance(value, bool)
+    kind = origin or hint
+    if not isinstance(kind, type) or kind is object:
+        return True
+    if issubclass(kind, Sequence) and kind is not str:
+        elements = [part for part in parts if part is not Ellipsis] or [Any]
+        return isinstance(value, (list, tuple)) and all(any(_fits(v, e) for e in elements) for v in value)
+    return isinstance(value, kind)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no form for, in one that it has."""
+    if isinstance(value, Path):
+        return value.as_posix()
+    if hasattr(value, "tolist"):  # NumPy arrays and numbers, tensors
+        return value.tolist()
+    raise TypeError(f"{value!r} has no JSON form")
