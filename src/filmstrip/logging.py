@@ -1,8 +1,8 @@
 """The package's loggers, and diffusers' calls that set how much they say.
 
-Every logger lives below "filmstrip", which writes to standard error what is of level WARNING or above, or of the
-level that the environment variable FILMSTRIP_VERBOSITY names (debug, info, warning, error, critical). Progress bars
-are a separate switch.
+Every logger lives below "filmstrip", which writes to standard error what is of level WARNING or above, or of
+the level that the environment variable FILMSTRIP_VERBOSITY names (debug, info, warning, error, critical).
+Progress bars are a separate switch.
 """
 
 import logging

@@ -34,8 +34,8 @@ class Config(dict[str, Any]):
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise InputError(
-            "A config is read-only. Change it with `register_to_config(name=value)` on the object it belongs to, "
-            "or make a new object with `from_config(config, name=value)`."
+            "A config is read-only. Change it with `register_to_config(name=value)` on the object it belongs "
+            "to, or make a new object with `from_config(config, name=value)`."
         )
 
     __setattr__ = __setitem__ = __delattr__ = __delitem__ = __ior__ = _refuse
@@ -87,9 +87,8 @@ class Configurable:
                 f"Use {cls.__name__}.from_pretrained for a path or a Hub id."
             )
         defaulted = config.get("_use_default_values", ())
-        values = {
-            k: v for k, v in config.items() if k not in defaulted and k != "_use_default_values"
-        } | changes
+        kept = {k: v for k, v in config.items() if k not in defaulted and k != "_use_default_values"}
+        values = kept | changes
         wanted = {name: values[name] for name in _parameters(cls) if name in values}
         others = {k: v for k, v in values.items() if k not in wanted}
         unknown = sorted(k for k in others if not k.startswith("_"))
