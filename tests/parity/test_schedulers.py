@@ -1,0 +1,302 @@
+"""The flow-match Euler scheduler against diffusers', live."""
+
+import itertools
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+
+from filmstrip.errors import InputError
+from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
+
+PUBLISHED = {  # the scheduler of the published LTX-Video folders
+    "base_image_seq_len": 1024,
+    "base_shift": 0.95,
+    "max_image_seq_len": 4096,
+    "max_shift": 2.05,
+    "shift_terminal": 0.1,
+    "use_dynamic_shifting": True,
+}
+SHIFTS = {
+    "none": {},
+    "static": {"shift": 3.0},
+    "below one": {"shift": 0.4},
+    "dynamic": {"use_dynamic_shifting": True},
+    "dynamic linear": {"use_dynamic_shifting": True, "time_shift_type": "linear", "shift": 5.0},
+    "published": PUBLISHED,
+}
+SPACINGS = {
+    "even": {},
+    "karras": {"use_karras_sigmas": True},
+    "exponential": {"use_exponential_sigmas": True},
+    "beta": {"use_beta_sigmas": True},
+}
+ENDS = {
+    "plain": {},
+    "terminal": {"shift_terminal": 0.2},
+    "terminal zero": {"shift_terminal": 0.0},
+    "inverted": {"invert_sigmas": True},
+    "inverted terminal": {"invert_sigmas": True, "shift_terminal": 0.05, "num_train_timesteps": 4000},
+}
+SCHEDULES = {
+    "steps": {"num_inference_steps": 7},
+    "one step": {"num_inference_steps": 1},
+    "sigmas": {"sigmas": [1.0, 0.83, 0.4, 0.21]},
+    "sigmas and steps": {"num_inference_steps": 3, "sigmas": np.linspace(1.0, 1 / 3, 3)},
+    "timesteps": {"timesteps": [1000, 750, 300, 20]},
+    "both": {"sigmas": [0.9, 0.5, 0.1], "timesteps": [801.5, 444.0, 7.25]},
+}
+
+
+def pair(**config):
+    return FlowMatchEulerDiscreteScheduler(**config), diffusers.FlowMatchEulerDiscreteScheduler(**config)
+
+
+def assert_same_schedule(ours, theirs):
+    for name in ("sigmas", "timesteps"):
+        mine, wanted = getattr(ours, name), getattr(theirs, name)
+        assert mine.dtype == wanted.dtype == torch.float32
+        torch.testing.assert_close(mine, wanted, rtol=1e-6, atol=1e-6)
+        host = getattr(ours, f"host_{name}")
+        np.testing.assert_array_equal(host, mine.numpy())
+    assert ours.num_inference_steps == getattr(theirs, "num_inference_steps", None)
+    assert (ours.step_index, ours.begin_index) == (None, None)
+    assert (ours.sigma_min, ours.sigma_max, len(ours), ours.order) == (
+        theirs.sigma_min,
+        theirs.sigma_max,
+        len(theirs),
+        theirs.order,
+    )
+
+
+def walk(scheduler, dtype=torch.float32, **options):
+    """Every sample of a walk with a model that depends on sample and timestep."""
+    sample = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(1)).to(dtype)
+    samples = []
+    for timestep in scheduler.timesteps:
+        output = (torch.cos(sample.float()) - timestep / 700).to(dtype)
+        sample = scheduler.step(output, timestep, sample, **options).prev_sample
+        samples.append(sample)
+    return samples
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_the_same_schedule_for_every_config_and_every_way_to_ask(shift, spacing):
+    for end, schedule in itertools.product(ENDS, SCHEDULES):
+        config = SHIFTS[shift] | SPACINGS[spacing] | ENDS[end]
+        if schedule == "one step" and config.get("shift_terminal"):
+            continue  # diffusers divides by zero, see below
+        ours, theirs = pair(**config)
+        assert_same_schedule(ours, theirs)
+        for scheduler in (ours, theirs):
+            scheduler.set_timesteps(**SCHEDULES[schedule], mu=1.3)
+        assert_same_schedule(ours, theirs)
+
+
+def test_each_option_of_the_grid_changes_the_schedule():
+    base = FlowMatchEulerDiscreteScheduler()
+    base.set_timesteps(7)
+    options = [*SHIFTS.values(), *SPACINGS.values(), *ENDS.values()]
+    for config in options:
+        scheduler = FlowMatchEulerDiscreteScheduler(**config)
+        scheduler.set_timesteps(7, mu=1.3)
+        off = not config or config == ENDS["terminal zero"]
+        assert torch.equal(scheduler.sigmas, base.sigmas) == off, config
+
+
+def test_a_single_step_with_a_terminal_is_nan_in_diffusers_and_the_plain_step_here():
+    ours, theirs = pair(shift_terminal=0.1)
+    with np.errstate(invalid="ignore"):
+        theirs.set_timesteps(1)
+    ours.set_timesteps(1)
+    assert theirs.sigmas.isnan().any()
+    assert ours.sigmas.tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    "config", [{}, {"shift": 3.0}, PUBLISHED, {"stochastic_sampling": True}, {"invert_sigmas": True}]
+)
+def test_the_same_walk(config, dtype):
+    ours, theirs = pair(**config)
+    walks = []
+    for scheduler in (ours, theirs):
+        scheduler.set_timesteps(9, mu=1.3)
+        walks.append(walk(scheduler, dtype, generator=torch.Generator().manual_seed(5)))
+    for mine, wanted in zip(*walks, strict=True):
+        assert mine.dtype == wanted.dtype == dtype
+        torch.testing.assert_close(mine, wanted, rtol=1e-6, atol=1e-6)
+    assert ours.step_index == theirs.step_index == 9
+
+
+def test_stochastic_noise_comes_from_the_same_generator_and_in_the_same_order():
+    ours, theirs = pair(stochastic_sampling=True)
+    for make in (
+        dict,
+        lambda: {"generator": torch.Generator().manual_seed(3)},
+        lambda: {"generator": [torch.Generator().manual_seed(3), torch.Generator().manual_seed(4)]},
+    ):
+        walks = []
+        for scheduler in (ours, theirs):
+            scheduler.set_timesteps(4)
+            torch.manual_seed(11)
+            walks.append(walk(scheduler, **make()))
+        torch.testing.assert_close(walks[0], walks[1], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("config", [{}, PUBLISHED, {"stochastic_sampling": True}])
+def test_per_token_timesteps(config, dtype):
+    ours, theirs = pair(**config)
+    sample = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
+    output = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(1)).to(dtype)
+    results = []
+    for scheduler in (ours, theirs):
+        scheduler.set_timesteps(6, mu=1.1)
+        steps = scheduler.timesteps
+        tokens = torch.stack([steps[[0, 1, 2, 5, 5]], torch.tensor([0.0, 5.0, 640.0, steps[3], 1000.0])])
+        generator = torch.Generator().manual_seed(2)
+        results.append(
+            [
+                scheduler.step(
+                    -output, t, sample, generator=generator, per_token_timesteps=torch.minimum(t, tokens)
+                )[0]
+                for t in steps
+            ]
+        )
+    for mine, wanted in zip(*results, strict=True):
+        assert mine.dtype == wanted.dtype == torch.float32
+        torch.testing.assert_close(mine, wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_a_walk_can_begin_anywhere():
+    for begin in (None, 3):
+        results = []
+        for scheduler in pair(shift=2.0):
+            scheduler.set_timesteps(8)
+            if begin is not None:
+                scheduler.set_begin_index(begin)
+            scheduler.timesteps = scheduler.timesteps[3:]
+            if begin is None:
+                scheduler.sigmas = scheduler.sigmas[3:]
+            results.append(walk(scheduler))
+        torch.testing.assert_close(results[0], results[1], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_scale_noise(dtype):
+    clean, noise = torch.randn(2, 3, 5, 4, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
+    for begin, stepped in ((None, False), (2, False), (2, True), (None, True)):
+        results = []
+        for scheduler in pair(shift=2.0):
+            scheduler.set_timesteps(5)
+            if begin is not None:
+                scheduler.set_begin_index(begin)
+            if stepped:
+                scheduler.step(noise, scheduler.timesteps[2], clean)
+            times = scheduler.timesteps[[4, 0, 2]]
+            results.append(scheduler.scale_noise(clean, times, noise))
+        assert results[0].dtype == results[1].dtype
+        torch.testing.assert_close(results[0], results[1], rtol=1e-6, atol=1e-6)
+
+
+def test_the_helpers_that_pipelines_call():
+    ours, theirs = pair(use_dynamic_shifting=True, time_shift_type="linear", shift_terminal=0.1)
+    levels = torch.linspace(1, 0.1, 5)
+    for name, arguments in (
+        ("time_shift", (0.8, 2.0, levels)),
+        ("stretch_shift_to_terminal", (levels,)),
+        ("time_shift", (0.8, 2.0, levels.numpy())),
+    ):
+        mine, wanted = getattr(ours, name)(*arguments), getattr(theirs, name)(*arguments)
+        assert type(mine) is type(wanted)
+        torch.testing.assert_close(mine, wanted)
+    schedule = torch.tensor([5.0, 3.0, 3.0, 3.0, 1.0])
+    for wanted in (5.0, 3.0, torch.tensor(1.0)):
+        assert ours.index_for_timestep(wanted, schedule) == theirs.index_for_timestep(wanted, schedule)
+    ours.set_timesteps(6, mu=0.9)
+    assert ours.index_for_timestep(ours.timesteps[4].item()) == 4
+
+
+def test_set_shift_takes_effect_at_the_next_schedule():
+    ours, theirs = pair(shift=2.0)
+    for scheduler in (ours, theirs):
+        scheduler.set_shift(6.0)
+        scheduler.set_timesteps(5)
+    assert ours.shift == theirs.shift == 6.0
+    assert_same_schedule(ours, theirs)
+
+
+def both_refuse(call):
+    """`call`, given a library's scheduler class, must raise: filmstrip an InputError that is a sentence."""
+    with pytest.raises(Exception):  # noqa: B017 (which one it is differs)
+        call(diffusers.FlowMatchEulerDiscreteScheduler)
+    with pytest.raises(InputError) as raised:
+        call(FlowMatchEulerDiscreteScheduler)
+    assert str(raised.value)[0].isalpha()
+    assert str(raised.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"time_shift_type": "cubic"},
+        {"use_karras_sigmas": True, "use_beta_sigmas": True},
+        {"use_karras_sigmas": True, "use_exponential_sigmas": True},
+    ],
+)
+def test_the_same_configs_are_refused(config):
+    both_refuse(lambda scheduler: scheduler(**config))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"num_inference_steps": 4, "sigmas": [1.0, 0.5]},
+        {"num_inference_steps": 4, "timesteps": [1000.0, 500.0]},
+        {"sigmas": [1.0, 0.5], "timesteps": [1000.0]},
+        {"num_inference_steps": -1},
+    ],
+)
+def test_the_same_schedules_are_refused(arguments):
+    both_refuse(lambda scheduler: scheduler().set_timesteps(**arguments))
+
+
+def test_the_same_calls_are_refused():
+    dynamic = {"use_dynamic_shifting": True}
+    both_refuse(lambda scheduler: scheduler(**dynamic).set_timesteps(4))
+    both_refuse(lambda scheduler: scheduler(use_exponential_sigmas=True).set_timesteps(sigmas=[1.0, 0.0]))
+
+    sample = torch.zeros(1, 2, 3)
+
+    def step(timestep, times=1):
+        def call(scheduler):
+            made = scheduler()
+            made.set_timesteps(4)
+            for _ in range(times):
+                made.step(sample, timestep, sample)
+
+        return call
+
+    for timestep in (1000, torch.tensor(1000), torch.tensor(3, dtype=torch.int32)):
+        both_refuse(step(timestep))
+    both_refuse(step(123.0))
+    both_refuse(step(1000.0, times=5))
+
+
+@pytest.mark.parametrize("config", [PUBLISHED, {}, {"use_beta_sigmas": True, "stochastic_sampling": True}])
+def test_configs_travel_between_the_libraries(config, tmp_path):
+    ours, theirs = pair(**config)
+    ours.save_pretrained(tmp_path / "ours")
+    theirs.save_pretrained(tmp_path / "theirs")
+    back = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "theirs")
+    there = diffusers.FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "ours")
+    for scheduler in (back, there):
+        scheduler.set_timesteps(6, mu=1.2)
+    assert_same_schedule(back, there)
+    options = [name for name in theirs.config if not name.startswith("_")]
+    assert [back.config[name] for name in options] == [there.config[name] for name in options]
+    assert FlowMatchEulerDiscreteScheduler.from_config(theirs.config).config.shift == theirs.config.shift
