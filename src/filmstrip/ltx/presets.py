@@ -1,0 +1,153 @@
+"""The LTX checkpoints that filmstrip knows by name, a row each, and which video sizes a checkpoint can make.
+
+Repositories and settings are those of the examples in diffusers' documentation (docs/source/en/api/pipelines/
+ltx_video.md) and pipelines; the licences are those that the model card of Lightricks/LTX-Video names.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NEGATIVE = "worst quality, inconsistent motion, blurry, jittery, distorted"
+DISTILLED_TIMESTEPS = (1000.0, 993.0, 987.0, 981.0, 975.0, 909.0, 725.0, 0.03)
+_LICENCES = "https://huggingface.co/Lightricks/LTX-Video/blob/main/"
+_OPEN_WEIGHTS = _LICENCES + "LTX-Video-Open-Weights-License-0.X.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """One known checkpoint: where it is, its licence, and the settings to use when none are given."""
+
+    name: str
+    about: str
+    repo: str | None = None  # Hub id of the diffusers folder; None: it ships with the package
+    licence: str = ""
+    licence_url: str = ""
+    download_gb: int | None = None  # all files of the folder; None: not known
+    width: int = 704
+    height: int = 512
+    frames: int = 161
+    fps: float = 25
+    steps: int = 50
+    guidance: float = 3.0
+    guidance_rescale: float = 0.0
+    negative: str = ""
+    timesteps: tuple[float, ...] | None = None  # instead of `steps`, for models distilled to these
+    decode_timestep: float = 0.0
+    decode_noise_scale: float | None = None
+
+
+CALL_DEFAULTS = Preset(name="", about="The defaults of diffusers' LTXPipeline call, for folders that are no preset.")
+
+PRESETS = (
+    Preset(
+        name="demo",
+        about="Ships with filmstrip: coloured shapes that move. Small enough for any CPU.",
+        licence="Apache-2.0",
+        width=128,
+        height=128,
+        frames=25,
+        fps=12,
+        steps=25,
+        decode_timestep=0.05,
+        decode_noise_scale=0.025,
+    ),
+    Preset(
+        name="ltx-2b-0.9.0",
+        about="The first LTX-Video, 2 billion parameters.",
+        repo="Lightricks/LTX-Video",
+        licence="LTX-Video 2B v0.9 licence",
+        licence_url=_LICENCES + "ltx-video-2b-v0.9.license.txt",
+        width=768,
+        negative=NEGATIVE,
+    ),
+    Preset(
+        name="ltx-2b-0.9.1",
+        about="LTX-Video 2B whose decoder does the last denoising step.",
+        repo="Lightricks/LTX-Video-0.9.1",
+        licence="LTX-Video 2B v0.9.1 licence",
+        licence_url=_LICENCES + "ltx-video-2b-v0.9.1.license.txt",
+        download_gb=25,
+        width=768,
+        negative=NEGATIVE,
+        decode_timestep=0.03,
+        decode_noise_scale=0.025,
+    ),
+    Preset(
+        name="ltx-2b-0.9.5",
+        about="LTX-Video 2B with a better VAE.",
+        repo="Lightricks/LTX-Video-0.9.5",
+        licence="OpenRAIL-M",
+        licence_url=_LICENCES + "ltx-video-2b-v0.9.5.license.txt",
+        download_gb=25,
+        width=768,
+        steps=40,
+        negative=NEGATIVE,
+        decode_timestep=0.05,
+        decode_noise_scale=0.025,
+    ),
+    Preset(
+        name="ltx-13b-0.9.7-dev",
+        about="LTX-Video 13B: slower and better.",
+        repo="Lightricks/LTX-Video-0.9.7-dev",
+        licence="LTX-Video Open Weights License 0.X",
+        licence_url=_OPEN_WEIGHTS,
+        download_gb=48,
+        width=768,
+        steps=30,
+        guidance=5.0,
+        guidance_rescale=0.7,
+        negative=NEGATIVE,
+        decode_timestep=0.05,
+        decode_noise_scale=0.025,
+    ),
+    Preset(
+        name="ltx-13b-0.9.7-distilled",
+        about="LTX-Video 13B distilled to 8 steps without guidance.",
+        repo="Lightricks/LTX-Video-0.9.7-distilled",
+        licence="LTX-Video Open Weights License 0.X",
+        licence_url=_OPEN_WEIGHTS,
+        download_gb=48,
+        width=768,
+        steps=8,
+        guidance=1.0,
+        timesteps=DISTILLED_TIMESTEPS,
+        decode_timestep=0.05,
+        decode_noise_scale=0.025,
+    ),
+    Preset(
+        name="ltx-13b-0.9.8-distilled",
+        about="The last LTX-Video 13B, distilled to 8 steps without guidance.",
+        repo="Lightricks/LTX-Video-0.9.8-13B-distilled",
+        licence="LTX-Video Open Weights License 0.X",
+        licence_url=_OPEN_WEIGHTS,
+        download_gb=48,
+        width=768,
+        steps=8,
+        guidance=1.0,
+        timesteps=DISTILLED_TIMESTEPS,
+        decode_timestep=0.05,
+        decode_noise_scale=0.025,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The sizes a checkpoint can make: sides of `side` * k pixels, lengths of `stride` * k + 1 frames."""
+
+    side: int
+    stride: int
+
+
+def grid(vae: Mapping[str, Any], transformer: Mapping[str, Any]) -> Grid:
+    """The grid of a checkpoint with these `config.json`s.
+
+    LTX refuses sides that are no multiple of 32, whatever its VAE compresses (diffusers, pipeline_ltx.py).
+    The VAE's ratios stand in its config or follow from its patch and its blocks (autoencoder_kl_ltx.py).
+    """
+    halvings = sum(vae.get("spatio_temporal_scaling", (True, True, True, False)))
+    spatial = vae.get("spatial_compression_ratio") or vae.get("patch_size", 4) * 2**halvings
+    temporal = vae.get("temporal_compression_ratio") or vae.get("patch_size_t", 1) * 2**halvings
+    return Grid(side=math.lcm(32, spatial * transformer.get("patch_size", 1)), stride=temporal)

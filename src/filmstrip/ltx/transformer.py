@@ -1,0 +1,311 @@
+"""The LTX-Video transformer (HaCohen et al., arXiv 2501.00103; Lightricks/LTX-Video)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from filmstrip.errors import InputError
+from filmstrip.ltx.rope import BASE_SIZE, RotaryEmbedding, Rotation, rotate
+from filmstrip.nn.attention import attention
+from filmstrip.nn.embeddings import TextProjection, TimestepEmbedder
+from filmstrip.nn.feed_forward import FeedForward
+from filmstrip.nn.norms import RMSNorm, modulate
+from filmstrip.outputs import Transformer2DModelOutput
+from filmstrip.weights.model import Model
+
+# Added to the score of a masked text token, as the authors do.
+MASKED = -10000.0
+
+
+@dataclass(frozen=True)
+class LTXPrepared:
+    """What does not change from step to step, from `LTXVideoTransformer3DModel.prepare`."""
+
+    rotation: Rotation  # cosines and sines, each (B or 1, N, C / 2), float32
+    keys_values: tuple[tuple[torch.Tensor, torch.Tensor], ...]  # for each block, of the text: 2 x (B, L, C)
+    bias: torch.Tensor | None  # added to the scores of the text, (B, 1, 1 or N, L); None where every token counts
+
+
+class LTXAttention(nn.Module):
+    """Attention with a norm over all heads of queries and keys; rotary positions where the tokens look at themselves."""
+
+    def __init__(self, dim: int, heads: int, dim_head: int, context_dim: int, bias: bool, out_bias: bool) -> None:
+        super().__init__()
+        inner = heads * dim_head
+        self.heads = heads
+        self.norm_q = nn.RMSNorm(inner, eps=1e-5)
+        self.norm_k = nn.RMSNorm(inner, eps=1e-5)
+        self.to_q = nn.Linear(dim, inner, bias=bias)
+        self.to_k = nn.Linear(context_dim, inner, bias=bias)
+        self.to_v = nn.Linear(context_dim, inner, bias=bias)
+        self.to_out = nn.ModuleList([nn.Linear(inner, dim, bias=out_bias)])
+
+    def keys_values(self, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of `(B, L, context_dim)`, each `(B, L, C)`."""
+        return self.norm_k(self.to_k(context)), self.to_v(context)
+
+    def forward(
+        self,
+        tokens: torch.Tensor,
+        rotation: Rotation | None = None,
+        keys_values: tuple[torch.Tensor, torch.Tensor] | None = None,
+        bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """`(B, N, dim)` to `(B, N, dim)`: to the given keys and values, or else to the tokens themselves."""
+        query = self.norm_q(self.to_q(tokens))
+        key, value = self.keys_values(tokens) if keys_values is None else keys_values
+        if rotation is not None:
+            query, key = rotate(query, rotation), rotate(key, rotation)
+        return self.to_out[0](attention(query, key, value, self.heads, bias))
+
+
+class LTXVideoTransformerBlock(nn.Module):
+    """Self-attention, attention to the text, feed-forward; the first and last are modulated by the timestep."""
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        dim_head: int,
+        cross_attention_dim: int,
+        activation_fn: str,
+        attention_bias: bool,
+        attention_out_bias: bool,
+        eps: float,
+        elementwise_affine: bool,
+    ) -> None:
+        super().__init__()
+        self.norm1 = RMSNorm(dim, eps, elementwise_affine)
+        self.attn1 = LTXAttention(dim, heads, dim_head, dim, attention_bias, attention_out_bias)
+        self.norm2 = RMSNorm(dim, eps, elementwise_affine)
+        self.attn2 = LTXAttention(dim, heads, dim_head, cross_attention_dim, attention_bias, attention_out_bias)
+        self.ff = FeedForward(dim, activation_fn)
+        self.scale_shift_table = nn.Parameter(torch.randn(6, dim) / dim**0.5)
+
+    def forward(
+        self,
+        tokens: torch.Tensor,
+        modulation: torch.Tensor,
+        rotation: Rotation,
+        keys_values: tuple[torch.Tensor, torch.Tensor],
+        bias: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """One block.
+
+        Args:
+            tokens: `(B, N, C)`.
+            modulation: of the timestep, `(B, 1 or N, 6, C)`.
+            rotation, keys_values, bias: as in `LTXPrepared`.
+        """
+        table = self.scale_shift_table + modulation
+        shift_attn, scale_attn, gate_attn, shift_ff, scale_ff, gate_ff = table.unbind(dim=2)
+        mixed = self.attn1(modulate(self.norm1(tokens), shift_attn, scale_attn), rotation=rotation)
+        tokens = torch.addcmul(tokens, mixed, gate_attn)
+        tokens = tokens + self.attn2(tokens, keys_values=keys_values, bias=bias)
+        mixed = self.ff(modulate(self.norm2(tokens), shift_ff, scale_ff))
+        return torch.addcmul(tokens, mixed, gate_ff)
+
+
+class TimestepModulation(nn.Module):
+    """adaLN-single (PixArt-alpha, arXiv 2310.00426, section 2.3): one projection of the timestep for all blocks."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.emb = TimestepEmbedder(dim)
+        self.silu = nn.SiLU()
+        self.linear = nn.Linear(dim, 6 * dim)
+
+    def forward(self, timestep: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """From `(M,)` to modulations `(M, 6 * dim)` and the embedding `(M, dim)`."""
+        embedded = self.emb(timestep, dtype)
+        return self.linear(self.silu(embedded)), embedded
+
+
+class LTXVideoTransformer3DModel(Model):
+    """Predicts the velocity of latent video tokens from their noisy values, a timestep and a text.
+
+    Args:
+        in_channels: channels of a token.
+        out_channels: channels of a prediction; `None` for `in_channels`.
+        patch_size, patch_size_t: latent pixels and frames per token; they only scale the positions.
+        num_attention_heads, attention_head_dim: their product is the width.
+        cross_attention_dim: width of the text after projection; equal to the width.
+        num_layers: blocks.
+        activation_fn: a name of `filmstrip.nn.feed_forward.ACTIVATIONS`.
+        qk_norm: only "rms_norm_across_heads".
+        norm_elementwise_affine, norm_eps: of the two norms of each block.
+        caption_channels: width of the text encoder.
+        attention_bias, attention_out_bias: biases of the projections into and out of attention.
+
+    Raises:
+        InputError: an unknown `activation_fn` or `qk_norm`.
+    """
+
+    _repeated_blocks = ("LTXVideoTransformerBlock",)
+
+    def __init__(
+        self,
+        in_channels: int = 128,
+        out_channels: int | None = 128,
+        patch_size: int = 1,
+        patch_size_t: int = 1,
+        num_attention_heads: int = 32,
+        attention_head_dim: int = 64,
+        cross_attention_dim: int = 2048,
+        num_layers: int = 28,
+        activation_fn: str = "gelu-approximate",
+        qk_norm: str = "rms_norm_across_heads",
+        norm_elementwise_affine: bool = False,
+        norm_eps: float = 1e-6,
+        caption_channels: int = 4096,
+        attention_bias: bool = True,
+        attention_out_bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if qk_norm != "rms_norm_across_heads":
+            raise InputError(f"qk_norm is {qk_norm!r}; LTX-Video has only 'rms_norm_across_heads'.")
+        dim = num_attention_heads * attention_head_dim
+        out_channels = out_channels or in_channels
+
+        self.proj_in = nn.Linear(in_channels, dim)
+        self.scale_shift_table = nn.Parameter(torch.randn(2, dim) / dim**0.5)
+        self.time_embed = TimestepModulation(dim)
+        self.caption_projection = TextProjection(caption_channels, dim)
+        self.rope = RotaryEmbedding(dim, patch_size, patch_size_t)
+        self.transformer_blocks = nn.ModuleList(
+            LTXVideoTransformerBlock(
+                dim,
+                num_attention_heads,
+                attention_head_dim,
+                cross_attention_dim,
+                activation_fn,
+                attention_bias,
+                attention_out_bias,
+                norm_eps,
+                norm_elementwise_affine,
+            )
+            for _ in range(num_layers)
+        )
+        self.norm_out = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
+        self.proj_out = nn.Linear(dim, out_channels)
+
+    def prepare(
+        self,
+        encoder_hidden_states: torch.Tensor,
+        encoder_attention_mask: torch.Tensor | None = None,
+        num_frames: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        rope_interpolation_scale: Sequence[float] | torch.Tensor | None = None,
+        video_coords: torch.Tensor | None = None,
+    ) -> LTXPrepared:
+        """Do the work that is the same in every step: positions, and keys and values of the text.
+
+        Text tokens that no row attends to are dropped, which changes no number: their weight is exactly 0.
+
+        Args:
+            encoder_hidden_states: the text encoder's output, `(B, L, caption_channels)`.
+            encoder_attention_mask: `(B, L)`, 1 where a text token counts; or a bias added to the scores, `(B, 1 or N, L)`.
+            num_frames, height, width: size of the latent video, in tokens.
+            rope_interpolation_scale: seconds per latent frame, and pixels per latent row and column.
+            video_coords: positions of each token instead of the grid's, `(B, 3, N)`: seconds, pixel row, pixel column.
+
+        Raises:
+            InputError: neither the size nor `video_coords` was given.
+        """
+        if video_coords is not None:
+            base = torch.tensor(BASE_SIZE, dtype=torch.float32, device=video_coords.device)
+            coordinates = video_coords.transpose(1, 2) / base
+        elif num_frames is None or height is None or width is None:
+            raise InputError("Positions are unknown: give num_frames, height and width, or video_coords.")
+        else:
+            device = encoder_hidden_states.device
+            coordinates = self.rope.grid(num_frames, height, width, rope_interpolation_scale, device)
+
+        text, bias = _drop_padding(encoder_hidden_states, encoder_attention_mask)
+        text = self.caption_projection(text)
+        return LTXPrepared(
+            rotation=self.rope(coordinates),
+            keys_values=tuple(block.attn2.keys_values(text) for block in self.transformer_blocks),
+            bias=bias,
+        )
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        timestep: torch.Tensor | None = None,
+        encoder_attention_mask: torch.Tensor | None = None,
+        num_frames: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        rope_interpolation_scale: Sequence[float] | torch.Tensor | None = None,
+        video_coords: torch.Tensor | None = None,
+        attention_kwargs: dict[str, Any] | None = None,
+        return_dict: bool = True,
+        prepared: LTXPrepared | None = None,
+    ) -> Transformer2DModelOutput | tuple[torch.Tensor]:
+        """Predict the velocity.
+
+        Args:
+            hidden_states: noisy tokens, `(B, N, in_channels)`.
+            timestep: in [0, 1000], `(B,)`, or `(B, N)` for one a token.
+            attention_kwargs: accepted as in diffusers; without an adapter nothing here reads it.
+            return_dict: return the output class rather than a tuple of one.
+            prepared: from `prepare`; the other arguments are that call's, and are not read where it is given.
+
+        Returns:
+            The prediction, `(B, N, out_channels)`.
+
+        Raises:
+            InputError: no timestep, or neither `prepared` nor `encoder_hidden_states`.
+        """
+        if timestep is None:
+            raise InputError("timestep is missing: give one for each row, or one for each token.")
+        if prepared is None:
+            if encoder_hidden_states is None:
+                raise InputError("The text is missing: give encoder_hidden_states, or prepared from prepare().")
+            prepared = self.prepare(
+                encoder_hidden_states,
+                encoder_attention_mask,
+                num_frames,
+                height,
+                width,
+                rope_interpolation_scale,
+                video_coords,
+            )
+        batch = hidden_states.shape[0]
+        tokens = self.proj_in(hidden_states)
+        modulation, embedded = self.time_embed(timestep.flatten(), tokens.dtype)
+        modulation = modulation.view(batch, -1, 6, tokens.shape[-1])
+        for block, keys_values in zip(self.transformer_blocks, prepared.keys_values, strict=True):
+            tokens = block(tokens, modulation, prepared.rotation, keys_values, prepared.bias)
+
+        table = self.scale_shift_table + embedded.view(batch, -1, 1, tokens.shape[-1])
+        shift, scale = table.unbind(dim=2)
+        sample = self.proj_out(modulate(self.norm_out(tokens), shift, scale))
+        return Transformer2DModelOutput(sample) if return_dict else (sample,)
+
+
+def _drop_padding(text: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The text tokens that some row attends to, and the bias that the others of a row still need, `(B, 1, 1 or N, L)`.
+
+    Nothing is dropped where that would change a number: a mask of other values than 0 and 1, a bias, a row without any token.
+    A compiled graph cannot have a size that depends on data: there the mask stays whole.
+    """
+    if mask is None:
+        return text, None
+    if mask.ndim != 2:
+        return text, mask.unsqueeze(1)
+    if not torch.compiler.is_compiling():
+        host = mask.to("cpu", torch.float32)
+        if bool(((host == 0) | (host == 1)).all()) and bool(host.any(dim=1).all()):
+            kept = host.any(dim=0).nonzero().squeeze(1)
+            if bool(host[:, kept].all()):
+                return text.index_select(1, kept.to(text.device)), None
+            text, mask = (whole.index_select(1, kept.to(whole.device)) for whole in (text, mask))
+    bias = (1 - mask.to(text.dtype)) * MASKED
+    return text, bias[:, None, None, :]

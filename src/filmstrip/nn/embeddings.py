@@ -1,0 +1,64 @@
+"""Embeddings of timesteps and text."""
+
+import math
+
+import torch
+from torch import nn
+
+
+def sinusoidal_embedding(values: torch.Tensor, dim: int, max_period: float = 10000.0) -> torch.Tensor:
+    """Cosines, then sines, of `values` at `dim / 2` frequencies from 1 down to `1 / max_period`, in float32.
+
+    Vaswani et al., arXiv 1706.03762, section 3.5, in the order that diffusion models use.
+
+    Args:
+        values: `(N,)`, for example timesteps in [0, 1000].
+        dim: an even number of channels.
+
+    Returns:
+        `(N, dim)`.
+    """
+    half = dim // 2
+    exponent = torch.arange(half, dtype=torch.float32, device=values.device) / half
+    angles = values[:, None].float() * torch.exp(-math.log(max_period) * exponent)
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+class TimestepEmbedding(nn.Module):
+    """Two layers with SiLU between, from sinusoids to the width of the model."""
+
+    def __init__(self, in_channels: int, time_embed_dim: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(in_channels, time_embed_dim)
+        self.act = nn.SiLU()
+        self.linear_2 = nn.Linear(time_embed_dim, time_embed_dim)
+
+    def forward(self, sinusoids: torch.Tensor) -> torch.Tensor:
+        """`(N, in_channels)` to `(N, time_embed_dim)`."""
+        return self.linear_2(self.act(self.linear_1(sinusoids)))
+
+
+class TimestepEmbedder(nn.Module):
+    """From timesteps to their embedding, as in PixArt-alpha (arXiv 2310.00426): 256 sinusoids, then two layers."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.timestep_embedder = TimestepEmbedding(256, dim)
+
+    def forward(self, timestep: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """`(N,)` to `(N, dim)` in `dtype`."""
+        return self.timestep_embedder(sinusoidal_embedding(timestep, 256).to(dtype))
+
+
+class TextProjection(nn.Module):
+    """From the text encoder's width to the transformer's: two layers with GELU between (arXiv 2310.00426)."""
+
+    def __init__(self, in_features: int, hidden_size: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(in_features, hidden_size)
+        self.act_1 = nn.GELU(approximate="tanh")
+        self.linear_2 = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, caption: torch.Tensor) -> torch.Tensor:
+        """`(B, L, in_features)` to `(B, L, hidden_size)`."""
+        return self.linear_2(self.act_1(self.linear_1(caption)))

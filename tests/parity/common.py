@@ -1,0 +1,40 @@
+"""What the parity tests share: the same random weights in both libraries, and the comparison."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+BOUND = 1e-4
+
+
+def randomise(model: nn.Module, scale: float = 0.3, seed: int = 0) -> None:
+    """Give every parameter and buffer random values, norms, tables and biases included; what starts as 1 stays near 1."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in model.state_dict().items():
+        noise = torch.randn(tensor.shape, generator=generator)
+        if name.endswith("timestep_scale_multiplier"):
+            tensor.fill_(900.0)
+        elif "norm" in name and name.endswith("weight"):
+            tensor.copy_(1 + scale * noise)
+        elif name.endswith("latents_std"):
+            tensor.copy_(0.5 + noise.abs())
+        elif tensor.ndim > 1 and "table" not in name and "per_channel" not in name:
+            tensor.copy_(noise / tensor[0].numel() ** 0.5)
+        else:
+            tensor.copy_(scale * noise)
+
+
+def pair(ours: type, theirs: type, config: dict[str, Any], seed: int = 0) -> tuple[Any, Any]:
+    """One model of each library, of the same config and weights, in evaluation mode."""
+    a, b = ours(**config).eval(), theirs(**config).eval()
+    randomise(a, seed=seed)
+    b.load_state_dict(a.state_dict())
+    return a, b
+
+
+def assert_same(ours: torch.Tensor, theirs: torch.Tensor, bound: float = BOUND) -> None:
+    """The same shape, and every element within `bound`."""
+    assert ours.shape == theirs.shape
+    error = (ours.double() - theirs.double()).abs().max().item()
+    assert error <= bound, f"the largest difference is {error:.3e}"
