@@ -59,9 +59,7 @@ class Scheduler(Configurable):
         """Begin at this step, instead of where the first timestep that is given stands in the schedule."""
         self._begin_index = begin_index
 
-    def index_for_timestep(
-        self, timestep: float | torch.Tensor, schedule_timesteps: torch.Tensor | None = None
-    ) -> int:
+    def index_for_timestep(self, timestep: float | torch.Tensor, schedule_timesteps: torch.Tensor | None = None) -> int:
         """The index of a timestep in the schedule, or in the schedule that is given.
 
         Of a timestep that occurs several times it is the second, as in diffusers: a walk that begins midway
@@ -98,9 +96,7 @@ class Scheduler(Configurable):
         Raises:
             InputError: the timestep is an integer, or is looked for and not in the schedule.
         """
-        if isinstance(timestep, int) or (
-            isinstance(timestep, torch.Tensor) and not timestep.is_floating_point()
-        ):
+        if isinstance(timestep, int) or (isinstance(timestep, torch.Tensor) and not timestep.is_floating_point()):
             raise InputError(
                 f"The timestep {timestep} is an integer, which looks like a step number; "
                 "pass one of `scheduler.timesteps`."

@@ -74,9 +74,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         if num_train_timesteps < 1:
             raise InputError(f"num_train_timesteps is {num_train_timesteps}; it must be at least 1.")
         if time_shift_type not in TIME_SHIFTS:
-            raise InputError(
-                f"time_shift_type is {time_shift_type!r}; it must be one of {', '.join(TIME_SHIFTS)}."
-            )
+            raise InputError(f"time_shift_type is {time_shift_type!r}; it must be one of {', '.join(TIME_SHIFTS)}.")
         chosen_spacing(self.config)
         self.set_shift(shift)
 
@@ -167,9 +165,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
             sigmas = spacing(float(sigmas[-1]), float(sigmas[0]), len(sigmas))
         return sigmas
 
-    def scale_noise(
-        self, sample: torch.Tensor, timestep: torch.Tensor | float, noise: torch.Tensor
-    ) -> torch.Tensor:
+    def scale_noise(self, sample: torch.Tensor, timestep: torch.Tensor | float, noise: torch.Tensor) -> torch.Tensor:
         """Noise clean samples to the level of a timestep: `sigma * noise + (1 - sigma) * sample`.
 
         Args:
@@ -181,11 +177,11 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         Raises:
             InputError: a timestep is not in the schedule.
         """
-        count = np.atleast_1d(floats(timestep))
+        times = np.atleast_1d(floats(timestep))
         if self.begin_index is None:
-            indices = [self.index_for_timestep(one) for one in count.tolist()]
+            indices = [self.index_for_timestep(one) for one in times.tolist()]
         else:
-            indices = [self.begin_index if self.step_index is None else self.step_index] * len(count)
+            indices = [self.begin_index if self.step_index is None else self.step_index] * len(times)
         sigma = torch.from_numpy(self.host_sigmas[indices]).to(sample.device, sample.dtype)
         sigma = sigma.view(-1, *[1] * (sample.ndim - 1))
         return sigma * noise + (1 - sigma) * sample
@@ -258,9 +254,7 @@ def _number_of_steps(steps: int | None, sigmas: Numbers | None, timesteps: Numbe
     lists = {"sigmas": sigmas, "timesteps": timesteps}
     for name, values in lists.items():
         if values is not None and floats(values).ndim != 1:
-            raise InputError(
-                f"{name} has the shape {tuple(floats(values).shape)}; give a flat list of numbers."
-            )
+            raise InputError(f"{name} has the shape {tuple(floats(values).shape)}; give a flat list of numbers.")
     counts = {name: len(values) for name, values in lists.items() if values is not None}
     if steps is not None:
         counts["num_inference_steps"] = steps

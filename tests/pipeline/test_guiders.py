@@ -1,0 +1,69 @@
+"""Guidance gives diffusers' numbers and asks the model for no more than it uses."""
+
+import dataclasses
+
+import pytest
+import torch
+from diffusers.pipelines.ltx.pipeline_ltx import rescale_noise_cfg
+
+from filmstrip.pipeline.guiders import ClassifierFreeGuidance, match_deviation
+
+NEGATIVE, POSITIVE = torch.randn(2, 3, 6, 4, generator=torch.Generator().manual_seed(0))
+POSITIVE = POSITIVE * torch.tensor([0.5, 1.0, 3.0]).view(3, 1, 1)
+BOTH = torch.cat([NEGATIVE, POSITIVE])
+
+
+@pytest.mark.parametrize("scale", [1.5, 3.0, 12.0])
+@pytest.mark.parametrize("rescale", [0.0, 0.3, 1.0])
+def test_guidance_gives_the_numbers_of_diffusers(scale, rescale):
+    guided = ClassifierFreeGuidance(scale, rescale).combine(BOTH)
+    wanted = NEGATIVE + scale * (POSITIVE - NEGATIVE)
+    if rescale:
+        wanted = rescale_noise_cfg(wanted, POSITIVE, rescale)
+    torch.testing.assert_close(guided, wanted)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.9, 1.0])
+def test_no_guidance_asks_for_the_positive_prompt_only(scale):
+    guidance = ClassifierFreeGuidance(scale, rescale=0.7)
+    assert not guidance.enabled
+    assert guidance.conditions == ("positive",)
+    torch.testing.assert_close(guidance.combine(POSITIVE), POSITIVE)
+
+
+def test_guidance_asks_for_the_negative_prompt_first():
+    assert ClassifierFreeGuidance(1.01).conditions == ("negative", "positive")
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_predictions_are_combined_in_float32(scale, dtype):
+    guidance = ClassifierFreeGuidance(scale, rescale=0.5)
+    prediction = BOTH.to(dtype) if guidance.enabled else POSITIVE.to(dtype)
+    combined = guidance.combine(prediction)
+    assert combined.dtype == torch.float32
+    torch.testing.assert_close(combined, guidance.combine(prediction.float()), rtol=0, atol=0)
+
+
+def test_a_full_rescale_restores_the_deviation_of_each_sample():
+    guided = ClassifierFreeGuidance(8.0, rescale=1.0).combine(BOTH)
+    torch.testing.assert_close(guided.std((1, 2)), POSITIVE.std((1, 2)))
+
+
+def test_each_sample_is_guided_as_if_it_were_alone():
+    guidance = ClassifierFreeGuidance(4.0, rescale=0.6)
+    together = guidance.combine(BOTH)
+    for row in range(3):
+        alone = guidance.combine(BOTH[[row, row + 3]])
+        torch.testing.assert_close(alone, together[row : row + 1])
+
+
+def test_matching_scales_towards_the_positive_prediction_by_the_share():
+    guided = 2 * POSITIVE
+    torch.testing.assert_close(match_deviation(guided, POSITIVE, 1.0), POSITIVE)
+    torch.testing.assert_close(match_deviation(guided, POSITIVE, 0.25), 1.75 * POSITIVE)
+
+
+def test_a_guider_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ClassifierFreeGuidance(3.0).scale = 2.0
