@@ -136,9 +136,7 @@ def enable_propagation() -> None:
 def enable_explicit_format() -> None:
     """Print level, file, line and time before each message."""
     for handler in _root.handlers:
-        handler.setFormatter(
-            logging.Formatter("[%(levelname)s|%(filename)s:%(lineno)s] %(asctime)s >> %(message)s")
-        )
+        handler.setFormatter(logging.Formatter("[%(levelname)s|%(filename)s:%(lineno)s] %(asctime)s >> %(message)s"))
 
 
 def reset_format() -> None:

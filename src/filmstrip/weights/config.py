@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, NoReturn, Self, Union
 
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.logging import get_logger
-from filmstrip.weights.files import read_json, replacing
+from filmstrip.weights.files import make_folder, read_json, replacing
 from filmstrip.weights.hub import Source
 
 logger = get_logger(__name__)
@@ -93,9 +93,7 @@ class Configurable:
         others = {k: v for k, v in values.items() if k not in wanted}
         unknown = sorted(k for k in others if not k.startswith("_"))
         if unknown:
-            logger.warning(
-                "%s has no config entries called %s; they are ignored.", cls.__name__, ", ".join(unknown)
-            )
+            logger.warning("%s has no config entries called %s; they are ignored.", cls.__name__, ", ".join(unknown))
         _check_types(cls, wanted)
         made = cls(**wanted)
         if "_class_name" in others:
@@ -129,7 +127,7 @@ class Configurable:
             token,
             force_download,
         )
-        return read_config(source.fetch([cls.config_name]) / cls.config_name)
+        return read_json(source.fetch(lambda names: [cls.config_name]) / cls.config_name)
 
     @classmethod
     def from_pretrained(
@@ -158,13 +156,13 @@ class Configurable:
             token,
             force_download,
         )
-        return cls.from_folder(source.fetch([cls.config_name]), **changes)
+        return cls.from_folder(source.fetch(lambda names: [cls.config_name]), **changes)
 
     @classmethod
     def from_folder(cls, folder: Path, **changes: Any) -> Self:
         """Make an object from the config JSON in a local folder: `from_pretrained` without the Hub."""
         file = folder / cls.config_name
-        config = read_config(file)
+        config = read_json(file)
         try:
             return cls.from_config(config, **changes)
         except Exception as error:  # what a damaged config does to a constructor cannot be foreseen
@@ -174,14 +172,10 @@ class Configurable:
         """Write the config as JSON, in diffusers' form, into a folder, which is made if need be.
 
         Raises:
-            InputError: The folder is a file, or an entry cannot be written as JSON.
+            InputError: The folder cannot be written, or an entry has no JSON form.
         """
-        folder = Path(save_directory)
-        if folder.is_file():
-            raise InputError(f"{folder} is a file. Give a folder to save the config in.")
         text = self.to_json_string()
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / self.config_name) as beside:
+        with replacing(make_folder(save_directory) / self.config_name) as beside:
             beside.write_text(text, encoding="utf-8")
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
@@ -195,19 +189,7 @@ class Configurable:
         try:
             return json.dumps(entries, indent=2, sort_keys=True, default=_plain) + "\n"
         except TypeError as error:
-            raise InputError(
-                f"The config of this {type(self).__name__} cannot be written as JSON: {error}."
-            ) from error
-
-
-def read_config(file: Path) -> dict[str, Any]:
-    """Read a JSON file that must hold an object."""
-    config = read_json(file)
-    if not isinstance(config, dict):
-        raise CheckpointError(
-            f"{file} holds a JSON {type(config).__name__}; a config is an object of names and values."
-        )
-    return config
+            raise InputError(f"The config of this {type(self).__name__} cannot be written as JSON: {error}.") from error
 
 
 def _recording(init: Callable[..., None]) -> Callable[..., None]:
@@ -248,9 +230,7 @@ def _check_types(cls: type[Configurable], values: Mapping[str, Any]) -> None:
         if _fits(value, hint) or (value is None and _parameters(cls)[name].default is None):
             continue
         wanted = getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint)
-        raise InputError(
-            f"The config entry {name} of {cls.__name__} is {value!r}; it must be of type {wanted}."
-        )
+        raise InputError(f"The config entry {name} of {cls.__name__} is {value!r}; it must be of type {wanted}.")
 
 
 def _fits(value: Any, hint: Any) -> bool:

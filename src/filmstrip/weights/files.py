@@ -1,37 +1,83 @@
-"""Reading and writing single files: complete or absent, and an error that names the file."""
+"""Single files: written complete or not at all, and read with errors that name the file."""
 
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from filmstrip.errors import CheckpointError
+from filmstrip.errors import CheckpointError, InputError
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Make a folder, with those above it, unless it is there.
+
+    Raises:
+        InputError: `path` is a file, or the folder cannot be made.
+    """
+    folder = Path(path)
+    if folder.is_file():
+        raise InputError(f"{folder} is a file. Give the folder to save in.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+    return folder
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to. It takes `path`'s place if the block ends well, or vanishes."""
+    """Yield a path beside `path` to write to. It takes `path`'s place if the block ends well, or vanishes.
+
+    Raises:
+        InputError: The place cannot be written: no permission, no space.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield beside
         os.replace(beside, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
         beside.unlink(missing_ok=True)
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+@contextlib.contextmanager
+def replacing_files(folder: Path) -> Iterator[Path]:
+    """Yield a folder beside `folder` to write files to. They move into `folder` if the block ends well, or vanish."""
+    beside = make_folder(folder.with_name(f".{folder.name}.{os.getpid()}.part"))
+    try:
+        yield beside
+        for file in beside.iterdir():
+            os.replace(file, folder / file.name)
+    except OSError as error:
+        raise InputError(f"The files of {folder} cannot be written: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON as diffusers does: sorted, indented by two."""
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that must hold an object.
 
     Raises:
-        CheckpointError: The file is missing, unreadable or not JSON.
+        CheckpointError: The file is missing, unreadable, not JSON, or holds something else.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no file {path}.") from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or nested without end
         raise CheckpointError(f"{path} is not a JSON file ({error}). Download or save it again.") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} must hold a JSON object of names and values, not {str(content)[:80]}.")
+    return content

@@ -1,16 +1,26 @@
-"""Where a checkpoint is: a local folder, or a repository on the Hub that is fetched into the cache."""
+"""Where a checkpoint is: a local folder, or a repository on the Hub, of which what is needed is put in the cache."""
 
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from filmstrip.errors import CheckpointError
+from filmstrip.errors import CheckpointError, InputError
+from filmstrip.logging import get_logger
+
+logger = get_logger(__name__)
+
+Choice = Callable[[list[str]], list[str]]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint folder on disk, or a repository on the Hub, and how to reach it."""
+    """A checkpoint: a local folder or a repository on the Hub, the part of it that is meant, and how to reach it.
+
+    Raises:
+        InputError: The name is neither a path nor the id of a repository.
+    """
 
     name: str | os.PathLike[str]
     subfolder: str | None = None
@@ -20,12 +30,118 @@ class Source:
     token: str | bool | None = None
     force_download: bool = False
 
-    def fetch(self, files: Sequence[str] | Callable[[list[str]], list[str]]) -> Path:
-        """The local folder that holds the named files, downloaded first where it is a repository's.
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, (str, os.PathLike)) or not os.fspath(self.name):
+            raise InputError(f"The model is {self.name!r}; give a folder, or the id of a repository on the Hub.")
 
-        `files` may also be a function that picks from the list of files there.
+    def fetch(self, choose: Choice) -> Path:
+        """The local folder that holds what is needed, after downloading it where the source is a repository.
+
+        Args:
+            choose: Picks the needed files from the names of all files, relative to the subfolder. It raises a
+                CheckpointError if something is not among them.
+
+        Raises:
+            CheckpointError: There is no such folder or repository, it cannot be reached, or lacks something.
         """
-        folder = Path(self.name)
-        if not folder.is_dir():
-            raise CheckpointError(f"There is no folder {folder}.")
+        path = Path(self.name)
+        if path.is_dir():
+            return self._inside(path)
+        name = os.fspath(self.name)
+        if path.exists():
+            raise CheckpointError(f"{path} is a file. Give the folder that holds model_index.json or config.json.")
+        if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
+            raise CheckpointError(
+                f"There is no folder {path}, and {name!r} is no id of a repository on the Hub either."
+            )
+        from huggingface_hub import constants
+
+        if self.local_files_only or constants.HF_HUB_OFFLINE:
+            return self._cached(choose, "nothing is downloaded in offline mode")
+        return self._downloaded(name, choose)
+
+    @property
+    def download_command(self) -> str:
+        """The command that downloads the source into the Hub's cache."""
+        what = [f"{self.subfolder}/*"] if self.subfolder else ["model_index.json", "config.json", "*/*"]
+        words = ["hf download", os.fspath(self.name), *(f'--include "{pattern}"' for pattern in what)]
+        words += [f"--revision {self.revision}"] if self.revision else []
+        words += [f"--cache-dir {os.fspath(self.cache_dir)}"] if self.cache_dir else []
+        return " ".join(words)
+
+    def _inside(self, folder: Path) -> Path:
         return folder / self.subfolder if self.subfolder else folder
+
+    def _cached(self, choose: Choice, reason: str) -> Path:
+        snapshot = find_snapshot(os.fspath(self.name), self.revision, self.cache_dir)
+        hint = f"Download it with: {self.download_command}"
+        if snapshot is None:
+            raise CheckpointError(f"{self.name} is neither a folder nor in the Hub's cache, and {reason}. {hint}")
+        folder = self._inside(snapshot)
+        names = list_files(folder)
+        try:
+            absent = [name for name in choose(names) if name not in names]
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"The cached copy of {self.name} is not complete, and {reason}. {error} {hint}"
+            ) from error
+        if absent:
+            raise CheckpointError(f"The cached copy of {self.name} lacks {', '.join(absent)}, and {reason}. {hint}")
+        return folder
+
+    def _downloaded(self, name: str, choose: Choice) -> Path:
+        from huggingface_hub import HfApi, snapshot_download
+
+        prefix = f"{self.subfolder}/" if self.subfolder else ""
+        try:
+            remote = HfApi(token=self.token).list_repo_files(name, revision=self.revision)
+            names = [file.removeprefix(prefix) for file in remote if file.startswith(prefix)]
+        except Exception as error:  # its HTTP library, and with it the errors, changed between versions of the client
+            return self._cached(choose, _explain(error, name, self.revision))
+        wanted = [prefix + file for file in choose(names)]
+        absent = [file for file in wanted if file not in remote]
+        if absent:
+            raise CheckpointError(
+                f"{name} on the Hub has no file {', '.join(absent)}. Check the subfolder and revision."
+            )
+        try:
+            folder = snapshot_download(
+                name,
+                revision=self.revision,
+                cache_dir=self.cache_dir,
+                token=self.token,
+                force_download=self.force_download,
+                allow_patterns=wanted,
+            )
+        except Exception as error:
+            raise CheckpointError(f"{name} could not be downloaded: {error}") from error
+        return self._inside(Path(folder))
+
+
+def find_snapshot(repo_id: str, revision: str | None, cache_dir: str | os.PathLike[str] | None) -> Path | None:
+    """The folder of a repository's revision in the Hub's cache, or None. It may lack files."""
+    from huggingface_hub import constants
+
+    repository = Path(cache_dir or constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
+    reference = repository / "refs" / (revision or "main")
+    commit = reference.read_text().strip() if reference.is_file() else revision
+    snapshot = repository / "snapshots" / commit if commit else None
+    return snapshot if snapshot and snapshot.is_dir() else None
+
+
+def list_files(folder: Path) -> list[str]:
+    """The files below a folder, relative to it, with forward slashes. Dangling links are left out."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def _explain(error: Exception, name: str, revision: str | None) -> str:
+    """Why the Hub did not answer, in words."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return f"its authors want their terms accepted first, at https://huggingface.co/{name}"
+    if isinstance(error, RepositoryNotFoundError):
+        return "the Hub has no such repository (or a private one, which needs token=)"
+    if isinstance(error, RevisionNotFoundError):
+        return f"it has no revision {revision!r} on the Hub"
+    return f"the Hub cannot be reached ({type(error).__name__}: {error})"

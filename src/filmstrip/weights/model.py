@@ -1,6 +1,7 @@
-"""The base of every model: an `nn.Module` with a config that is read from safetensors and written to them."""
+"""The base of every model: an `nn.Module` with a config, whose weights are read and written as safetensors."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -8,31 +9,49 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from filmstrip.errors import CheckpointError, InputError
 from filmstrip.logging import get_logger
 from filmstrip.weights.config import Configurable
 from filmstrip.weights.hub import Source
+from filmstrip.weights.tensors import Stored, open_tensors, read_headers, weight_files, write_tensors
 
 logger = get_logger(__name__)
 
-WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
+STEM = "diffusion_pytorch_model"
+
+# Arguments of diffusers' loaders for what is always so here.
+ALWAYS_ON = ("low_cpu_mem_usage", "use_safetensors", "disable_mmap")
 
 
 class Model(nn.Module, Configurable):
-    """An `nn.Module` that is made from its config, and whose weights are read and written as safetensors."""
+    """An `nn.Module` that is made from its config, and whose weights are read and written as safetensors.
+
+    A subclass's constructor may make parameters as it likes, and compute buffers and tables: while `from_pretrained` runs it,
+    only `torch.empty`, from which layers make their weights, yields tensors without memory. A memory format that the
+    constructor gives to its parameters is kept.
+    """
 
     config_name: ClassVar[str] = "config.json"
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the first floating-point parameter or buffer; float32 where there is none."""
-        tensors = [*self.parameters(), *self.buffers()]
-        return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
+        """The type of the first floating-point parameter, or else buffer; float32 where there is none."""
+        for parameter in self.parameters():
+            if parameter.is_floating_point():
+                return parameter.dtype
+        for buffer in self.buffers():
+            if buffer.is_floating_point():
+                return buffer.dtype
+        return torch.float32
 
     @property
     def device(self) -> torch.device:
-        """Where the first parameter or buffer lies; the CPU where there is none."""
-        tensors = [*self.parameters(), *self.buffers()]
-        return tensors[0].device if tensors else torch.device("cpu")
+        """Where the first parameter, or else buffer, lies; the CPU where there is none."""
+        for parameter in self.parameters():
+            return parameter.device
+        for buffer in self.buffers():
+            return buffer.device
+        return torch.device("cpu")
 
     def num_parameters(self, only_trainable: bool = False) -> int:
         """The number of parameters, or of those that take gradients."""
@@ -48,6 +67,7 @@ class Model(nn.Module, Configurable):
         torch_dtype: torch.dtype | str | None = None,
         variant: str | None = None,
         device: torch.device | str | None = None,
+        device_map: torch.device | str | None = None,
         revision: str | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         local_files_only: bool = False,
@@ -55,37 +75,136 @@ class Model(nn.Module, Configurable):
         force_download: bool = False,
         **changes: Any,
     ) -> Self:
-        """Read a model, in evaluation mode, from a folder or from a repository on the Hub."""
-        name = pretrained_model_name_or_path
-        source = Source(name, subfolder, revision, cache_dir, local_files_only, token, force_download)
-        folder = source.fetch([cls.config_name, WEIGHTS_NAME])
-        with _EmptyOnMeta():
-            model = cls.from_folder(folder, **changes)
-        from safetensors.torch import load_file
+        """Read a model, in evaluation mode, from a local folder or from a repository on the Hub.
 
-        state = load_file(folder / WEIGHTS_NAME, device=str(device or "cpu"))
-        dtype = dtype or torch_dtype
-        if isinstance(dtype, str):
-            dtype = getattr(torch, dtype)
-        model.load_state_dict({k: v.to(dtype or v.dtype) for k, v in state.items()}, assign=True)
+        Each tensor goes from its file to the device and type asked for before the next one is read, so no second copy of the
+        model is ever in memory.
+
+        Args:
+            pretrained_model_name_or_path: The folder, or the repository ("Lightricks/LTX-Video").
+            subfolder: The folder of this model in it ("transformer").
+            dtype: Type of the floating-point weights, or its name ("bfloat16"). By default the type that the
+                constructor gives them, float32, whatever the file has, as in diffusers.
+            torch_dtype: The same, by diffusers' older name.
+            variant: Read the weights of this variant ("fp16").
+            device: Where to put the weights. `device_map` is diffusers' name for it, and takes one device only.
+            revision: Branch, tag or commit of the repository.
+            cache_dir: The Hub's cache, instead of the usual one.
+            local_files_only: Use what is cached, and no network.
+            token: For private and gated repositories.
+            force_download: Download again what is cached.
+            changes: Config entries to change.
+
+        Raises:
+            InputError: An argument cannot be used.
+            CheckpointError: Something is missing, damaged, of another model, or in a format that is refused.
+        """
+        name = pretrained_model_name_or_path
+        options = loader_options(changes)
+        where = as_device(device if device is not None else device_map)
+        kind = as_dtype(dtype if dtype is not None else torch_dtype)
+        source = Source(name, subfolder, revision, cache_dir, local_files_only, token, force_download)
+        folder = source.fetch(lambda names: [cls.config_name, *weight_files(names, STEM, variant)])
+        model = cls.from_folder(folder, dtype=kind, variant=variant, device=where, **options)
         model.register_to_config(_name_or_path=str(name))
+        return model
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: Path,
+        *,
+        dtype: torch.dtype | None = None,
+        variant: str | None = None,
+        device: torch.device | None = None,
+        **changes: Any,
+    ) -> Self:
+        """Read a model from the local folder that holds its config and weights: `from_pretrained` without the Hub."""
+        with _EmptyOnMeta():
+            model = super().from_folder(folder, **changes)
+        _load(model, read_headers(folder, STEM, variant), device or torch.device("cpu"), dtype, folder)
+        model.register_to_config(_name_or_path=str(folder))
         return model.eval()
 
     def save_pretrained(
-        self, save_directory: str | os.PathLike[str], *, safe_serialization: bool = True
+        self,
+        save_directory: str | os.PathLike[str],
+        *,
+        variant: str | None = None,
+        max_shard_size: int | str = "10GB",
+        safe_serialization: bool = True,
     ) -> None:
-        """Write config and weights."""
-        from safetensors.torch import save_file
+        """Write config and weights into a folder, from which `from_pretrained`, and diffusers', read the model.
 
+        Args:
+            save_directory: The folder; it is made if need be.
+            variant: Name the weights as this variant ("fp16").
+            max_shard_size: Above this size, in bytes or as a text like "5GB", the weights go into several files.
+            safe_serialization: Kept for diffusers' scripts. False asks for pickles; safetensors are written all the same.
+
+        Raises:
+            InputError: The folder cannot be written, or a weight has no memory (the model is offloaded or on meta).
+        """
+        if not safe_serialization:
+            logger.warning(
+                "safe_serialization=False asks for pickles. They are not supported: safetensors are written."
+            )
+        state = self.state_dict()
+        bodiless = [key for key, tensor in state.items() if tensor.is_meta]
+        if bodiless:
+            raise InputError(
+                f"{bodiless[0]} has no memory (device meta). Load or un-offload the model before saving it."
+            )
         self.save_config(save_directory)
-        state = {k: v.contiguous() for k, v in self.state_dict().items()}
-        save_file(state, Path(save_directory) / WEIGHTS_NAME, metadata={"format": "pt"})
+        write_tensors(Path(save_directory), state, STEM, variant, max_shard_size)
+
+
+def loader_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What is left of a loader's further arguments without diffusers' switches for what is always on here.
+
+    Raises:
+        InputError: `use_safetensors` is False, which asks for pickles.
+    """
+    if options.get("use_safetensors") is False:
+        raise InputError("use_safetensors=False asks for pickles, which can run code when read. Leave it out.")
+    return {name: value for name, value in options.items() if name not in ALWAYS_ON}
+
+
+def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    """A floating-point type from itself or its name ("bfloat16").
+
+    Raises:
+        InputError: It is none.
+    """
+    found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
+    if found is None and dtype is None:
+        return None
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise InputError(
+            f'dtype is {dtype!r}; use torch.bfloat16, torch.float16 or torch.float32, or "bfloat16" and so on.'
+        )
+    return found
+
+
+def as_device(device: torch.device | str | int | None) -> torch.device:
+    """A device from itself or its name; the CPU for None.
+
+    Raises:
+        InputError: There is no such device here.
+    """
+    try:
+        found = torch.device("cpu" if device is None else device)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f'device is {device!r}; name one device, such as "cuda", "cuda:1" or "cpu".') from error
+    if found.type == "meta" or (found.type == "cuda" and not torch.cuda.is_available()):
+        raise InputError(f"device is {device!r}, but weights cannot be put there on this machine. Use device='cpu'.")
+    return found
 
 
 class _EmptyOnMeta(TorchFunctionMode):
-    """While active, `torch.empty` makes tensors without memory, so layers make their weights at no cost.
+    """While active, `torch.empty` makes tensors without memory, and filling them costs nothing.
 
-    What a constructor computes (buffers, tables) is made with other functions and stays real.
+    Layers make their weights with it. What else a constructor computes (buffers, tables) is real.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -93,3 +212,63 @@ class _EmptyOnMeta(TorchFunctionMode):
         if func is torch.empty and kwargs.get("device") is None:
             kwargs["device"] = "meta"
         return func(*args, **kwargs)
+
+
+def _load(
+    model: Model, stored: Mapping[str, Stored], device: torch.device, dtype: torch.dtype | None, folder: Path
+) -> None:
+    """Read the stored tensors, one at a time, into the model."""
+    wanted = model.state_dict(keep_vars=True)
+    _check(model, wanted, stored, folder)
+    for file in sorted({tensor.file for tensor in stored.values()}):
+        with open_tensors(file, device) as tensors:
+            for key in [key for key in wanted if key in stored and stored[key].file == file]:
+                old = wanted[key]
+                new = tensors.get_tensor(key).to(dtype if dtype and old.is_floating_point() else old.dtype)
+                if not old.is_contiguous():  # the constructor chose a memory format
+                    new = torch.empty_strided(old.size(), old.stride(), dtype=new.dtype, device=device).copy_(new)
+                _assign(model, key, new)
+    for module in model.modules():  # buffers that no file holds
+        for name, buffer in module._buffers.items():
+            if buffer is not None and buffer.device != device:
+                module._buffers[name] = buffer.to(device)
+
+
+def _assign(model: nn.Module, key: str, tensor: torch.Tensor) -> None:
+    path, _, name = key.rpartition(".")
+    module = model.get_submodule(path)
+    old = module._parameters.get(name)
+    setattr(module, name, tensor if old is None else nn.Parameter(tensor, requires_grad=old.requires_grad))
+
+
+def _check(model: Model, wanted: Mapping[str, torch.Tensor], stored: Mapping[str, Stored], folder: Path) -> None:
+    """Compare the model with what its files hold, before any tensor is read."""
+    name = type(model).__name__
+    parameters = dict(model.named_parameters())
+    missing = [key for key in wanted if key not in stored]
+    if any(key in parameters for key in missing):
+        raise CheckpointError(f"The weights in {folder} lack {_some(missing)}, which {name} needs with this config.")
+    if missing:  # buffers: the constructor has set them
+        logger.warning("The weights in %s lack %s; they keep their initial values.", folder, _some(missing))
+    unexpected = [key for key in stored if key not in wanted]
+    if unexpected:
+        logger.warning("The weights in %s have %s, which %s does not use.", folder, _some(unexpected), name)
+    for key, tensor in wanted.items():
+        found = stored.get(key)
+        if found is None:
+            continue
+        if found.shape != tuple(tensor.shape):
+            raise CheckpointError(
+                f"{found.file} holds {key} of shape {found.shape}; {name} with this config needs {tuple(tensor.shape)}. "
+                "The config and the weights are of different models."
+            )
+        if found.is_floating_point != tensor.is_floating_point():
+            raise CheckpointError(
+                f"{found.file} holds {key} of type {found.dtype}; {name} needs {tensor.dtype} or alike."
+            )
+
+
+def _some(keys: list[str]) -> str:
+    """Up to five keys, and how many more there are."""
+    rest = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
+    return ", ".join(keys[:5]) + rest
