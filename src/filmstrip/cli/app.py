@@ -1,0 +1,34 @@
+"""The typer app: its commands and its version option."""
+
+from typing import Annotated
+
+import typer
+
+from filmstrip import __version__
+from filmstrip.cli import generate, models, show
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("generate")(generate.generate)
+app.command("show")(show.show)
+app.command("models")(models.models)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"filmstrip {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Make videos with LTX-Video."""

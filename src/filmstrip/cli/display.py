@@ -1,0 +1,169 @@
+"""What the user sees while a command works, on standard error: live bars, plain lines, or nothing.
+
+All three offer the pipelines' Progress contract: `with display.stage(name, total) as advance`.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+
+class Display(Protocol):
+    """What the commands ask of a display."""
+
+    def checking(self) -> AbstractContextManager[Any]:
+        """Around the checks before work, which may take seconds."""
+
+    def running(self) -> AbstractContextManager[Any]:
+        """Around the work."""
+
+    def say(self, line: str) -> None:
+        """Tell the user something."""
+
+    def warn(self, line: str) -> None:
+        """Tell the user something that may surprise."""
+
+    def stage(self, name: str, total: int | None = None) -> AbstractContextManager[Callable[[], None]]:
+        """Around a stage of the work; call what it yields once for each of `total` steps done."""
+
+    def next_video(self, title: str) -> None:
+        """Begin the stages of another video."""
+
+
+def open_display(quiet: bool) -> Display:
+    """Nothing if `quiet`, live bars on a terminal, plain lines elsewhere."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    return Quiet() if quiet else Live(console) if console.is_terminal else Lines(console)
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def checking(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def running(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def say(self, line: str) -> None: ...
+
+    def warn(self, line: str) -> None: ...
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+        yield lambda: None
+
+    def next_video(self, title: str) -> None: ...
+
+
+class Lines(Quiet):
+    """A line when a stage begins, at each quarter of a counted one, and when it ends."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def say(self, line: str) -> None:
+        self.console.print(escape(line))
+
+    def warn(self, line: str) -> None:
+        self.console.print(escape(line), style="yellow")
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+        start, done = time.perf_counter(), 0
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            if total and done < total and done * 4 // total != (done - 1) * 4 // total:
+                left = (time.perf_counter() - start) / done * (total - done)
+                self.say(f"{name} {done}/{total}, {time_left(left)}")
+
+        self.say(f"{name} ...")
+        yield advance
+        self.say(f"{name} done in {duration(time.perf_counter() - start)}")
+
+    def next_video(self, title: str) -> None:
+        self.say(title)
+
+
+class Live(Lines):
+    """A bar for each stage, with its time or the time left."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            _Count(),
+            _Time(),
+            console=console,
+            refresh_per_second=8,
+        )
+
+    def checking(self) -> AbstractContextManager[Any]:
+        return self.console.status("checking", spinner="line")
+
+    def running(self) -> AbstractContextManager[Any]:
+        return self.progress
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+        task = self.progress.add_task(name.ljust(len("encode prompt")), total=total)
+        yield lambda: self.progress.advance(task)
+        if total is None:
+            self.progress.update(task, total=1, completed=1)
+        self.progress.stop_task(task)
+
+    def next_video(self, title: str) -> None:
+        self.say(title)
+        for task in self.progress.task_ids:
+            self.progress.remove_task(task)
+
+
+class _Count(ProgressColumn):
+    """`3/25` for counted stages."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.completed:.0f}/{task.total:.0f}" if task.total and task.total > 1 else "")
+
+
+class _Time(ProgressColumn):
+    """What the stage took, or what is left of it."""
+
+    def render(self, task: Task) -> Text:
+        if task.stop_time is not None:
+            return Text(duration(task.elapsed or 0.0))
+        left = task.time_remaining if task.total and task.completed else None
+        return Text(duration(task.elapsed or 0.0) if left is None else time_left(left), style="dim")
+
+
+def duration(seconds: float) -> str:
+    """`0.42 s`, `12.3 s`, `3 min 05 s`, `2 h 03 min`: as much as matters."""
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def time_left(seconds: float) -> str:
+    """`12 s left`, `3 min 05 s left`."""
+    return f"{math.ceil(seconds)} s left" if seconds < 60 else f"{duration(seconds)} left"
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units: `812 B`, `1.3 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 99.95 else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError

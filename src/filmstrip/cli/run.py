@@ -1,0 +1,168 @@
+"""Carrying out a plan: load, make each video, write it, and say what it took."""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filmstrip.cli.display import Display, duration, size
+from filmstrip.cli.plan import Plan
+from filmstrip.cli.recipe import recipe
+from filmstrip.errors import FilmstripError
+
+
+@dataclass(frozen=True)
+class Video:
+    """A finished video, and how long each stage took, in seconds."""
+
+    path: str
+    seed: int
+    bytes: int
+    seconds: dict[str, float]
+
+
+def carry_out(plan: Plan, display: Display, *, as_json: bool, dry_run: bool) -> None:
+    """Make the videos of `plan` and print the result; with `dry_run`, only print the plan."""
+    if plan.credit:
+        display.say(plan.credit)
+    for note in plan.notes:
+        display.warn(note)
+    if dry_run:
+        print(json.dumps(plan.as_dict(), indent=2) if as_json else plan.as_text())
+        return
+    display.say(plan.headline())
+    with _warnings_in_one_line(display) as warnings, _memory_errors_in_one_line(plan):
+        load_seconds, videos = _make(plan, display)
+    memory = _peak_memory(plan.device)
+    if as_json:
+        result = {
+            "videos": [asdict(video) for video in videos],
+            "load_seconds": load_seconds,
+            "peak_memory": memory,
+        }
+        print(json.dumps(result | {"warnings": [*plan.notes, *warnings], "plan": plan.as_dict()}, indent=2))
+        return
+    for video in videos:
+        times = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in video.seconds.items())
+        print(f"{video.path}: {size(video.bytes)}, seed {video.seed}, {times}")
+    print(f"load {duration(load_seconds)}, peak memory {size(memory['bytes'])} ({memory['kind']})")
+
+
+def _make(plan: Plan, display: Display) -> tuple[float, list[Video]]:
+    """Load, then make the videos one by one, each from its own seed, so that any can be made again alone."""
+    import torch
+
+    from filmstrip.media.export import save_video
+
+    loading, videos = Stopwatch(display, plan.device), list[Video]()
+    try:
+        with display.running():
+            with loading.stage("load"):
+                pipe = _load(plan)
+            for seed, path in zip(plan.seeds, plan.outputs, strict=True):
+                if len(plan.seeds) > 1:
+                    display.next_video(f"{len(videos) + 1} of {len(plan.seeds)}: {path}")
+                pipe.progress = watch = Stopwatch(display, plan.device)
+                torch.manual_seed(seed)  # some VAEs draw noise from the global generator
+                generator = torch.Generator().manual_seed(seed)
+                frames = pipe(**plan.call, generator=generator, output_type="np").frames[0]
+                with watch.stage("write"):
+                    save_video(frames, path, plan.fps, recipe=recipe(plan, seed) if plan.recipe else None)
+                videos.append(Video(str(path), seed, _bytes(path), watch.seconds))
+    except KeyboardInterrupt:
+        display.warn(f"Interrupted: {len(videos)} of {len(plan.seeds)} videos are written.")
+        raise
+    return loading.seconds["load"], videos
+
+
+def _load(plan: Plan) -> Any:
+    """The pipeline with its weights on the plan's device."""
+    import torch
+
+    import filmstrip
+
+    pipeline = getattr(filmstrip, plan.pipeline)
+    pipe = pipeline.from_pretrained(plan.source, revision=plan.revision, torch_dtype=getattr(torch, plan.dtype))
+    return pipe.to(plan.device)
+
+
+class Stopwatch:
+    """A Progress that passes every stage on to a display and keeps how long each took, in seconds."""
+
+    def __init__(self, display: Display, device: str) -> None:
+        self.display = display
+        self.device = device
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+        """As `Progress.stage`. When the stage ends, a GPU has finished its work."""
+        with self.display.stage(name, total) as advance:
+            start = time.perf_counter()
+            yield advance
+            if self.device.startswith("cuda"):
+                import torch
+
+                torch.cuda.synchronize(self.device)
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def _bytes(path: Path) -> int:
+    """The size of a file, or of the files in a folder of frames."""
+    return sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
+
+
+def _peak_memory(device: str) -> dict[str, Any]:
+    """The most memory the process has held: allocated on a GPU, else resident (as getrusage(2) counts it)."""
+    if device.startswith("cuda"):
+        import torch
+
+        return {"bytes": torch.cuda.max_memory_allocated(device), "kind": "allocated on the GPU"}
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {"bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "kind": "resident"}
+
+
+@contextmanager
+def _warnings_in_one_line(display: Display) -> Iterator[list[str]]:
+    """Send what filmstrip's loggers warn of to `display`, a line each, and collect it."""
+    from filmstrip.logging import disable_default_handler, enable_default_handler
+
+    lines: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            line = " ".join(record.getMessage().split())
+            lines.append(line)
+            display.warn(line)
+
+    handler = Handler(logging.WARNING)
+    logger = logging.getLogger("filmstrip")
+    disable_default_handler()
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
+        enable_default_handler()
+
+
+@contextmanager
+def _memory_errors_in_one_line(plan: Plan) -> Iterator[None]:
+    import torch
+
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "allocate memory" not in str(error):
+            raise
+        raise FilmstripError(
+            f"{plan.device} ran out of memory for {plan.shape()} in {plan.dtype}. Use a smaller --width, "
+            "--height or --frames, or --dtype bfloat16."
+        ) from error
