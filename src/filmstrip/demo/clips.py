@@ -1,0 +1,184 @@
+"""Drawing scenes: antialiased shapes from signed distances, many clips at once, on any device.
+
+Every shape is symmetric under rotation by a part of a turn and under reflection. Folding the plane into one
+such wedge leaves a boundary of one straight line (polygon, star, and the circle as a polygon of very many
+sides) or two (the cross), so one formula draws them all. Folding is the usual trick for symmetric distance
+fields (https://iquilezles.org/articles/distfunctions2d).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from filmstrip.demo.scenes import ATTRIBUTES, PALETTE, SHAPES
+
+FRAMES = 25
+SIDE = 128
+
+# In frame widths; the radius is that of a clip's middle frame.
+RADIUS = {"small": 13 / 128, "medium": 17.5 / 128, "large": 23 / 128}
+RADIUS_SPREAD = 0.06
+TRAVEL = (0.26, 0.36)
+GROWTH = 1.3**2  # largest over smallest radius
+TURN = (math.radians(110), math.radians(150))  # whole turn, clockwise on the screen
+MARGIN = 2 / 128
+
+
+@dataclass(frozen=True)
+class Wedge:
+    """A shape of unit radius: `folds` mirrored wedges, each bounded by lines `normal · point = offset`.
+
+    In the wedge the x axis runs along the line of symmetry that `upright` turns into its place on the screen.
+    """
+
+    folds: int
+    upright: float
+    extent: float
+    area: float
+    lines: tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+def _star(points: int, outer: float, inner: float, upright: float) -> Wedge:
+    half = math.pi / points
+    end = (inner * math.cos(half), inner * math.sin(half))
+    normal = (end[1], outer - end[0])
+    length = math.hypot(*normal)
+    line = (normal[0] / length, normal[1] / length, outer * normal[0] / length)
+    return Wedge(points, upright, outer, points * outer * inner * math.sin(half), (line, line))
+
+
+def _polygon(sides: int, outer: float, upright: float) -> Wedge:
+    return _star(sides, outer, outer * math.cos(math.pi / sides), upright)
+
+
+def _cross(arm: float, half_width: float) -> Wedge:
+    area = 8 * arm * half_width - 4 * half_width**2
+    return Wedge(4, 0.0, math.hypot(arm, half_width), area, ((1.0, 0.0, arm), (0.0, 1.0, half_width)))
+
+
+UP = -math.pi / 2
+WEDGES: dict[str, Wedge] = {
+    "circle": _polygon(72, 1.0, 0.0),
+    "square": _polygon(4, 1.25, math.pi / 4),
+    "triangle": _polygon(3, 1.45, UP),
+    "star": _star(5, 1.5, 0.6, UP),
+    "cross": _cross(1.2, 0.4),
+}
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where the object of each clip is in each frame: `centre` (B, T, 2) as x, y and `radius` (B, T) in frame
+    widths, `angle` (B, T) in radians clockwise from upright."""
+
+    centre: torch.Tensor
+    radius: torch.Tensor
+    angle: torch.Tensor
+
+
+def _uniform(low: torch.Tensor | float, high: torch.Tensor | float, unit: torch.Tensor) -> torch.Tensor:
+    return low + (high - low) * unit
+
+
+def plan_paths(indices: torch.Tensor, generator: torch.Generator, frames: int = FRAMES) -> Paths:
+    """Choose sizes, ways and places at random so that each object stays wholly in view.
+
+    Args:
+        indices: scenes, (B, 6) int64, on any device; the paths are on the same.
+        generator: a generator of that device.
+        frames: length T of the clips.
+    """
+    device = indices.device
+    _, shape, _, direction, change, size = indices.unbind(1)
+    unit = torch.rand(5, len(indices), generator=generator, device=device)
+    time = torch.linspace(0, 1, frames, device=device)
+
+    middle = torch.tensor(list(RADIUS.values()), device=device)[size] * _uniform(
+        1 - RADIUS_SPREAD, 1 + RADIUS_SPREAD, unit[0]
+    )
+    growth = torch.tensor([1.0, GROWTH, 1 / GROWTH, 1.0], device=device)[change]
+    radius = middle[:, None] * growth[:, None] ** (time - 0.5)
+
+    turn = _uniform(*TURN, unit[1]) * (change == 3)
+    heading = torch.tensor([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]], device=device)[direction]
+    way = heading * _uniform(*TRAVEL, unit[2])[:, None]
+
+    extent = radius * torch.tensor([WEDGES[name].extent for name in SHAPES], device=device)[shape][:, None]
+    first, last = extent[:, :1], extent[:, -1:]
+    low = torch.maximum(first, last - way) + MARGIN
+    high = 1 - MARGIN - torch.maximum(first, last + way)
+    start = _uniform(low, high, unit[3:].T)
+    return Paths(
+        centre=start[:, None] + way[:, None] * time[:, None],
+        radius=radius,
+        angle=turn[:, None] * time,
+    )
+
+
+def shape_distance(shape: torch.Tensor, x: torch.Tensor, y: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+    """Signed distance to the edge of shapes of unit radius around the origin; negative inside.
+
+    Args:
+        shape: index in `SHAPES`, broadcastable with the rest.
+        x, y: coordinates, y downwards.
+        angle: turn of the shape, clockwise on the screen, in radians.
+    """
+    wedges = [WEDGES[name] for name in SHAPES]
+
+    def pick(values: list[float]) -> torch.Tensor:
+        return torch.tensor(values, device=x.device)[shape]
+
+    sector = pick([2 * math.pi / wedge.folds for wedge in wedges])
+    direction = torch.atan2(y, x) - angle - pick([wedge.upright for wedge in wedges])
+    folded = (torch.remainder(direction + sector / 2, sector) - sector / 2).abs()
+    distance = torch.hypot(x, y)
+    x, y = distance * folded.cos(), distance * folded.sin()
+    first, second = (
+        x * pick([wedge.lines[i][0] for wedge in wedges])
+        + y * pick([wedge.lines[i][1] for wedge in wedges])
+        - pick([wedge.lines[i][2] for wedge in wedges])
+        for i in range(2)
+    )
+    return torch.maximum(first, second)
+
+
+def draw_clips(
+    indices: torch.Tensor,
+    generator: torch.Generator,
+    *,
+    frames: int = FRAMES,
+    side: int = SIDE,
+    dtype: torch.dtype = torch.float32,
+) -> torch.Tensor:
+    """Draw one clip of each scene.
+
+    Args:
+        indices: scenes, (B, 6) int64 (see `scenes.to_indices`), on the device to draw on.
+        generator: a generator of that device; it decides sizes, places and ways.
+        frames: number of frames T.
+        side: height and width in pixels.
+        dtype: a float type for values in [0, 1], or `torch.uint8` for 0 to 255.
+
+    Returns:
+        Videos (B, 3, T, side, side) in sRGB.
+    """
+    paths = plan_paths(indices, generator, frames)
+    device = indices.device
+    pixel = (torch.arange(side, device=device) + 0.5) / side
+    radius = paths.radius[..., None, None]
+    x = (pixel - paths.centre[..., 0, None, None]) / radius
+    y = (pixel[:, None] - paths.centre[..., 1, None, None]) / radius
+    x, y = torch.broadcast_tensors(x, y)
+    column = list(ATTRIBUTES).index
+    shape = indices[:, column("shape"), None, None, None]
+    distance = shape_distance(shape, x, y, paths.angle[..., None, None])
+    cover = (0.5 - distance * radius * side).clamp(0, 1)[:, None]
+
+    palette = torch.tensor(list(PALETTE.values()), device=device) / 255
+    colour = palette[indices[:, column("colour")], :, None, None, None]
+    background = palette[indices[:, column("background")], :, None, None, None]
+    video = torch.lerp(background, colour, cover)
+    return (video * 255).round().to(torch.uint8) if dtype == torch.uint8 else video.to(dtype)
