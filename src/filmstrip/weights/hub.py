@@ -120,13 +120,18 @@ class Source:
 
 def find_snapshot(repo_id: str, revision: str | None, cache_dir: str | os.PathLike[str] | None) -> Path | None:
     """The folder of a repository's revision in the Hub's cache, or None. It may lack files."""
-    from huggingface_hub import constants
-
-    repository = Path(cache_dir or constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
+    repository = cache_folder(cache_dir) / f"models--{repo_id.replace('/', '--')}"
     reference = repository / "refs" / (revision or "main")
     commit = reference.read_text().strip() if reference.is_file() else revision
     snapshot = repository / "snapshots" / commit if commit else None
     return snapshot if snapshot and snapshot.is_dir() else None
+
+
+def cache_folder(cache_dir: str | os.PathLike[str] | None) -> Path:
+    """The Hub's cache: the one given, or the usual one."""
+    from huggingface_hub import constants
+
+    return Path(cache_dir or constants.HF_HUB_CACHE)
 
 
 def list_files(folder: Path) -> list[str]:

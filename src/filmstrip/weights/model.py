@@ -26,9 +26,9 @@ ALWAYS_ON = ("low_cpu_mem_usage", "use_safetensors", "disable_mmap")
 class Model(nn.Module, Configurable):
     """An `nn.Module` that is made from its config, and whose weights are read and written as safetensors.
 
-    A subclass's constructor may make parameters as it likes, and compute buffers and tables: while `from_pretrained` runs it,
-    only `torch.empty`, from which layers make their weights, yields tensors without memory. A memory format that the
-    constructor gives to its parameters is kept.
+    A subclass's constructor may make parameters as it likes, and compute buffers and tables: while `from_pretrained`
+    runs it, only `torch.empty`, from which layers make their weights, yields tensors without memory. A memory format
+    that the constructor gives to its parameters is kept.
     """
 
     config_name: ClassVar[str] = "config.json"
@@ -77,8 +77,8 @@ class Model(nn.Module, Configurable):
     ) -> Self:
         """Read a model, in evaluation mode, from a local folder or from a repository on the Hub.
 
-        Each tensor goes from its file to the device and type asked for before the next one is read, so no second copy of the
-        model is ever in memory.
+        Each tensor goes from its file to the device and type asked for before the next one is read, so no second copy
+        of the model is ever in memory.
 
         Args:
             pretrained_model_name_or_path: The folder, or the repository ("Lightricks/LTX-Video").
@@ -119,7 +119,7 @@ class Model(nn.Module, Configurable):
         device: torch.device | None = None,
         **changes: Any,
     ) -> Self:
-        """Read a model from the local folder that holds its config and weights: `from_pretrained` without the Hub."""
+        """Read a model from the local folder that holds config and weights: `from_pretrained` without the Hub."""
         with _EmptyOnMeta():
             model = super().from_folder(folder, **changes)
         _load(model, read_headers(folder, STEM, variant), device or torch.device("cpu"), dtype, folder)
@@ -140,7 +140,7 @@ class Model(nn.Module, Configurable):
             save_directory: The folder; it is made if need be.
             variant: Name the weights as this variant ("fp16").
             max_shard_size: Above this size, in bytes or as a text like "5GB", the weights go into several files.
-            safe_serialization: Kept for diffusers' scripts. False asks for pickles; safetensors are written all the same.
+            safe_serialization: False, which in diffusers asks for pickles, gets a warning and safetensors.
 
         Raises:
             InputError: The folder cannot be written, or a weight has no memory (the model is offloaded or on meta).
@@ -259,8 +259,8 @@ def _check(model: Model, wanted: Mapping[str, torch.Tensor], stored: Mapping[str
             continue
         if found.shape != tuple(tensor.shape):
             raise CheckpointError(
-                f"{found.file} holds {key} of shape {found.shape}; {name} with this config needs {tuple(tensor.shape)}. "
-                "The config and the weights are of different models."
+                f"{found.file} holds {key} of shape {found.shape}; {name} with this config needs "
+                f"{tuple(tensor.shape)}. The config and the weights are of different models."
             )
         if found.is_floating_point != tensor.is_floating_point():
             raise CheckpointError(

@@ -59,18 +59,36 @@ def variants(names: Collection[str], stem: str) -> list[str]:
     return sorted({match[1] for match in found if match})
 
 
+def absence(folder: Path | str, names: Collection[str], stem: str, variant: str | None) -> str:
+    """The sentence for a folder without the wanted weights: what it has instead, and what to do."""
+    wanted = f"{stem}{_dotted(variant)}.safetensors"
+    # Scripts that fall back on another variant look for the first words, which are diffusers'.
+    text = f"Error no file named {stem}{_dotted(variant)}.bin found in directory {folder}, nor {wanted}."
+    there = [v for v in (None, *variants(names, stem)) if v != variant and weight_files(names, stem, v)]
+    others = [f"variant={v!r}" for v in there]
+    pickles = [name for name in names if name.endswith(PICKLES)]
+    if others:
+        return f"{text} It has weights of another variant: pass {' or '.join(others)}."
+    if pickles:
+        return (
+            f"{text} It has {', '.join(pickles)}: a pickle can run code when it is read and is refused. Convert it to "
+            "safetensors, for example with https://huggingface.co/spaces/safetensors/convert."
+        )
+    return f"{text} Check the path and the subfolder, or download the weights."
+
+
 def read_headers(folder: Path, stem: str, variant: str | None = None) -> dict[str, Stored]:
     """What the weights in a folder consist of, by key. No tensor is read.
 
     Raises:
-        CheckpointError: There are no such weights, only pickles or another variant; a file is damaged; an index names a file
-            that is absent or lies elsewhere.
+        CheckpointError: There are no such weights, only pickles or another variant; a file is damaged; an index
+            names a file that is absent or lies elsewhere.
     """
     names = [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
     index = next((folder / name for name in _index_names(stem, variant) if name in names), None)
     single = f"{stem}{_dotted(variant)}.safetensors"
     if index is None and single not in names:
-        raise CheckpointError(_absence(folder, names, stem, variant))
+        raise CheckpointError(absence(folder, names, stem, variant))
     stored: dict[str, Stored] = {}
     for file in _indexed_files(index) if index else [folder / single]:
         with open_tensors(file) as tensors:
@@ -96,7 +114,7 @@ def open_tensors(file: Path, device: torch.device | str = "cpu") -> Iterator[Any
         raise CheckpointError(f"There is no file {file}.") from error
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(
-            f"{file} is not a whole safetensors file ({error}). Its download or copy may have been cut off: get it again."
+            f"{file} is not a whole safetensors file ({error}). It may have been cut off: download or copy it again."
         ) from error
 
 
@@ -120,13 +138,19 @@ def write_tensors(
     for name, keys in split.filename_to_tensors.items():
         with replacing(folder / name) as beside:
             save_file({key: state[key].contiguous() for key in keys}, beside, metadata={"format": "pt"})
-    index, old_index = (folder / name for name in _index_names(stem, variant))
+    index = _index_names(stem, variant)[0]
+    written = [*split.filename_to_tensors]
     if split.is_sharded:
-        write_json(index, {"metadata": split.metadata, "weight_map": split.tensor_to_filename})
+        write_json(folder / index, {"metadata": split.metadata, "weight_map": split.tensor_to_filename})
+        written.append(index)
+    remove_stale(folder, stem, variant, written)
+
+
+def remove_stale(folder: Path, stem: str, variant: str | None, written: Collection[str]) -> None:
+    """Remove the weights of this stem and variant that an earlier save left: they could be read instead."""
     names = {path.name for path in folder.iterdir()}
-    stale = {*_shards(names, stem, variant), pattern.format(suffix=""), old_index.name, index.name}
-    kept = {*split.filename_to_tensors, index.name} if split.is_sharded else {*split.filename_to_tensors}
-    for name in stale - kept:  # what an earlier save left would be read instead
+    single = f"{stem}{_dotted(variant)}.safetensors"
+    for name in {*_shards(names, stem, variant), *_index_names(stem, variant), single} - {*written}:
         (folder / name).unlink(missing_ok=True)
 
 
@@ -161,20 +185,3 @@ def _indexed_files(index: Path) -> list[Path]:
     if absent:
         raise CheckpointError(f"{index} names files that are missing: {', '.join(absent)}. Download them as well.")
     return [index.parent / name for name in names]
-
-
-def _absence(folder: Path, names: Collection[str], stem: str, variant: str | None) -> str:
-    """The sentence for a folder without the wanted weights: what it has instead, and what to do."""
-    wanted = f"{stem}{_dotted(variant)}.safetensors"
-    # Scripts that fall back on another variant look for the first words, which are diffusers'.
-    text = f"Error no file named {stem}{_dotted(variant)}.bin found in directory {folder}, nor {wanted}."
-    others = [v or "none" for v in (None, *variants(names, stem)) if v != variant and weight_files(names, stem, v)]
-    pickles = [name for name in names if name.endswith(PICKLES)]
-    if others:
-        return f"{text} It has weights of another variant: {', '.join(others)}. Pass variant= accordingly."
-    if pickles:
-        return (
-            f"{text} It has {', '.join(pickles)}: pickles, which can run code when they are read and are refused. Convert "
-            "them to safetensors, for example with https://huggingface.co/spaces/safetensors/convert."
-        )
-    return f"{text} Check the path and the subfolder, or download the weights."

@@ -1,0 +1,362 @@
+"""The folder of a whole pipeline: `model_index.json`, which names each component's class, and a folder for each.
+
+Classes come from a fixed table. What a checkpoint names beyond it is refused, and nothing in a checkpoint is run.
+"""
+
+import contextlib
+import importlib
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import nn
+
+from filmstrip.errors import CheckpointError, FilmstripError, InputError
+from filmstrip.logging import get_logger
+from filmstrip.weights.config import Configurable
+from filmstrip.weights.files import make_folder, read_json, replacing_files, write_json
+from filmstrip.weights.hub import Source, list_files
+from filmstrip.weights.model import STEM, Model, as_dtype
+from filmstrip.weights.tensors import absence, read_headers, remove_stale, variants, weight_files
+
+logger = get_logger(__name__)
+
+INDEX_NAME = "model_index.json"
+SMALL_FILES = (".json", ".txt", ".model")  # what a component has beside its weights: configs and tokenizers
+
+Dtypes = torch.dtype | str | Mapping[str, torch.dtype | str] | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """Where a class that a checkpoint may name is, and the stem of its weight files, if it has any."""
+
+    module: str
+    name: str
+    stem: str | None = None
+
+    def load(self) -> Any:
+        """The class itself."""
+        return getattr(importlib.import_module(self.module), self.name)
+
+
+CLASSES: Mapping[tuple[str, str], Row] = MappingProxyType(
+    {
+        ("diffusers", "AutoencoderKLLTXVideo"): Row("filmstrip.ltx.vae", "AutoencoderKLLTXVideo", STEM),
+        ("diffusers", "LTXVideoTransformer3DModel"): Row(
+            "filmstrip.ltx.transformer", "LTXVideoTransformer3DModel", STEM
+        ),
+        ("diffusers", "FlowMatchEulerDiscreteScheduler"): Row(
+            "filmstrip.schedulers.flow_match_euler", "FlowMatchEulerDiscreteScheduler"
+        ),
+        ("transformers", "T5EncoderModel"): Row("transformers", "T5EncoderModel", "model"),
+        ("transformers", "T5Tokenizer"): Row("transformers", "T5Tokenizer"),
+        ("transformers", "T5TokenizerFast"): Row("transformers", "T5TokenizerFast"),
+        ("transformers", "PreTrainedTokenizerFast"): Row("transformers", "PreTrainedTokenizerFast"),
+        ("transformers", "TokenizersBackend"): Row("transformers", "PreTrainedTokenizerFast"),
+    }
+)
+
+# What transformers 5 calls some classes, and the names by which older versions know them too.
+OLDER_NAMES = MappingProxyType({"TokenizersBackend": "PreTrainedTokenizerFast", "T5Tokenizer": "T5TokenizerFast"})
+
+
+@dataclass(frozen=True)
+class PipelineIndex:
+    """What a `model_index.json` says."""
+
+    class_name: str
+    components: Mapping[str, tuple[str, str] | None]  # library and class; None: the pipeline goes without
+    options: Mapping[str, Any] = field(default_factory=dict)  # the pipeline's other arguments
+
+
+def read_index(folder: Path) -> PipelineIndex:
+    """Read a pipeline folder's `model_index.json`.
+
+    Raises:
+        CheckpointError: The file is missing or says no such thing.
+    """
+    file = folder / INDEX_NAME
+    content = read_json(file)
+    class_name = content.get("_class_name")
+    if not isinstance(class_name, str):
+        raise CheckpointError(
+            f"{file} gives the pipeline's class as {class_name!r}; it must be a name. "
+            "Pipelines with code of their own are refused."
+        )
+    components: dict[str, tuple[str, str] | None] = {}
+    options: dict[str, Any] = {}
+    for name, value in content.items():
+        if name.startswith("_"):
+            continue
+        if not isinstance(value, list):
+            options[name] = value
+        elif len(value) == 2 and all(part is None or isinstance(part, str) for part in value):
+            library, kind = value
+            components[name] = (library, kind) if library and kind else None
+        else:
+            raise CheckpointError(f"{file} gives {name} as {str(value)[:80]}; it must be a library and a class.")
+        if Path(name).name != name or "\\" in name or name == "..":
+            raise CheckpointError(
+                f"{file} names a component {name!r}, outside its own folder; such an index is refused."
+            )
+    return PipelineIndex(class_name, components, options)
+
+
+def fetch_pipeline(source: Source, skip: Collection[str] = (), variant: str | None = None) -> Path:
+    """The local folder of a pipeline, after downloading, from a repository, just the files that are needed.
+
+    Args:
+        source: The folder or repository.
+        skip: Names of components that are not needed: they are passed by hand, or left out.
+        variant: The variant whose weights are wanted where a component has it.
+
+    Raises:
+        InputError: No component has weights of that variant.
+        CheckpointError: Something is missing, cannot be reached, or is refused.
+    """
+    index = read_index(source.fetch(lambda names: [INDEX_NAME]))
+    return source.fetch(lambda names: _needed_files(names, index, skip, variant))
+
+
+def load_components(
+    folder: Path,
+    index: PipelineIndex,
+    expected: Collection[str],
+    passed: Mapping[str, object],
+    *,
+    dtype: Dtypes = None,
+    variant: str | None = None,
+    device: torch.device | None = None,
+) -> dict[str, object]:
+    """Load a pipeline's components from its local folder, models in evaluation mode.
+
+    Args:
+        folder: What `fetch_pipeline` returned.
+        index: What `read_index` says of it.
+        expected: The components that the pipeline takes; others in the index are left alone.
+        passed: Components made by hand, or None for those to go without. They are not loaded.
+        dtype: Type of the models' floating-point weights, or one per component, with "default" for the rest
+            (float32 where there is none), as in diffusers.
+        variant: Read weights of this variant where a component has it, and plain ones, with a warning, where not.
+        device: Where to put the models; the CPU by default.
+
+    Returns:
+        Every expected component that is passed or in the index, None for those that are null there.
+
+    Raises:
+        InputError: No component has weights of the variant, or the type is none.
+        CheckpointError: A component is missing, damaged or refused.
+    """
+    rows = {name: row for name, row in _rows(index, passed).items() if name in expected}
+    dtypes = {name: _dtype_of(name, dtype) for name in rows}
+    inside = {name: list_files(folder / name) for name in rows}
+    chosen = _chosen_variants(inside, rows, variant)
+    components: dict[str, object] = {
+        name: passed.get(name) for name in expected if name in {**index.components, **passed}
+    }
+    for name, row in rows.items():
+        components[name] = _load_component(
+            folder / name, row, dtypes[name], chosen.get(name), device or torch.device("cpu")
+        )
+        logger.info("Loaded %s as %s from %s.", name, row.name, folder / name)
+    return components
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a local pipeline folder has every file that loading it takes, in some variant."""
+    try:
+        index = read_index(folder)
+        names, rows = list_files(folder), _rows(index)
+    except CheckpointError:
+        return False
+    inside = {name: list_files(folder / name) for name in rows}
+    stems = {name: row.stem for name, row in rows.items() if row.stem}
+    for variant in (None, *_all_variants(inside, stems)):
+        with contextlib.suppress(FilmstripError):
+            _needed_files(names, index, (), variant)
+            return True
+    return False
+
+
+def save_components(
+    save_directory: str | os.PathLike[str],
+    class_name: str,
+    components: Mapping[str, object],
+    options: Mapping[str, Any] | None = None,
+    *,
+    variant: str | None = None,
+    max_shard_size: int | str | None = None,
+) -> None:
+    """Write a pipeline folder that `load_components`, and diffusers, read. Its index comes last.
+
+    Args:
+        save_directory: The folder; it is made if need be.
+        class_name: The pipeline's class, for the index.
+        components: The components by name; None for those that the pipeline goes without.
+        options: The pipeline's other arguments, for the index.
+        variant: Name the weights as this variant ("fp16").
+        max_shard_size: Above this size, in bytes or as a text like "5GB", weights go into several files.
+
+    Raises:
+        InputError: A component cannot be saved, or the folder cannot be written.
+    """
+    components = {name: getattr(component, "_orig_mod", component) for name, component in components.items()}
+    tags = {name: _tag(name, component) for name, component in components.items()}
+    folder = make_folder(save_directory)
+    for name, component in components.items():
+        if component is not None:
+            _save_component(folder / name, component, variant, max_shard_size)
+    write_json(folder / INDEX_NAME, {"_class_name": class_name, **(options or {}), **tags})
+
+
+def _row(name: str, tag: tuple[str, str]) -> Row:
+    """The row of the table for a component's library and class."""
+    if tag not in CLASSES:
+        known = ", ".join(sorted(".".join(key) for key in CLASSES))
+        raise CheckpointError(
+            f"The component {name} is of the class {'.'.join(tag)}, which is none of those that are loaded ({known}). "
+            f"A checkpoint cannot have others imported; make the component by hand and pass it as {name}=."
+        )
+    return CLASSES[tag]
+
+
+def _rows(index: PipelineIndex, skip: Collection[str] = ()) -> dict[str, Row]:
+    """The row of each component that is there and not to be skipped."""
+    return {name: _row(name, tag) for name, tag in index.components.items() if tag is not None and name not in skip}
+
+
+def _needed_files(
+    names: Collection[str], index: PipelineIndex, skip: Collection[str], variant: str | None
+) -> list[str]:
+    """Which of a pipeline's files to download."""
+    rows = _rows(index, skip)
+    inside = {name: [file.removeprefix(f"{name}/") for file in names if file.startswith(f"{name}/")] for name in rows}
+    chosen = _chosen_variants(inside, rows, variant)
+    needed = [INDEX_NAME]
+    for name, row in rows.items():
+        files = [file for file in inside[name] if file.endswith(SMALL_FILES) and ".safetensors" not in file]
+        if not files:
+            raise CheckpointError(f"There are no files for the component {name}.")
+        if row.stem:
+            weights = weight_files(inside[name], row.stem, chosen[name])
+            if not weights:
+                raise CheckpointError(absence(name, inside[name], row.stem, None))
+            files += weights
+        needed += [f"{name}/{file}" for file in files]
+    return needed
+
+
+def _chosen_variants(
+    inside: Mapping[str, Collection[str]], rows: Mapping[str, Row], variant: str | None
+) -> dict[str, str | None]:
+    """The variant to read for each component that has weights: the one asked for, where there are files of it."""
+    stems = {name: row.stem for name, row in rows.items() if row.stem}
+    chosen = {name: variant if weight_files(inside[name], stem, variant) else None for name, stem in stems.items()}
+    without = [name for name, found in chosen.items() if found is None]
+    if variant is None or not chosen or not without:
+        return chosen
+    if len(without) == len(chosen):
+        others = _all_variants(inside, stems)
+        raise InputError(
+            f"You are trying to load the model files of the `variant={variant}`, but no such modeling files are "
+            f"available. Leave out variant=, or use one that is there ({', '.join(others) or 'there is none'})."
+        )
+    logger.warning(
+        "There are no weights of the variant %s for %s; the plain ones are read.", variant, ", ".join(without)
+    )
+    return chosen
+
+
+def _all_variants(inside: Mapping[str, Collection[str]], stems: Mapping[str, str]) -> list[str]:
+    return sorted({variant for name, stem in stems.items() for variant in variants(inside[name], stem)})
+
+
+def _dtype_of(name: str, dtype: Dtypes) -> torch.dtype | None:
+    if isinstance(dtype, Mapping):
+        return as_dtype(dtype.get(name, dtype.get("default", torch.float32)))
+    return as_dtype(dtype)
+
+
+def _load_component(
+    folder: Path, row: Row, dtype: torch.dtype | None, variant: str | None, device: torch.device
+) -> object:
+    if not folder.is_dir():
+        raise CheckpointError(f"There is no folder {folder}, which {INDEX_NAME} beside it names.")
+    kind = row.load()
+    if row.module != "transformers":
+        if issubclass(kind, Model):
+            return kind.from_folder(folder, dtype=dtype, variant=variant, device=device)
+        return kind.from_folder(folder)
+    try:
+        if row.stem is None:
+            return kind.from_pretrained(str(folder), local_files_only=True)
+        return _load_encoder(kind, folder, row.stem, dtype, variant).to(device)
+    except FilmstripError:
+        raise
+    except Exception as error:  # what damaged files do inside transformers cannot be foreseen
+        raise CheckpointError(f"{folder} cannot be loaded as {row.name}: {type(error).__name__}: {error}") from error
+
+
+def _load_encoder(kind: Any, folder: Path, stem: str, dtype: torch.dtype | None, variant: str | None) -> nn.Module:
+    """A text or image encoder, through transformers."""
+    read_headers(folder, stem, variant)  # which refuses pickles and damaged files, with our sentences
+    with _quiet_transformers():
+        model, found = kind.from_pretrained(
+            str(folder),
+            dtype=dtype,
+            variant=variant,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    wrong = sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]]))
+    if wrong:  # transformers would go on with random weights
+        raise CheckpointError(f"The weights in {folder} lack, or have in another shape: {', '.join(wrong[:5])}.")
+    return model
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep transformers' own progress bars away."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _tag(name: str, component: object) -> tuple[str, str] | tuple[None, None]:
+    """The library and class by which an index names a component."""
+    if component is None:
+        return None, None
+    kind = type(component)
+    for tag, row in CLASSES.items():
+        if (row.module, row.name) == (kind.__module__, kind.__name__):
+            return tag
+    library = kind.__module__.split(".")[0]
+    if library == "filmstrip" or not hasattr(component, "save_pretrained"):
+        raise InputError(f"{name} is a {kind.__module__}.{kind.__name__}, which cannot be saved in a pipeline.")
+    fast = getattr(component, "is_fast", True)
+    return library, OLDER_NAMES.get(kind.__name__, kind.__name__) if fast else kind.__name__
+
+
+def _save_component(folder: Path, component: Any, variant: str | None, max_shard_size: int | str | None) -> None:
+    sizes = {} if max_shard_size is None else {"max_shard_size": max_shard_size}
+    weights = {"variant": variant, **sizes} if isinstance(component, nn.Module) else {}
+    if isinstance(component, Configurable):
+        component.save_pretrained(folder, **weights)
+        return
+    with replacing_files(make_folder(folder)) as beside, _quiet_transformers():
+        component.save_pretrained(beside, **weights)
+        written = [path.name for path in beside.iterdir()]
+    if weights:
+        remove_stale(folder, "model", variant, written)
