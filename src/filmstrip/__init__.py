@@ -1,3 +1,58 @@
-"""filmstrip runs LTX-Video and Stable Video Diffusion."""
+"""filmstrip runs LTX-Video and Stable Video Diffusion.
+
+The public names are those of diffusers; each is imported when it is first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from filmstrip.ltx.pipeline import LTXPipeline as LTXPipeline
+    from filmstrip.ltx.transformer import LTXVideoTransformer3DModel as LTXVideoTransformer3DModel
+    from filmstrip.ltx.vae import AutoencoderKLLTXVideo as AutoencoderKLLTXVideo
+    from filmstrip.media.export import export_to_gif as export_to_gif
+    from filmstrip.media.export import export_to_video as export_to_video
+    from filmstrip.media.load import load_image as load_image
+    from filmstrip.media.load import load_video as load_video
+    from filmstrip.media.processors import VaeImageProcessor as VaeImageProcessor
+    from filmstrip.media.processors import VideoProcessor as VideoProcessor
+    from filmstrip.outputs import LTXPipelineOutput as LTXPipelineOutput
+    from filmstrip.pipeline.base import DiffusionPipeline as DiffusionPipeline
+    from filmstrip.pipeline.callbacks import MultiPipelineCallbacks as MultiPipelineCallbacks
+    from filmstrip.pipeline.callbacks import PipelineCallback as PipelineCallback
+    from filmstrip.pipeline.callbacks import SDCFGCutoffCallback as SDCFGCutoffCallback
+    from filmstrip.schedulers.flow_match_euler import (
+        FlowMatchEulerDiscreteScheduler as FlowMatchEulerDiscreteScheduler,
+    )
+
+_PLACES = {
+    "AutoencoderKLLTXVideo": "filmstrip.ltx.vae",
+    "DiffusionPipeline": "filmstrip.pipeline.base",
+    "FlowMatchEulerDiscreteScheduler": "filmstrip.schedulers.flow_match_euler",
+    "LTXPipeline": "filmstrip.ltx.pipeline",
+    "LTXPipelineOutput": "filmstrip.outputs",
+    "LTXVideoTransformer3DModel": "filmstrip.ltx.transformer",
+    "MultiPipelineCallbacks": "filmstrip.pipeline.callbacks",
+    "PipelineCallback": "filmstrip.pipeline.callbacks",
+    "SDCFGCutoffCallback": "filmstrip.pipeline.callbacks",
+    "VaeImageProcessor": "filmstrip.media.processors",
+    "VideoProcessor": "filmstrip.media.processors",
+    "export_to_gif": "filmstrip.media.export",
+    "export_to_video": "filmstrip.media.export",
+    "load_image": "filmstrip.media.load",
+    "load_video": "filmstrip.media.load",
+}
+
+__all__ = ["__version__", *_PLACES]  # noqa: PLE0604  (names, all of them)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'filmstrip' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

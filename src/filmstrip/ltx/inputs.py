@@ -1,0 +1,119 @@
+"""What a call of LTX must hold, checked before any work."""
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+
+from filmstrip.errors import InputError
+from filmstrip.logging import get_logger
+from filmstrip.pipeline.prompts import as_list
+
+logger = get_logger(__name__)
+
+OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+SIZE_MULTIPLE = 32
+
+
+def check_size(height: int, width: int, num_frames: int, temporal_ratio: int) -> None:
+    """Height and width must be positive multiples of 32; a frame count other than `ratio * k + 1` is warned of.
+
+    Raises:
+        InputError: they are not.
+    """
+    for name, value in (("height", height), ("width", width), ("num_frames", num_frames)):
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            raise InputError(f"{name} is {value!r}; give a whole number above 0.")
+    if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
+        near = " and ".join(str(max(1, round(side / SIZE_MULTIPLE)) * SIZE_MULTIPLE) for side in (height, width))
+        raise InputError(
+            f"`height` and `width` have to be divisible by {SIZE_MULTIPLE} but are {height} and {width}; "
+            f"the nearest that are: {near}."
+        )
+    made = (num_frames - 1) // temporal_ratio * temporal_ratio + 1
+    if made != num_frames:
+        logger.warning(
+            "num_frames is %d, which is not %d k + 1; the video will have %d frames.", num_frames, temporal_ratio, made
+        )
+
+
+def check_schedule(num_inference_steps: int, timesteps: list[float] | None, numbers: Mapping[str, Any]) -> None:
+    """Steps must be counted in whole numbers above 0, and `numbers` be numbers.
+
+    Raises:
+        InputError: they are not.
+    """
+    for name, value in numbers.items():
+        if not isinstance(value, Real) or isinstance(value, bool):
+            raise InputError(f"{name} is {value!r}; give a number.")
+    if timesteps is not None:
+        if not len(timesteps):
+            raise InputError("timesteps is empty; give at least one, or None for the scheduler's own.")
+    elif not isinstance(num_inference_steps, Integral) or num_inference_steps < 1:
+        raise InputError(f"num_inference_steps is {num_inference_steps!r}; give a whole number above 0.")
+
+
+def check_output_type(output_type: str) -> None:
+    """Raises:
+    InputError: an unknown output type.
+    """
+    if output_type not in OUTPUT_TYPES:
+        raise InputError(f"output_type is {output_type!r}; choose one of {', '.join(OUTPUT_TYPES)}.")
+
+
+def count_prompts(
+    prompt: str | list[str] | None, negative_prompt: str | list[str] | None, embeddings: Mapping[str, torch.Tensor | None]
+) -> int:
+    """The number of prompts of a call: of the texts, or of the rows of `prompt_embeds`.
+
+    Raises:
+        InputError: texts and embeddings at once, neither, an embedding without its mask, or shapes that do not match.
+    """
+    prompts = as_list(prompt, "prompt")
+    embeds, negatives = embeddings["prompt_embeds"], embeddings["negative_prompt_embeds"]
+    mask, negative_mask = embeddings["prompt_attention_mask"], embeddings["negative_prompt_attention_mask"]
+    if prompts is not None and embeds is not None:
+        raise InputError("Both prompt and prompt_embeds were given; give one of them.")
+    for name, tensor, its_mask in (("prompt", embeds, mask), ("negative_prompt", negatives, negative_mask)):
+        if tensor is not None and its_mask is None:
+            raise InputError(f"{name}_embeds was given without {name}_attention_mask; encode_prompt returns both.")
+    if embeds is not None and negatives is not None and mask is not None and negative_mask is not None:
+        for what, a, b in (("embeds", embeds, negatives), ("attention_mask", mask, negative_mask)):
+            if a.shape != b.shape:
+                raise InputError(
+                    f"prompt_{what} is {tuple(a.shape)} and negative_prompt_{what} is {tuple(b.shape)}; "
+                    "they must have the same shape."
+                )
+    if prompts is None and embeds is None:
+        raise InputError("Neither prompt nor prompt_embeds was given; give one of them.")
+    count = len(prompts) if prompts is not None else len(embeds) if embeds is not None else 0
+    negative_list(negative_prompt, count)
+    return count
+
+
+def negative_list(negative_prompt: str | list[str] | None, count: int) -> list[str]:
+    """A negative prompt for each of `count` prompts: one serves all, and none is the empty text.
+
+    Raises:
+        InputError: a list of another length.
+    """
+    negatives = as_list(negative_prompt or "", "negative_prompt") or []
+    if isinstance(negative_prompt, list) and len(negatives) != count:
+        raise InputError(f"There are {len(negatives)} negative prompts for {count} prompts; give one, or one for each.")
+    return negatives if isinstance(negative_prompt, list) else negatives * count
+
+
+def check_rows(generator: Any, latents: torch.Tensor | None, videos: int, tokens: int) -> None:
+    """Generators and latents must be as many as the videos, and latents have the video's tokens.
+
+    Raises:
+        InputError: they do not.
+    """
+    if isinstance(generator, list) and len(generator) not in (1, videos):
+        raise InputError(f"{len(generator)} generators were given for {videos} videos; give one, or one for each.")
+    if latents is not None and tuple(latents.shape[:2]) != (videos, tokens):
+        raise InputError(
+            f"latents have the shape {tuple(latents.shape)}; {videos} videos of {tokens} tokens are wanted, "
+            f"({videos}, {tokens}, channels)."
+        )

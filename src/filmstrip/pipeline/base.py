@@ -1,0 +1,222 @@
+"""The base of every pipeline: its components, and how they are loaded, saved, moved and shared."""
+
+import importlib
+import inspect
+import os
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import nn
+
+from filmstrip.errors import CheckpointError, InputError
+from filmstrip.logging import get_logger
+from filmstrip.pipeline.progress import Progress, ProgressBar
+from filmstrip.weights.folder import Dtypes, PipelineIndex, fetch_pipeline, load_components, read_index, save_components
+from filmstrip.weights.hub import Source
+
+logger = get_logger(__name__)
+
+# The pipelines that `DiffusionPipeline.from_pretrained` makes, and where they are.
+PIPELINES = {"LTXPipeline": "filmstrip.ltx.pipeline"}
+
+
+class DiffusionPipeline:
+    """Models, a scheduler and what else belongs to them, which together make videos.
+
+    A pipeline's components are the arguments of its `__init__`, and its attributes. Any of them may be `None`; what does not
+    need it still works.
+    """
+
+    _optional_components: ClassVar[tuple[str, ...]] = ()
+    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self) -> None:
+        self.progress: Progress = ProgressBar()
+        self.name_or_path: str | None = None
+
+    def register_modules(self, **components: Any) -> None:
+        """Set components as attributes."""
+        for name, component in components.items():
+            setattr(self, name, component)
+
+    @classmethod
+    def component_names(cls) -> tuple[str, ...]:
+        """The components that this class takes."""
+        return tuple(inspect.signature(cls.__init__).parameters)[1:]
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """The components by name; `Other(**pipe.components)` is a pipeline that shares them."""
+        return {name: getattr(self, name) for name in self.component_names()}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the models are; the accelerator, where they are on different devices."""
+        devices = [module.device for module in self._modules()]
+        return next((device for device in devices if device.type != "cpu"), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the first model's weights."""
+        return next((module.dtype for module in self._modules()), torch.float32)
+
+    @property
+    def _execution_device(self) -> torch.device:
+        return self.device
+
+    def _modules(self) -> list[Any]:
+        return [component for component in self.components.values() if isinstance(component, nn.Module)]
+
+    def to(
+        self, *target: str | int | torch.device | torch.dtype | None, device: Any = None, dtype: torch.dtype | None = None
+    ) -> Self:
+        """Move the models to a device, a type, or both: `pipe.to("cuda")`, `pipe.to("cuda", torch.bfloat16)`.
+
+        Raises:
+            InputError: more than a device and a type, in that order, or one of them twice.
+        """
+        if len(target) > 2 or (len(target) == 2 and isinstance(target[0], torch.dtype)):
+            raise InputError(f"to() was given {target}; it takes a device, a dtype, or a device and then a dtype.")
+        for value in target:
+            if isinstance(value, torch.dtype):
+                if dtype is not None:
+                    raise InputError(f"to() was given two types, {dtype} and {value}; give one.")
+                dtype = value
+            elif value is not None:
+                if device is not None:
+                    raise InputError(f"to() was given two devices, {device} and {value}; give one.")
+                device = value
+        for module in self._modules():
+            module.to(device=device, dtype=dtype)
+        return self
+
+    def set_progress_bar_config(self, **options: Any) -> None:
+        """Options of tqdm for the progress bars, such as `disable=True`."""
+        bar = ProgressBar()
+        bar.options = options
+        self.progress = bar
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        torch_dtype: Dtypes = None,
+        dtype: Dtypes = None,
+        variant: str | None = None,
+        device: str | torch.device | None = None,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        force_download: bool = False,
+        use_safetensors: bool | None = None,
+        **components: Any,
+    ) -> Self:
+        """Load a pipeline from a folder in diffusers' layout, or from a repository on the Hub.
+
+        `DiffusionPipeline.from_pretrained` makes the pipeline that the folder names.
+
+        Args:
+            torch_dtype, dtype: type of the weights, float32 by default; or a dictionary from component to type, with
+                "default" for the rest. Two names for one thing.
+            variant: read `*.fp16.safetensors` and the like where there are such files.
+            device: where to put the models; weights go there straight from the file.
+            revision, cache_dir, local_files_only, token, force_download: for the Hub, as huggingface_hub takes them.
+            use_safetensors: only safetensors are ever read, so `False` is refused.
+            components: made by hand, or `None` to go without; these are not loaded.
+
+        Raises:
+            CheckpointError: something is missing, damaged, or refused.
+            InputError: an argument that this pipeline does not take, or a variant that no component has.
+        """
+        if use_safetensors is False:
+            raise InputError("use_safetensors is False, which asks for pickles; filmstrip reads only safetensors.")
+        name = os.fspath(pretrained_model_name_or_path)
+        source = Source(name, None, revision, cache_dir, local_files_only, token, force_download)
+        folder = fetch_pipeline(source, components, variant)
+        index = read_index(folder)
+        kind = cls._named_class(index, name)
+        expected = kind.component_names()
+        unknown = [key for key in components if key not in expected]
+        if unknown:
+            raise InputError(
+                f"{kind.__name__}.from_pretrained does not take {', '.join(unknown)}; "
+                f"its components are {', '.join(expected)}."
+            )
+        loaded = load_components(
+            folder,
+            index,
+            expected,
+            components,
+            dtype=dtype if dtype is not None else torch_dtype,
+            variant=variant,
+            device=torch.device(device) if device is not None else None,
+        )
+        missing = [key for key in expected if key not in loaded]
+        if missing:
+            raise CheckpointError(
+                f"{name} has no {', '.join(missing)}, which {kind.__name__} needs; it was saved from {index.class_name}. "
+                f"Pass {missing[0]}= by hand, or None to go without."
+            )
+        pipe: Any = kind(**loaded)
+        pipe.name_or_path = name
+        return pipe
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        *,
+        safe_serialization: bool = True,
+        variant: str | None = None,
+        max_shard_size: int | str | None = None,
+    ) -> None:
+        """Write the pipeline as a folder, which diffusers opens too.
+
+        Args:
+            safe_serialization: safetensors are written whatever it says, with a warning if it is `False`.
+            variant: part of the names of the weight files, such as "fp16".
+            max_shard_size: of one weight file, in bytes or as "5GB".
+        """
+        if not safe_serialization:
+            logger.warning("safe_serialization is False, which asks for pickles; safetensors are written all the same.")
+        save_components(
+            save_directory,
+            type(self).__name__,
+            self.components,
+            variant=variant,
+            max_shard_size=max_shard_size,
+        )
+
+    @classmethod
+    def from_pipe(cls, pipeline: "DiffusionPipeline", **components: Any) -> Self:
+        """A pipeline of this class that shares another one's components, but for those that are given.
+
+        Raises:
+            InputError: the other pipeline lacks a component, or one is given that this class does not take.
+        """
+        expected = cls.component_names()
+        unknown = [name for name in components if name not in expected]
+        missing = [name for name in expected if name not in components and not hasattr(pipeline, name)]
+        if unknown or missing:
+            raise InputError(
+                f"{cls.__name__} has the components {', '.join(expected)}; "
+                + (f"{', '.join(unknown)} is none of them." if unknown else f"{', '.join(missing)} must be given.")
+            )
+        made: Any = cls(**{name: components.get(name, getattr(pipeline, name, None)) for name in expected})
+        made.name_or_path = pipeline.name_or_path
+        return made
+
+
+    @classmethod
+    def _named_class(cls, index: PipelineIndex, place: str) -> type[Self]:
+        """This class; or, for the base class, the one that a folder names."""
+        if cls is not DiffusionPipeline:
+            return cls
+        if index.class_name not in PIPELINES:
+            raise CheckpointError(
+                f"{place} holds a {index.class_name}, which is none of the pipelines here ({', '.join(PIPELINES)}). "
+                "If one of these can use its components, call from_pretrained of that class."
+            )
+        kind: type[Self] = getattr(importlib.import_module(PIPELINES[index.class_name]), index.class_name)
+        return kind

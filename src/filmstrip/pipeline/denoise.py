@@ -1,0 +1,109 @@
+"""The walk from noise to data, and what may happen between its steps."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from filmstrip.errors import InputError
+from filmstrip.pipeline.callbacks import MultiPipelineCallbacks, PipelineCallback
+from filmstrip.pipeline.guiders import Condition, Guider
+from filmstrip.pipeline.progress import Advance
+
+Callback = Callable[[Any, int, torch.Tensor, dict[str, Any]], Mapping[str, Any] | None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the walk."""
+
+    index: int
+    timestep: torch.Tensor  # what the model is told, a scalar
+
+
+class Predict(Protocol):
+    """Asks the model about `latents` (B, ...) under each condition; answers `(len(conditions) * B, ...)`."""
+
+    def __call__(self, latents: torch.Tensor, step: Step, conditions: tuple[Condition, ...]) -> torch.Tensor: ...
+
+
+def denoise(
+    latents: torch.Tensor,
+    steps: Iterable[Step],
+    predict: Predict,
+    guide: Callable[[Step], Guider],
+    advance: Callable[[torch.Tensor, torch.Tensor, Step], torch.Tensor],
+    watch: Callable[[Step, torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """Walk `latents` from noise to data.
+
+    Args:
+        guide: the guidance of a step.
+        advance: from latents and a prediction to the latents of the next step.
+        watch: called after each step; returns the latents to go on with.
+    """
+    for step in steps:
+        guidance = guide(step)
+        prediction = guidance.combine(predict(latents, step, guidance.conditions))
+        latents = advance(latents, prediction, step)
+        latents = watch(step, latents)
+    return latents
+
+
+class StepWatch:
+    """What happens around steps: progress, the interrupt, and the caller's callback.
+
+    Args:
+        pipeline: what the callback is handed; its `_current_timestep` follows the walk, its `interrupt` ends it.
+        tensors: what the callback may see by name besides `latents`. What it returns under a name replaces it here.
+        callback: `callback(pipeline, index, timestep, tensors)`, which may return changed tensors.
+        names: which tensors the callback is handed.
+        advance: called after each step.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        tensors: dict[str, Any],
+        callback: Callback | None,
+        names: Sequence[str],
+        advance: Advance,
+    ) -> None:
+        self.pipeline, self.tensors = pipeline, tensors
+        self.callback, self.names, self.advance = callback, names, advance
+
+    def steps(self, timesteps: torch.Tensor) -> Iterator[Step]:
+        """The steps of `timesteps`, `(N,)`, until the pipeline is interrupted."""
+        for index, timestep in enumerate(timesteps):
+            if self.pipeline.interrupt:
+                return
+            self.pipeline._current_timestep = timestep
+            yield Step(index, timestep)
+
+    def __call__(self, step: Step, latents: torch.Tensor) -> torch.Tensor:
+        if self.callback is not None:
+            seen = {"latents": latents, **self.tensors}
+            handed = {name: seen[name] for name in self.names}
+            changed = self.callback(self.pipeline, step.index, step.timestep, handed) or {}
+            latents = changed.get("latents", latents)
+            self.tensors.update({name: changed[name] for name in self.tensors if name in changed})
+        self.advance()
+        return latents
+
+
+def callback_names(callback: Callback | None, names: Sequence[str], allowed: Sequence[str]) -> Sequence[str]:
+    """Which tensors the callback is handed: a callback class says so itself.
+
+    Raises:
+        InputError: a name is not among `allowed`.
+    """
+    if isinstance(callback, PipelineCallback | MultiPipelineCallbacks):
+        names = callback.tensor_inputs
+    unknown = [name for name in names or () if name not in allowed]
+    if unknown:
+        raise InputError(
+            f"callback_on_step_end_tensor_inputs names {', '.join(map(repr, unknown))}; "
+            f"a callback can be handed {', '.join(map(repr, allowed))}."
+        )
+    return names or ()

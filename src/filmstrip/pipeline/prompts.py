@@ -1,0 +1,65 @@
+"""Prompts to embeddings, through T5 from transformers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from filmstrip.errors import InputError
+from filmstrip.logging import get_logger
+
+logger = get_logger(__name__)
+
+
+def encode_t5(
+    text_encoder: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    max_sequence_length: int,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Embed prompts, padded to `max_sequence_length` tokens and without a mask, as diffusers does for LTX.
+
+    A prompt that is longer is cut, with a warning that names what was cut.
+
+    Returns:
+        Embeddings `(B, L, C)` in `dtype` (the encoder's own by default), and the mask of their tokens `(B, L)`, boolean.
+    """
+    tokens = tokenizer(
+        list(prompts), padding="max_length", max_length=max_sequence_length, truncation=True, return_tensors="pt"
+    )
+    _warn_of_cuts(tokenizer, prompts, max_sequence_length)
+    embeds = text_encoder(tokens.input_ids.to(device))[0]
+    return embeds.to(device, dtype or text_encoder.dtype), tokens.attention_mask.bool().to(device)
+
+
+def _warn_of_cuts(tokenizer: Any, prompts: Sequence[str], max_sequence_length: int) -> None:
+    for prompt, ids in zip(prompts, tokenizer(list(prompts)).input_ids, strict=True):
+        if len(ids) > max_sequence_length:
+            # The last of the tokens that are kept is the end mark.
+            cut = tokenizer.decode(ids[max_sequence_length - 1 : -1])
+            logger.warning(
+                "The prompt %r has %d tokens and max_sequence_length is %d; this part was cut: %r",
+                prompt,
+                len(ids),
+                max_sequence_length,
+                cut,
+            )
+
+
+def as_list(prompt: str | list[str] | None, name: str) -> list[str] | None:
+    """A prompt or a list of prompts as a list.
+
+    Raises:
+        InputError: it is neither, or the list is empty or holds something else.
+    """
+    if prompt is None or isinstance(prompt, str):
+        return None if prompt is None else [prompt]
+    if not isinstance(prompt, list):
+        raise InputError(f"{name} is of type {type(prompt).__name__}; give a string or a list of strings.")
+    wrong = [item for item in prompt if not isinstance(item, str)]
+    if wrong or not prompt:
+        found = f"holds {wrong[0]!r}" if wrong else "is an empty list"
+        raise InputError(f"{name} {found}; give a string or a list of strings.")
+    return prompt
