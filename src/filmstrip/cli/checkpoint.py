@@ -4,11 +4,9 @@ import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from filmstrip.errors import CheckpointError, InputError
+from filmstrip.errors import InputError
 from filmstrip.ltx.presets import CALL_DEFAULTS, PRESETS, Preset
-from filmstrip.weights.files import read_json
 from filmstrip.weights.hub import Source
 
 INDEX = "model_index.json"
@@ -51,20 +49,6 @@ def commit(folder: Path) -> str | None:
     return folder.name if folder.parent.name == "snapshots" else None
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in the file at `path` of a model's folder.
-
-    Raises:
-        CheckpointError: The file is missing or damaged.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"There is no {path}, so this is not a model folder in diffusers' layout.")
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no JSON object. Download or save it again.")
-    return content
-
-
 def find(model: str | None) -> Checkpoint:
     """The checkpoint that the value of `--model` means; None is the demo model.
 
@@ -75,8 +59,11 @@ def find(model: str | None) -> Checkpoint:
     model = model if model is not None else "demo"
     if model in rows:
         return Checkpoint(model, rows[model].repo or _demo_folder(), None, rows[model])
-    if (folder := Path(model).expanduser()).is_dir():
-        return Checkpoint(model, str(folder), None, CALL_DEFAULTS)
+    path = Path(model).expanduser()
+    if model and path.is_dir():
+        return Checkpoint(model, str(path), None, CALL_DEFAULTS)
+    if path.is_file():
+        raise InputError(f"--model {model} is a file: give the folder that holds model_index.json.")
     if hub_id := HUB_ID.fullmatch(model):
         preset = next((row for row in PRESETS if row.repo == hub_id["repo"]), CALL_DEFAULTS)
         return Checkpoint(model, hub_id["repo"], hub_id["revision"], preset)
@@ -94,4 +81,4 @@ def _unknown(model: str, names: dict[str, Preset]) -> str:
         return f"--model {model}: there is no such folder."
     near = difflib.get_close_matches(model, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`filmstrip models` lists the known ones."
-    return f"--model {model} is no known model, no folder and no Hub id (owner/name): {hint}"
+    return f"--model {model!r} is no known model, no folder and no Hub id (owner/name): {hint}"

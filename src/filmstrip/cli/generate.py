@@ -10,6 +10,7 @@ from filmstrip.cli.display import open_display
 from filmstrip.cli.run import carry_out
 from filmstrip.errors import CheckpointError
 from filmstrip.ltx.presets import Grid, Preset, grid
+from filmstrip.weights.files import read_json
 
 PIPELINE = "LTXPipeline"
 LTX_FOLDERS = (
@@ -49,7 +50,7 @@ def generate(
         chosen = checkpoint.find(model)
         preset, folder = chosen.preset, chosen.folder()
         sizes = _grid(folder)
-        rate = plan.positive("fps", preset.fps if fps is None else fps)
+        rate = plan.rate(preset.fps if fps is None else fps)
         call = {
             "prompt": text,
             "negative_prompt": preset.negative if negative is None else negative,
@@ -57,7 +58,7 @@ def generate(
             "height": plan.side("height", preset.height if height is None else height, sizes.side, snap, notes),
             "num_frames": plan.frame_count(frames, seconds, preset.frames, rate, sizes.stride, snap, notes),
             "frame_rate": rate,
-            **_sampling(preset, steps, guidance),
+            **sampling(preset, steps, guidance),
         }
         if negative and call["guidance_scale"] <= 1:
             notes.append(f"--negative has no effect: guidance is off (--guidance {call['guidance_scale']:g}).")
@@ -84,13 +85,15 @@ def generate(
 
 def _grid(folder: Path) -> Grid:
     """The sizes the model in `folder` can make; refuses one of another family."""
-    kind = checkpoint.read_object(folder / checkpoint.INDEX).get("_class_name")
+    if not (folder / checkpoint.INDEX).is_file():
+        raise CheckpointError(f"{folder} has no {checkpoint.INDEX}, so it is not a model folder in diffusers' layout.")
+    kind = read_json(folder / checkpoint.INDEX).get("_class_name")
     if kind not in LTX_FOLDERS:
         raise CheckpointError(f"{folder} holds a {kind}, but generate needs one of {', '.join(LTX_FOLDERS)}.")
-    return grid(*(checkpoint.read_object(folder / name / "config.json") for name in ("vae", "transformer")))
+    return grid(*(read_json(folder / name / "config.json") for name in ("vae", "transformer")))
 
 
-def _sampling(preset: Preset, steps: int | None, guidance: float | None) -> dict[str, Any]:
+def sampling(preset: Preset, steps: int | None, guidance: float | None) -> dict[str, Any]:
     """The part of the call that says how to walk from noise to latents and on to pixels."""
     schedule: dict[str, Any] = {
         "num_inference_steps": int(plan.positive("steps", preset.steps if steps is None else steps))

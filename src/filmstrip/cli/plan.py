@@ -13,6 +13,7 @@ from filmstrip.errors import InputError
 
 MAX_SEED = 2**63 - 1
 MAX_COUNT = 9999
+MIN_FPS, MAX_FPS = 0.1, 1000
 DTYPES = {
     "float32": "float32",
     "fp32": "float32",
@@ -81,6 +82,13 @@ def positive(name: str, value: float) -> float:
     if not (math.isfinite(value) and value > 0):
         raise InputError(f"--{name} is {value:g}, but it must be above 0.")
     return value
+
+
+def rate(fps: float) -> float:
+    """`fps`, or an `InputError` when no file can hold it."""
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise InputError(f"--fps is {fps:g}, but it must be from {MIN_FPS:g} to {MAX_FPS:g} frames per second.")
+    return fps
 
 
 def at_least_zero(name: str, value: float) -> float:
@@ -181,9 +189,9 @@ def device(asked: str) -> str:
     """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; an `InputError` when it is not there."""
     import torch
 
-    kind, _, index = asked.partition(":")
-    if kind not in ("auto", "cpu", "cuda", "mps") or not re.fullmatch(r"\d*", index) or asked.endswith(":"):
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", asked):
         raise InputError(f"--device {asked} is not known: use auto, cpu, cuda, cuda:N or mps.")
+    kind, _, index = asked.partition(":")
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if kind == "auto":
         return next(name for name, there in available.items() if there)

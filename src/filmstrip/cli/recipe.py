@@ -47,17 +47,12 @@ def command(recipe: Mapping[str, Any], output: str) -> str:
     Raises:
         KeyError: the recipe lacks what every recipe has.
     """
-    words = [
-        "filmstrip",
-        recipe["command"],
-        recipe["prompt"],
-        "--model",
-        recipe["model"],
-        "--seed",
-        recipe["seed"],
-    ]
+    prompt = recipe["prompt"]
+    words = ["filmstrip", recipe["command"], "--model", recipe["model"], "--seed", recipe["seed"]]
     for argument, option in OPTIONS.items():
         if argument in recipe:
             words += [option, recipe[argument]]
     words += ["--device", recipe["device"], "--dtype", recipe["dtype"], "--output", output]
+    words[2:2] = [] if prompt.startswith("-") else [prompt]
+    words += ["--", prompt] if prompt.startswith("-") else []
     return shlex.join(f"{word:g}" if isinstance(word, float) else str(word) for word in words)

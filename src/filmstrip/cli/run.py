@@ -37,6 +37,7 @@ def carry_out(plan: Plan, display: Display, *, as_json: bool, dry_run: bool) -> 
         return
     display.say(plan.headline())
     with _warnings_in_one_line(display) as warnings, _memory_errors_in_one_line(plan):
+        _download(plan, quiet=as_json)
         load_seconds, videos = _make(plan, display)
     memory = _peak_memory(plan.device)
     if as_json:
@@ -80,15 +81,27 @@ def _make(plan: Plan, display: Display) -> tuple[float, list[Video]]:
     return loading.seconds["load"], videos
 
 
+def _download(plan: Plan, quiet: bool) -> None:
+    """Find all files of the model, those of a Hub id by downloading what is not cached."""
+    from huggingface_hub.utils import disable_progress_bars
+
+    from filmstrip.weights.folder import fetch_pipeline
+    from filmstrip.weights.hub import Source
+
+    if quiet:
+        disable_progress_bars()
+    fetch_pipeline(Source(plan.source, revision=plan.revision))
+
+
 def _load(plan: Plan) -> Any:
-    """The pipeline with its weights on the plan's device."""
+    """The pipeline, its weights on the plan's device in the plan's type."""
     import torch
 
     import filmstrip
 
-    pipeline = getattr(filmstrip, plan.pipeline)
-    pipe = pipeline.from_pretrained(plan.source, revision=plan.revision, torch_dtype=getattr(torch, plan.dtype))
-    return pipe.to(plan.device)
+    return getattr(filmstrip, plan.pipeline).from_pretrained(
+        plan.source, revision=plan.revision, torch_dtype=getattr(torch, plan.dtype), device=plan.device
+    )
 
 
 class Stopwatch:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from filmstrip.cli.recipe import command
-from filmstrip.errors import InputError
 
 
 def show(
@@ -36,11 +35,10 @@ def show(
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     try:
-        again = command(recipe, file.name)
+        again = f"To make it again:\n{command(recipe, file.name)}"
     except KeyError as missing:
-        raise InputError(f"The recipe of {file} has no {missing}, so no command can be given for it.") from None
-    console.print("\nTo make it again:", style="dim")
-    console.print(Text(again))
+        again = f"It has no {missing}, so there is no command that makes it again."
+    console.print(Text(f"\n{again}"))
 
 
 def _rows(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,0 +1,98 @@
+"""A command line to call, a model folder without weights, and a pipeline that stands in for the real one."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import filmstrip
+from filmstrip.logging import get_logger
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Calls `filmstrip` with the given words, in an empty folder."""
+    from filmstrip.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*words: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["filmstrip", *map(str, words)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        return Result(int(exit_.value.code or 0), *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    """The name of a folder that looks like an LTX model whose VAE compresses 16 times in space and 4 times in time."""
+    files = {
+        "model_index.json": {"_class_name": "LTXPipeline"},
+        "vae/config.json": {"spatial_compression_ratio": 16, "temporal_compression_ratio": 4},
+        "transformer/config.json": {"patch_size": 1},
+    }
+    for name, content in files.items():
+        path = tmp_path / "tiny" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    return "tiny"
+
+
+@dataclass
+class FakePipeline:
+    """Draws its frames from the generator, and keeps how it was called."""
+
+    loaded: dict[str, Any] = field(default_factory=dict)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    fail: BaseException | None = None  # raised while denoising
+    warning: str | None = None
+    progress: Any = None
+
+    def from_pretrained(self, source: str, **options: Any) -> "FakePipeline":
+        self.loaded = {"source": source, **options}
+        return self
+
+    def __call__(self, **call: Any) -> SimpleNamespace:
+        self.calls.append(call)
+        with self.progress.stage("encode prompt"):
+            if self.warning:
+                get_logger("filmstrip.ltx.pipeline").warning(self.warning)
+        with self.progress.stage("denoise", call.get("num_inference_steps") or len(call["timesteps"])) as advance:
+            if self.fail:
+                raise self.fail
+            advance()
+        noise = torch.rand((call["num_frames"], call["height"], call["width"], 3), generator=call["generator"])
+        assert torch.get_rng_state().equal(torch.manual_seed(call["generator"].initial_seed()).get_state())
+        return SimpleNamespace(frames=np.asarray(noise)[None])
+
+
+@pytest.fixture
+def pipeline(monkeypatch: pytest.MonkeyPatch) -> FakePipeline:
+    """Stands in for `filmstrip.LTXPipeline`."""
+    fake = FakePipeline()
+    monkeypatch.setattr(filmstrip, "LTXPipeline", fake, raising=False)
+    return fake

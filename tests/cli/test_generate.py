@@ -1,0 +1,204 @@
+"""`filmstrip generate` from its words to its files, on a pipeline that stands in for the real one."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from filmstrip.cli.generate import sampling
+from filmstrip.ltx.presets import PRESETS
+from filmstrip.media.load import load_video
+from filmstrip.media.recipe import read_recipe
+
+from .conftest import FakePipeline, Run
+
+SMALL = ("--width", 32, "--height", 32, "--frames", 5, "--steps", 2)
+
+
+def test_every_option_reaches_the_call(run: Run, model: str, pipeline: FakePipeline) -> None:
+    result = run(
+        *("generate", "a cat", "--model", model, "--width", 64, "--height", 32, "--frames", 9, "--fps", 12),
+        *("--steps", 4, "--guidance", 2.5, "--negative", "a dog", "--seed", 11, "--device", "cpu"),
+        *("--dtype", "bf16", "-o", "cat.mp4"),
+    )
+    assert result.code == 0
+    assert pipeline.loaded == {"source": "tiny", "revision": None, "torch_dtype": torch.bfloat16, "device": "cpu"}
+    (call,) = pipeline.calls
+    assert call.pop("generator").initial_seed() == 11
+    assert call == {
+        "prompt": "a cat",
+        "negative_prompt": "a dog",
+        "width": 64,
+        "height": 32,
+        "num_frames": 9,
+        "frame_rate": 12,
+        "num_inference_steps": 4,
+        "guidance_scale": 2.5,
+        "guidance_rescale": 0.0,
+        "decode_timestep": 0.0,
+        "decode_noise_scale": None,
+        "output_type": "np",
+    }
+    frames = load_video("cat.mp4")
+    assert (len(frames), frames[0].size) == (9, (64, 32))
+
+
+def test_a_folder_gets_the_defaults_of_diffusers_call(run: Run, model: str, pipeline: FakePipeline) -> None:
+    plan = run("generate", "x", "-m", model, "--dry-run", "--json").json
+    call = plan["call"]
+    assert (call["width"], call["height"], call["num_frames"], call["frame_rate"]) == (704, 512, 161, 25)
+    assert (call["num_inference_steps"], call["guidance_scale"], call["negative_prompt"]) == (50, 3.0, "")
+    assert plan["side"] == "drop-in numbers (as diffusers' LTXPipeline)"
+    assert pipeline.calls == []
+
+
+def test_sizes_are_snapped_aloud_or_refused(run: Run, model: str, pipeline: FakePipeline) -> None:
+    words = ("generate", "x", "-m", model, "--width", 40, "--height", 64, "--frames", 6, "--steps", 1, "-o", "a.mp4")
+    refused = run(*words, "--no-snap")
+    assert refused.code == 2
+    assert "--width 40 is not a multiple of 32, which this model needs; the nearest is 32" in refused.err
+    assert not Path("a.mp4").exists()
+    snapped = run(*words)
+    assert snapped.code == 0
+    assert "--width 40 is not a multiple of 32: using 32." in snapped.err
+    assert "--frames 6 is not 4 * k + 1 frames: using 5 frames." in snapped.err
+    assert (pipeline.calls[0]["width"], pipeline.calls[0]["num_frames"]) == (32, 5)
+
+
+def test_several_videos_are_numbered_and_each_can_be_made_again_alone(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
+    assert run("generate", "x", "-m", model, *SMALL, "--seed", 5, "--count", 3, "-o", "a.png.mp4").code == 0
+    alone = run("generate", "x", "-m", model, *SMALL, "--seed", 6, "--no-recipe", "-o", "b.mp4")
+    assert alone.code == 0
+    assert sorted(path.name for path in Path().glob("*.mp4")) == [
+        *("a.png-0001.mp4", "a.png-0002.mp4", "a.png-0003.mp4", "b.mp4")
+    ]
+    assert [frame.tobytes() for frame in load_video("a.png-0002.mp4")] == [f.tobytes() for f in load_video("b.mp4")]
+    assert load_video("a.png-0001.mp4")[0].tobytes() != load_video("b.mp4")[0].tobytes()
+
+
+def test_a_seed_that_was_drawn_is_printed_and_kept(run: Run, model: str, pipeline: FakePipeline) -> None:
+    result = run("generate", "x", "-m", model, *SMALL, "-o", "a.mp4")
+    seed = read_recipe("a.mp4")["seed"]
+    assert seed == pipeline.calls[0]["generator"].initial_seed()
+    assert f"seed {seed}" in result.out
+    assert f"seed {seed}" in result.err
+
+
+def test_the_summary_has_file_size_seed_times_and_memory(run: Run, model: str, pipeline: FakePipeline) -> None:
+    out = run("generate", "x", "-m", model, *SMALL, "--seed", 1, "-o", "a.mp4").out
+    assert out.startswith("a.mp4: ")
+    for words in (" kB, seed 1, encode prompt ", " s, denoise ", " s, write ", "load ", "peak memory ", "(resident)"):
+        assert words in out
+
+
+def test_json_is_all_there_is_on_standard_output(run: Run, model: str, pipeline: FakePipeline) -> None:
+    pipeline.warning = "These words\nwere cut."
+    result = run(
+        "generate", "x", "-m", model, *SMALL, "--width", 40, "--seed", 3, "--count", 2, "-o", "a.mp4", "--json"
+    )
+    assert result.code == 0
+    assert result.err == ""
+    first, second = result.json["videos"]
+    assert (first["path"], first["seed"], second["path"], second["seed"]) == ("a-0001.mp4", 3, "a-0002.mp4", 4)
+    assert first["bytes"] == Path("a-0001.mp4").stat().st_size
+    assert set(first["seconds"]) == {"encode prompt", "denoise", "write"}
+    assert result.json["peak_memory"]["bytes"] > 1e6
+    assert result.json["warnings"] == [
+        *("--width 40 is not a multiple of 32: using 32.", "These words were cut.", "These words were cut.")
+    ]
+
+
+def test_what_the_pipeline_warns_of_is_one_line(run: Run, model: str, pipeline: FakePipeline) -> None:
+    pipeline.warning = "These words were cut:\n  a, b"
+    assert "These words were cut: a, b\n" in run("generate", "x", "-m", model, *SMALL, "-o", "a.mp4").err
+
+
+def test_a_dry_run_prints_the_plan_and_makes_nothing(run: Run, model: str, pipeline: FakePipeline) -> None:
+    result = run("generate", "a cat", "-m", model, *SMALL, "--seed", 4, "-o", "deep/a.mp4", "--dry-run")
+    assert result.code == 0
+    entries = dict(line.split(None, 1) for line in result.out.splitlines())
+    assert (entries["prompt"], entries["seeds"], entries["outputs"]) == ("a cat", "4", "deep/a.mp4")
+    assert not Path("deep").exists()
+    assert not pipeline.loaded
+
+
+def test_a_distilled_preset_walks_its_own_timesteps_unless_steps_are_given() -> None:
+    preset = next(row for row in PRESETS if row.timesteps)
+    assert sampling(preset, None, None)["timesteps"] == list(preset.timesteps or ())
+    assert "timesteps" not in sampling(preset, 4, None)
+    assert sampling(preset, 4, None)["num_inference_steps"] == 4
+
+
+def test_a_negative_prompt_without_guidance_is_pointed_out(run: Run, model: str, pipeline: FakePipeline) -> None:
+    words = ("generate", "x", "-m", model, *SMALL, "-o", "a.mp4", "--dry-run", "--negative", "y")
+    assert "--negative has no effect" in run(*words, "--guidance", 1).err
+    assert "--negative has no effect" not in run(*words).err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("",), 2, "The prompt is empty"),
+        (("x", "--model", "nothing-like-it"), 2, "is no known model"),
+        (("x", "-o", "a.avi"), 2, "ends in .avi"),
+        (("x", "-o", "a.png"), 2, "one picture"),
+        (("x", "-o", "tiny/model_index.json/a.mp4"), 2, "is not a folder"),
+        (("x", "-o", "full.mp4"), 2, "full.mp4 is a folder"),
+        (("x", "--width", 10**7), 2, "Free some space"),
+        (("x", "--device", "tpu"), 2, "--device tpu is not known"),
+        (("x", "--dtype", "float16", "--device", "cpu"), 2, "float16 does not work on the CPU"),
+        (("x", "--steps", 0), 2, "--steps is 0"),
+        (("x", "--fps", 0), 2, "--fps is 0"),
+        (("x", "--fps", 5000), 2, "--fps is 5000"),
+        (("x", "--guidance", "nan"), 2, "--guidance is nan"),
+        (("x", "--frames", 5, "--seconds", 1), 2, "both set the length"),
+        (("x", "--width", "wide"), 2, "Invalid value for '--width'"),
+        (("x", "--no-such-option"), 2, "No such option"),
+        ((), 2, "Missing argument"),
+        (("x", "--model", "empty"), 1, "not a model folder"),
+        (("x", "--model", "svd"), 1, "holds a StableVideoDiffusionPipeline"),
+        (("x", "--model", "list"), 1, "must hold a JSON object"),
+        (("x", "--model", "someone/not-cached"), 1, "hf download someone/not-cached"),
+    ],
+)
+def test_bad_input_is_one_sentence_before_any_work(
+    run: Run, model: str, pipeline: FakePipeline, words: tuple[object, ...], code: int, sentence: str
+) -> None:
+    Path("empty").mkdir()
+    Path("full.mp4").mkdir()
+    Path("svd").mkdir()
+    Path("list").mkdir()
+    Path("list/model_index.json").write_text("[]")
+    Path("svd/model_index.json").write_text(json.dumps({"_class_name": "StableVideoDiffusionPipeline"}))
+    before = sorted(Path().rglob("*"))
+    chosen = () if "--model" in words else ("--model", model)
+    result = run("generate", *words, *chosen)
+    assert result.code == code
+    assert sentence in " ".join(result.err.replace("│", " ").split())
+    assert "Traceback" not in result.err
+    assert result.out == ""
+    assert not pipeline.loaded
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError()])
+def test_running_out_of_memory_says_what_to_make_smaller(
+    run: Run, model: str, pipeline: FakePipeline, error: BaseException
+) -> None:
+    pipeline.fail = error
+    result = run("generate", "x", "-m", model, *SMALL, "-o", "a.mp4")
+    assert result.code == 1
+    assert "cpu ran out of memory for 32x32, 5 frames" in result.err
+    assert "Use a smaller --width" in result.err
+
+
+def test_an_interrupt_exits_with_130_and_keeps_what_is_complete(run: Run, model: str, pipeline: FakePipeline) -> None:
+    pipeline.fail = KeyboardInterrupt()
+    result = run("generate", "x", "-m", model, *SMALL, "--count", 2, "-o", "a.mp4")
+    assert result.code == 130
+    assert "Interrupted: 0 of 2 videos are written." in result.err
+    assert "Traceback" not in result.err
+    assert not list(Path().glob("*.mp4"))

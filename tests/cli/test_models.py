@@ -1,0 +1,97 @@
+"""`filmstrip models` on a cache in the Hub's layout."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from filmstrip.ltx.presets import PRESETS
+
+from .conftest import Run
+
+INDEX = {
+    "_class_name": "LTXPipeline",
+    "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+    "tokenizer": ["transformers", "T5Tokenizer"],
+    "transformer": ["diffusers", "LTXVideoTransformer3DModel"],
+    "feature_extractor": [None, None],
+}
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def store(cache: Path, repo: str, files: dict[str, str], commit: str = "0" * 40) -> None:
+    """A repository as `huggingface_hub` keeps it: blobs, and snapshots of links to them."""
+    root = cache / f"models--{repo.replace('/', '--')}"
+    (root / "refs").mkdir(parents=True, exist_ok=True)
+    (root / "refs" / "main").write_text(commit)
+    (root / "blobs").mkdir(exist_ok=True)
+    for number, (name, text) in enumerate(files.items()):
+        blob = root / "blobs" / f"{commit[:8]}{number}"
+        blob.write_text(text)
+        link = root / "snapshots" / commit / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(blob)
+
+
+WHOLE = {
+    "model_index.json": json.dumps(INDEX),
+    "scheduler/scheduler_config.json": "{}",
+    "tokenizer/tokenizer_config.json": "{}",
+    "transformer/config.json": "{}",
+    "transformer/diffusion_pytorch_model.safetensors.index.json": json.dumps(
+        {
+            "weight_map": {
+                "a": "diffusion_pytorch_model-00001-of-00002.safetensors",
+                "b": "diffusion_pytorch_model-00002-of-00002.safetensors",
+            }
+        }
+    ),
+    "transformer/diffusion_pytorch_model-00001-of-00002.safetensors": "x" * 2000,
+    "transformer/diffusion_pytorch_model-00002-of-00002.safetensors": "x" * 3000,
+}
+
+
+def test_the_known_models_are_listed_without_any_cache(run: Run, cache: Path) -> None:
+    result = run("models")
+    assert result.code == 0
+    for preset in PRESETS:
+        assert preset.name in result.out
+        assert preset.licence in result.out
+    rows = run("models", "--json").json["known"]
+    assert {row["name"]: row["on_disk"] for row in rows} == {row.name: row.repo is None for row in PRESETS}
+
+
+def test_whole_and_partial_downloads_and_other_repositories_are_told_apart(run: Run, cache: Path) -> None:
+    store(cache, "Lightricks/LTX-Video", WHOLE)
+    store(cache, "Lightricks/LTX-Video-0.9.5", {name: text for name, text in WHOLE.items() if "00002-of" not in name})
+    store(cache, "someone/tuned-ltx", WHOLE)
+    store(cache, "someone/chatbot", {"config.json": "{}", "model.safetensors": "x" * 7000})
+    store(cache, "someone/broken", {"model_index.json": "["})
+
+    result = run("models", "--json").json
+    known = {row["name"]: row["on_disk"] for row in result["known"]}
+    assert known["ltx-2b-0.9.0"] is True
+    assert known["ltx-2b-0.9.5"] is False
+    (other,) = result["also_cached"]
+    assert (other["repo_id"], other["revision"], other["complete"]) == ("someone/tuned-ltx", "main", True)
+
+    table = run("models").out
+    assert "yes (5.4 kB)" in table
+    assert "in part (2.4 kB)" in table
+    assert "someone/tuned-ltx@main" in table
+    assert "chatbot" not in table
+    assert "Also in the cache: 2 models of other kinds (7.0 kB)." in table
+
+
+def test_a_whole_revision_counts_more_than_a_newer_one_in_part(run: Run, cache: Path) -> None:
+    store(cache, "Lightricks/LTX-Video", WHOLE, "1" * 40)
+    store(cache, "Lightricks/LTX-Video", {"model_index.json": json.dumps(INDEX)}, "2" * 40)
+    known = {row["name"]: row["on_disk"] for row in run("models", "--json").json["known"]}
+    assert known["ltx-2b-0.9.0"] is True
