@@ -58,6 +58,12 @@ def replacing_files(folder: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def is_plain_name(name: str) -> bool:
+    """Whether `name` can only be something directly in a folder: no path out of it, or into another one."""
+    fits = name.isprintable() and len(name.encode()) < 256
+    return fits and name not in ("", ".", "..") and "/" not in name and "\\" not in name
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON as diffusers does: sorted, indented by two."""
     with replacing(path) as beside:

@@ -18,7 +18,7 @@ from torch import nn
 from filmstrip.errors import CheckpointError, FilmstripError, InputError
 from filmstrip.logging import get_logger
 from filmstrip.weights.config import Configurable
-from filmstrip.weights.files import make_folder, read_json, replacing_files, write_json
+from filmstrip.weights.files import is_plain_name, make_folder, read_json, replacing_files, write_json
 from filmstrip.weights.hub import Source, list_files
 from filmstrip.weights.model import STEM, Model, as_dtype
 from filmstrip.weights.tensors import absence, read_headers, remove_stale, variants, weight_files
@@ -100,7 +100,7 @@ def read_index(folder: Path) -> PipelineIndex:
             components[name] = (library, kind) if library and kind else None
         else:
             raise CheckpointError(f"{file} gives {name} as {str(value)[:80]}; it must be a library and a class.")
-        if Path(name).name != name or "\\" in name or name == "..":
+        if not is_plain_name(name):
             raise CheckpointError(
                 f"{file} names a component {name!r}, outside its own folder; such an index is refused."
             )
@@ -152,8 +152,8 @@ def load_components(
         InputError: No component has weights of the variant, or the type is none.
         CheckpointError: A component is missing, damaged or refused.
     """
-    rows = {name: row for name, row in _rows(index, passed).items() if name in expected}
-    dtypes = {name: _dtype_of(name, dtype) for name in rows}
+    rows = _rows(index, skip={*passed, *(index.components.keys() - {*expected})})
+    dtypes = _dtypes(dtype, rows, expected)
     inside = {name: list_files(folder / name) for name in rows}
     chosen = _chosen_variants(inside, rows, variant)
     components: dict[str, object] = {
@@ -276,10 +276,14 @@ def _all_variants(inside: Mapping[str, Collection[str]], stems: Mapping[str, str
     return sorted({variant for name, stem in stems.items() for variant in variants(inside[name], stem)})
 
 
-def _dtype_of(name: str, dtype: Dtypes) -> torch.dtype | None:
-    if isinstance(dtype, Mapping):
-        return as_dtype(dtype.get(name, dtype.get("default", torch.float32)))
-    return as_dtype(dtype)
+def _dtypes(dtype: Dtypes, names: Collection[str], expected: Collection[str]) -> dict[str, torch.dtype | None]:
+    """The type for each of the components."""
+    if not isinstance(dtype, Mapping):
+        return dict.fromkeys(names, as_dtype(dtype))
+    strangers = sorted({*dtype} - {*expected, "default"})
+    if strangers:
+        logger.warning("There is no component %s, for which dtype has an entry.", ", ".join(strangers))
+    return {name: as_dtype(dtype.get(name, dtype.get("default", torch.float32))) for name in names}
 
 
 def _load_component(

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from filmstrip.errors import CheckpointError, InputError
-from filmstrip.weights.files import make_folder, read_json, replacing, write_json
+from filmstrip.weights.files import is_plain_name, make_folder, read_json, replacing, write_json
 
 PICKLES = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
 
@@ -127,17 +127,23 @@ def write_tensors(
         InputError: `max_shard_size` cannot be understood, or the folder cannot be written.
     """
     from huggingface_hub import split_torch_state_dict_into_shards
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     pattern = f"{stem}{_dotted(variant)}{{suffix}}.safetensors"
     try:
+        if not isinstance(max_shard_size, str) and max_shard_size < 1:
+            raise ValueError("nothing fits")
         split = split_torch_state_dict_into_shards(dict(state), filename_pattern=pattern, max_shard_size=max_shard_size)
-    except (ValueError, AttributeError) as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f'max_shard_size is {max_shard_size!r}; give bytes or a text like "5GB".') from error
     make_folder(folder)
     for name, keys in split.filename_to_tensors.items():
         with replacing(folder / name) as beside:
-            save_file({key: state[key].contiguous() for key in keys}, beside, metadata={"format": "pt"})
+            try:
+                save_file({key: state[key].contiguous() for key in keys}, beside, metadata={"format": "pt"})
+            except SafetensorError as error:
+                raise InputError(f"{folder / name} cannot be written: {error}.") from error
     index = _index_names(stem, variant)[0]
     written = [*split.filename_to_tensors]
     if split.is_sharded:
@@ -179,7 +185,7 @@ def _indexed_files(index: Path) -> list[Path]:
         raise CheckpointError(f"{index} has no weight_map of keys and files. Download or save it again.")
     names = sorted(set(map(str, weight_map.values())))
     for name in names:
-        if Path(name).name != name or "\\" in name:
+        if not is_plain_name(name):
             raise CheckpointError(f"{index} points to {name!r}, outside its own folder; such an index is refused.")
     absent = [name for name in names if not (index.parent / name).is_file()]
     if absent:

@@ -1,0 +1,60 @@
+"""Files are complete or absent."""
+
+import pytest
+
+from filmstrip.errors import CheckpointError, InputError
+from filmstrip.weights.files import make_folder, read_json, replacing, replacing_files, write_json
+
+
+def test_a_file_is_replaced_when_the_writing_ends_well(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text("old")
+    with replacing(file) as beside:
+        beside.write_text("new")
+        assert file.read_text() == "old"
+    assert file.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_file_stays_as_it_was_when_the_writing_fails(error, tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text("old")
+    with pytest.raises(error), replacing(file) as beside:
+        beside.write_text("half")
+        raise error
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_files_move_into_their_folder_together(tmp_path):
+    folder = make_folder(tmp_path / "here")
+    (folder / "kept").write_text("kept")
+    with pytest.raises(RuntimeError), replacing_files(folder) as beside:
+        (beside / "new").write_text("half")
+        raise RuntimeError
+    assert [path.name for path in folder.iterdir()] == ["kept"]
+    with replacing_files(folder) as beside:
+        (beside / "new").write_text("whole")
+    assert sorted(path.name for path in folder.iterdir()) == ["kept", "new"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(InputError, match="absent/a.txt cannot be written: No such file"), replacing(
+        tmp_path / "absent" / "a.txt"
+    ) as beside:
+        beside.write_text("x")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file is a file"):
+        make_folder(tmp_path / "file")
+    with pytest.raises(InputError, match="below cannot be made: Not a directory"):
+        make_folder(tmp_path / "file" / "below")
+
+
+def test_json_is_written_sorted_and_read_back(tmp_path):
+    write_json(tmp_path / "a.json", {"b": [1], "a": None})
+    assert (tmp_path / "a.json").read_text() == '{\n  "a": null,\n  "b": [\n    1\n  ]\n}\n'
+    assert read_json(tmp_path / "a.json") == {"a": None, "b": [1]}
+    with pytest.raises(CheckpointError, match=f"{tmp_path} cannot be read: Is a directory"):
+        read_json(tmp_path)
