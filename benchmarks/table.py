@@ -1,0 +1,111 @@
+"""The tables of the README, made from the committed results.
+
+    python -m benchmarks.table README.md
+
+replaces what stands between the two marker comments of that file.
+"""
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+Row: TypeAlias = Mapping[str, Any]
+
+RESULTS = Path(__file__).parent / "results"
+BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
+
+
+def render(results: Path = RESULTS) -> str:
+    """The tables of all results that are there, as Markdown.
+
+    Raises:
+        ValueError: a result comes from a toy run, or lacks a row that has to be shown.
+    """
+    tables = {"ltx.json": ltx_table, "startup.json": startup_table}
+    found = {name: results / name for name in tables if (results / name).exists()}
+    return "\n\n".join(tables[name](json.loads(path.read_text("utf-8"))) for name, path in found.items())
+
+
+def ltx_table(result: Row) -> str:
+    """Time, share of the floor and memory of each case, and how they were measured."""
+    if result["toy"]:
+        raise ValueError("ltx.json comes from a toy run, which measures nothing; run the benchmark at full size.")
+    lines = [
+        "| work | floor | diffusers | diffusers, compiled | filmstrip | filmstrip, compiled | best against best |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    errors: dict[str, list[float]] = {"diffusers": [], "filmstrip": []}
+    for case in result["cases"]:
+        rows = [
+            fastest(case, library, compiled) for library in ("diffusers", "filmstrip") for compiled in (False, True)
+        ]
+        ratio = min(row["median_s"] for row in rows[:2]) / min(row["median_s"] for row in rows[2:])
+        cells = [case["title"], f"{case['floor_s']:.3f} s", *map(cell, rows), f"{ratio:.2f}× as fast"]
+        lines.append(f"| {' | '.join(cells)} |")
+        for row in rows:
+            errors[row["library"]].append(row["error_against_float32"])
+    note = (
+        f"One {result['device']}, torch {result['torch']}, diffusers {result['diffusers']}, {result['dtype']}, random "
+        f"weights at the published sizes, medians of {result['repeats']} calls. The floor is the time that a call's "
+        f"operations take at the rate of a large matrix product, {result['ceilings']['matmul_tflops']:.0f} TFLOP/s in "
+        "the same run; the percentages are shares of it. Memory includes the weights. Against the same weights in "
+        f"float32, results are off by at most {max(errors['filmstrip']):.1%} in filmstrip and "
+        f"{max(errors['diffusers']):.1%} in diffusers (norm of the difference over norm)."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def startup_table(result: Row) -> str:
+    """What importing a pipeline costs."""
+    lines = [
+        "| `import LTXPipeline`, beyond `import torch` | time | with T5's class | own files | own lines |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in result["rows"]:
+        cells = [row["library"], f"{row['median_s']:.2f} s", f"{row['with_t5_s']:.2f} s"]
+        lines.append(f"| {' | '.join([*cells, str(row['files']), format(row['lines'], ',')])} |")
+    note = f"Medians of {result['repeats']} processes on one {result['device']}, torch {result['torch']}."
+    return "\n".join([*lines, "", note])
+
+
+def fastest(case: Row, library: str, compiled: bool) -> Row:
+    """The fastest row of a library, as it is or compiled in whatever way."""
+    rows: Iterable[Row] = (row for row in case["rows"] if row["library"] == library and "median_s" in row)
+    rows = [row for row in rows if row["mode"].startswith("compiled") is compiled]
+    if not rows:
+        raise ValueError(f"{case['name']} has no {'compiled' if compiled else 'eager'} row of {library}.")
+    return min(rows, key=lambda row: row["median_s"])
+
+
+def cell(row: Row) -> str:
+    """Time, share and memory of a row."""
+    return f"{row['median_s']:.3f} s, {row['share_of_floor']:.0%}, {row['peak_gib']:.1f} GiB"
+
+
+def splice(text: str, tables: str) -> str:
+    """The text with what stands between the markers replaced.
+
+    Raises:
+        ValueError: the markers are missing or occur more than once.
+    """
+    if (text.count(BEGIN), text.count(END)) != (1, 1):
+        raise ValueError(f"The text must hold {BEGIN} and {END} once each.")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n{tables}\n{END}{after}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Bring the tables of a file up to date."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description=__doc__)
+    parser.add_argument("file", type=Path, help="a Markdown file with the two markers")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
+    given = parser.parse_args(arguments)
+    text = splice(given.file.read_text("utf-8"), render(given.results))
+    given.file.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The README shows what the committed results say."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.table import BEGIN, END, main, render, splice
+
+ROOT = Path(__file__).parents[2]
+
+
+def row(library, mode, seconds, error=0.004):
+    return {
+        "library": library,
+        "mode": mode,
+        "median_s": seconds,
+        "share_of_floor": 0.1 / seconds,
+        "peak_gib": 4.5,
+        "error_against_float32": error,
+    }
+
+
+def ltx_result(**changes):
+    rows = [
+        row("diffusers", "eager", 0.234, error=0.006),
+        row("diffusers", "compiled", 0.168),
+        row("diffusers", "compiled, channels-last", 0.16),
+        row("filmstrip", "eager", 0.2),
+        row("filmstrip", "compiled", 0.128),
+    ]
+    case = {"name": "step", "title": "A step", "floor_s": 0.1, "rows": rows}
+    about = {"device": "H100", "torch": "2.11", "diffusers": "0.42.1", "dtype": "bfloat16", "repeats": 10}
+    return about | {"toy": False, "ceilings": {"matmul_tflops": 748.7}, "cases": [case]} | changes
+
+
+def test_the_readme_is_up_to_date():
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert splice(text, render()) == text, "run `python -m benchmarks.table README.md`"
+
+
+def test_a_case_is_a_line_with_time_share_and_memory_and_the_best_against_the_best(tmp_path):
+    (tmp_path / "ltx.json").write_text(json.dumps(ltx_result()))
+    table = render(tmp_path)
+    assert (
+        "| A step | 0.100 s | 0.234 s, 43%, 4.5 GiB | 0.160 s, 62%, 4.5 GiB | 0.200 s, 50%, 4.5 GiB "
+        "| 0.128 s, 78%, 4.5 GiB | 1.25× as fast |"
+    ) in table
+    assert "749 TFLOP/s" in table
+    assert "0.4% in filmstrip and 0.6% in diffusers" in table
+
+
+def test_startup_is_a_line_for_each_library(tmp_path):
+    rows = [{"library": "diffusers", "median_s": 2.9, "with_t5_s": 4.8, "files": 258, "lines": 179376}]
+    result = {"rows": rows, "repeats": 5, "device": "CPU", "torch": "2.13"}
+    (tmp_path / "startup.json").write_text(json.dumps(result))
+    assert "| diffusers | 2.90 s | 4.80 s | 258 | 179,376 |" in render(tmp_path)
+
+
+def test_toy_results_and_missing_rows_are_not_shown(tmp_path):
+    path = tmp_path / "ltx.json"
+    path.write_text(json.dumps(ltx_result(toy=True)))
+    with pytest.raises(ValueError, match="toy"):
+        render(tmp_path)
+    result = ltx_result()
+    result["cases"][0]["rows"][-1] = {"library": "filmstrip", "mode": "compiled", "error": "left out"}
+    path.write_text(json.dumps(result))
+    with pytest.raises(ValueError, match="no compiled row of filmstrip"):
+        render(tmp_path)
+
+
+def test_only_what_stands_between_the_markers_is_replaced(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    (tmp_path / "ltx.json").write_text(json.dumps(ltx_result()))
+    main([str(page), "--results", str(tmp_path)])
+    assert page.read_text("utf-8") == f"before\n{BEGIN}\n{render(tmp_path)}\n{END}\nafter\n"
+
+
+@pytest.mark.parametrize("text", ["no markers", f"{BEGIN}", f"{BEGIN} {END} {BEGIN} {END}"])
+def test_a_text_without_one_pair_of_markers_is_refused(text):
+    with pytest.raises(ValueError, match="once each"):
+        splice(text, "tables")
