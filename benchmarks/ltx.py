@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -159,6 +158,9 @@ class Encode:
         return lambda: model.encode(pixels, return_dict=False)[0].mode()
 
 
+Subject: TypeAlias = Step | Decode | Encode
+
+
 @dataclass(frozen=True)
 class Case:
     """One thing to measure, at one size."""
@@ -202,32 +204,40 @@ def run_case(case: Case, setting: Setting, matmul_tflops: float) -> dict[str, An
     rows: list[dict[str, Any]] = []
     calls: dict[str, Call] = {}
     for library, mode in [*product(("diffusers",), subject.modes), *product(("filmstrip",), subject.modes[:2])]:
-        row: dict[str, Any] = {"library": library, "mode": mode}
-        rows.append(row)
-        measure.say(f"  {library} {mode}")
+        name = f"{library} {mode}"
+        measure.say(f"  {name}")
+        rows.append({"library": library, "mode": mode})
         if mode != "eager" and time.monotonic() > setting.deadline:
-            row["error"] = "left out: the time for this run was up"
+            rows[-1]["error"] = "left out: the time for this run was up"
             continue
         try:
             model = build(library, case, config, setting.device)
             model.load_state_dict(base.state_dict())
-            call = subject.call(library, in_mode(mode, model, subject, setting))
-            row["first_s"] = measure.wall_seconds(call, setting.device)
-            row["error_against_float32"] = measure.relative_error(call(), truth)
-            row["peak_gib"] = measure.peak_gib(call, setting.device, model)
-            if library == "filmstrip" and mode == "eager" and isinstance(subject, Step):
-                prepare = partial(subject.prepare, model)
-                taken = measure.in_turns({"prepare": prepare}, setting.device, 2, setting.repeats)
-                row["prepare_s"] = taken["prepare"]["median_s"]
-            calls[f"{library} {mode}"] = call
+            in_mode(mode, model, subject, setting)
+            calls[name], found = run_once(library, model, subject, truth, setting)
+            rows[-1] |= found
         except Exception as error:
-            row["error"] = f"{type(error).__name__}: {error}"[:500]
-    taken = measure.in_turns(calls, setting.device, 2, setting.repeats)
-    for row in rows:
-        if times := taken.get(f"{row['library']} {row['mode']}"):
-            row |= times | {"share_of_floor": floor / times["median_s"]}
+            rows[-1]["error"] = f"{type(error).__name__}: {error}"[:500]
+    times = measure.in_turns(calls, setting.device, 2, setting.repeats)
+    for row, taken in ((row, times.get(f"{row['library']} {row['mode']}")) for row in rows):
+        if taken:
+            row |= taken | {"share_of_floor": floor / taken["median_s"]}
     about = {"name": case.name, "title": case.title, "size": size, "batch": case.rows}
     return about | {"tflop": tflop, "floor_s": floor, "rows": rows}
+
+
+def run_once(
+    library: str, model: Any, subject: Subject, truth: torch.Tensor, setting: Setting
+) -> tuple[Call, dict[str, Any]]:
+    """The call to be timed, and what is measured of it by itself: first call, error, memory, preparation."""
+    call = subject.call(library, model)
+    found: dict[str, Any] = {"first_s": measure.wall_seconds(call, setting.device)}
+    found["error_against_float32"] = measure.relative_error(call(), truth)
+    found["peak_gib"] = measure.peak_gib(lambda: subject.call(library, model)(), setting.device, model)
+    if library == "filmstrip" and isinstance(subject, Step):
+        taken = measure.in_turns({"prepare": lambda: subject.prepare(model)}, setting.device, 2, setting.repeats)
+        found["prepare_s"] = taken["prepare"]["median_s"]
+    return call, found
 
 
 def build(library: str, case: Case, config: Config, device: torch.device) -> Any:
@@ -236,17 +246,16 @@ def build(library: str, case: Case, config: Config, device: torch.device) -> Any
         return CLASSES[library, case.subject.name](**config).eval().to(DTYPE)
 
 
-def in_mode(mode: str, model: Any, subject: Step | Decode | Encode, setting: Setting) -> Any:
-    """The model, laid out and compiled as the mode says. A toy run compiles for show."""
+def in_mode(mode: str, model: Any, subject: Subject, setting: Setting) -> None:
+    """Lay out and compile a model as the mode says. A toy run compiles for show."""
     if mode == CHANNELS_LAST:
         model.to(memory_format=torch.channels_last_3d)
     if mode != "eager":
         for part in subject.parts(model):
             part.compile(dynamic=False, backend="eager" if setting.toy else "inductor")
-    return model
 
 
-def in_float32(base: Any, subject: Step | Decode | Encode) -> tuple[torch.Tensor, float]:
+def in_float32(base: Any, subject: Subject) -> tuple[torch.Tensor, float]:
     """What the same weights give in float32, by diffusers, and the operations of that call in 10^12."""
     model = copy.deepcopy(base).float()
     call = subject.call("diffusers", model)

@@ -160,9 +160,7 @@ def test_per_token_timesteps(config, dtype):
         generator = torch.Generator().manual_seed(2)
         results.append(
             [
-                scheduler.step(
-                    -output, t, sample, generator=generator, per_token_timesteps=torch.minimum(t, tokens)
-                )[0]
+                scheduler.step(-output, t, sample, generator=generator, per_token_timesteps=torch.minimum(t, tokens))[0]
                 for t in steps
             ]
         )

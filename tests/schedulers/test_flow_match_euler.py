@@ -20,9 +20,7 @@ CONFIGS = st.fixed_dictionaries(
         "shift_terminal": st.none() | st.floats(0.01, 0.5),
         "stochastic_sampling": st.booleans(),
     }
-) | st.sampled_from(
-    [{"use_karras_sigmas": True}, {"use_exponential_sigmas": True}, {"use_beta_sigmas": True}]
-)
+) | st.sampled_from([{"use_karras_sigmas": True}, {"use_exponential_sigmas": True}, {"use_beta_sigmas": True}])
 
 DATA, NOISE = torch.randn(2, 2, 5, 3, dtype=torch.float32, generator=torch.Generator().manual_seed(0))
 
@@ -154,9 +152,7 @@ def test_config_round_trip_and_changes(tmp_path):
     written = json.loads((tmp_path / "scheduler_config.json").read_text())
     assert written["_class_name"] == "FlowMatchEulerDiscreteScheduler"
     back = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path)
-    changed = FlowMatchEulerDiscreteScheduler.from_config(
-        scheduler.config, use_karras_sigmas=False, shift=7.0
-    )
+    changed = FlowMatchEulerDiscreteScheduler.from_config(scheduler.config, use_karras_sigmas=False, shift=7.0)
     assert (back.config.shift, back.config.shift_terminal, back.config.use_karras_sigmas) == (2.5, 0.1, True)
     assert (changed.shift, changed.config.shift_terminal, changed.config.use_karras_sigmas) == (
         7.0,
