@@ -1,0 +1,415 @@
+"""Writing videos: H.264 files, animations, folders of frames."""
+
+import math
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, pairwise
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from filmstrip.errors import InputError
+from filmstrip.logging import get_logger
+from filmstrip.media.files import written_beside
+from filmstrip.media.frames import Frames, Video, as_frames
+from filmstrip.media.recipe import FOLDER_FILE, to_ascii, to_exif, to_png_info, to_text
+
+logger = get_logger(__name__)
+
+QUALITY = 7.0  # of save_video: CRF 15, above what the eye can tell from the frames
+SPARE = 1 << 20  # bytes of headers and recipe
+BT709, LIMITED_RANGE = 1, 1  # code points of H.273 for matrix, primaries and transfer; FFmpeg's for 16 to 235
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a writer needs to know besides the frames."""
+
+    fps: Fraction
+    quality: float  # 0 to 10
+    recipe: str | None  # as `recipe.to_text` gives it
+
+
+Writer = Callable[[Frames, Path, Job], None]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of output that `save_video` knows."""
+
+    write: Writer
+    bytes_per_pixel: float  # of a frame, for hard pictures; decides how much free space is asked for
+    max_frames: float = math.inf
+
+
+def export_to_video(
+    video_frames: Video,
+    output_video_path: str | os.PathLike[str] | None = None,
+    fps: float = 10,
+    quality: float | None = 5.0,
+    bitrate: int | str | None = None,
+    macro_block_size: int | None = 16,
+) -> str:
+    """Write frames as H.264 4:2:0 with diffusers' arguments and return the path.
+
+    Args:
+        video_frames: one video, as `frames.as_frames` takes it.
+        output_video_path: ends in .mp4, .m4v, .mov or .mkv; None makes a temporary mp4.
+        fps: frames a second, fractions included.
+        quality: 0 (worst) to 10 (lossless, in a profile that few players show); see `crf`. None leaves it to
+            x264 (CRF 23). Ignored when `bitrate` is given.
+        bitrate: bits a second, as a number or as FFmpeg writes it ("800k").
+        macro_block_size: sizes that are not a multiple of it are scaled up to the next even one, bicubic.
+            None or 1 keeps the size, but an odd side gets its last row or column twice, since 4:2:0 needs
+            even sides.
+
+    Raises:
+        InputError: unusable frames or arguments.
+        FilmstripError: the file could not be written.
+    """
+    rate = _fps(fps)
+    options = {"b": _bitrate(bitrate)} if bitrate is not None else {"b": "0", **crf(quality)}
+    frames = as_frames(video_frames)
+    path = Path(output_video_path) if output_video_path is not None else _temporary(".mp4")
+    if path.suffix.lower() not in CONTAINERS:
+        raise InputError(f"{path} must end in one of {', '.join(CONTAINERS)} to hold an H.264 video.")
+    _check_target(path)
+    block = _block(macro_block_size)
+    pictures: Iterable[NDArray[np.uint8]] = map(_even, frames) if block == 2 else frames
+    width, height = (math.ceil(side / block) * block for side in (frames.width, frames.height))
+    if block > 2 and (width, height) != (frames.width, frames.height):
+        given = frames.width, frames.height
+        logger.warning("The frames are scaled from %dx%d to %dx%d, multiples of %d.", *given, width, height, block)
+    with written_beside(path) as part:
+        _encode(pictures, part, rate, options, (width, height))
+    return str(path)
+
+
+def export_to_gif(image: Video, output_gif_path: str | os.PathLike[str] | None = None, fps: float = 10) -> str:
+    """Write frames as a GIF that loops for ever and return its path; PIL frames give diffusers' file.
+
+    A GIF counts time in hundredths of a second, and here each frame lasts `1000 // fps` milliseconds cut to
+    that: 24 fps play as 25. `save_video` keeps the length right instead.
+
+    Args:
+        image: one video, as `frames.as_frames` takes it.
+        output_gif_path: None makes a temporary file.
+        fps: frames a second.
+
+    Raises:
+        InputError: unusable frames or fps.
+        FilmstripError: the file could not be written.
+    """
+    duration = 1000 // _fps(fps)
+    frames = as_frames(image)
+    path = Path(output_gif_path) if output_gif_path is not None else _temporary(".gif")
+    if path.suffix.lower() != ".gif":
+        raise InputError(f"{path} must end in .gif. For other formats use save_video.")
+    _check_target(path)
+    with written_beside(path) as part:
+        _save_animation(frames, part, format="GIF", duration=duration, optimize=False)
+    return str(path)
+
+
+def save_video(
+    frames: Video,
+    path: str | os.PathLike[str],
+    fps: float,
+    quality: float = QUALITY,
+    recipe: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write one video in the format that the name's ending says, complete or not at all.
+
+    .mp4, .m4v, .mov, .mkv (H.264), .gif and .webp hold the video; .png holds a single frame; a name without
+    an ending, or a folder that is there and empty, becomes a folder of PNG frames. The size is kept, but an
+    odd side of an H.264 video gets its last row or column twice.
+
+    Args:
+        frames: one video, as `frames.as_frames` takes it.
+        path: where to write; a file that is there is replaced.
+        fps: frames a second, fractions included.
+        quality: 0 to 10. For H.264 see `crf`; 10 is lossless there and in WebP. GIF and PNG do not use it.
+        recipe: kept in the file, see `filmstrip.media.recipe`.
+
+    Raises:
+        InputError: unusable frames, arguments or path.
+        FilmstripError: the file could not be written.
+    """
+    path = Path(path)
+    kind = format_of(path)
+    job = Job(_fps(fps), _quality(quality), None if recipe is None else to_text(recipe))
+    checked = as_frames(frames)
+    _check_target(path)
+    _check_count(path, kind, len(checked))
+    with written_beside(path) as part:
+        kind.write(checked, part, job)
+    return path
+
+
+def check_writable(path: str | os.PathLike[str], frames: int, height: int, width: int) -> None:
+    """Find out before any work whether `save_video` can write such a video there. Leaves nothing behind.
+
+    Raises:
+        InputError: unknown ending, a folder where a file should be or the other way round, a folder with
+            other files, no permission, or too little space.
+    """
+    path = Path(path)
+    kind = format_of(path)
+    _check_target(path)
+    _check_count(path, kind, frames)
+    parent = _existing_parent(path)
+    try:
+        with tempfile.TemporaryFile(dir=parent):
+            free = shutil.disk_usage(parent).free
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {parent}: {error.strerror}. Name another place.") from error
+    needed = int(frames * height * width * kind.bytes_per_pixel) + SPARE
+    if free < needed:
+        raise InputError(
+            f"{path} may need up to {_megabytes(needed)} ({frames} frames of {width}x{height}), and {parent} "
+            f"has {_megabytes(free)} free. Free some space or name another place."
+        )
+
+
+def crf(quality: float | None) -> dict[str, str]:
+    """The x264 option for a quality of 0 to 10: CRF 51 to 0, rounded down.
+
+    The formula of imageio-ffmpeg 0.6 (`write_frames`), through which diffusers writes.
+    """
+    return {} if quality is None else {"crf": str(int((1 - _quality(quality) / 10.0) * 51))}
+
+
+def format_of(path: Path) -> Format:
+    """The format that a path's ending names.
+
+    Raises:
+        InputError: an ending that is not in the table.
+    """
+    suffix = "" if os.path.isdir(path) else path.suffix.lower()
+    if suffix not in FORMATS:
+        raise InputError(
+            f"{path} ends in {path.suffix}, which is no format that can be written. Use "
+            f"{', '.join(filter(None, FORMATS))}, or a name without an ending for a folder of PNG frames."
+        )
+    return FORMATS[suffix]
+
+
+def _write_h264(frames: Frames, path: Path, job: Job) -> None:
+    size = frames.width + frames.width % 2, frames.height + frames.height % 2
+    _encode(map(_even, frames), path, job.fps, crf(job.quality), size, job.recipe)
+
+
+def _encode(
+    pictures: Iterable[NDArray[np.uint8]],
+    path: Path,
+    fps: Fraction,
+    options: dict[str, str],
+    size: tuple[int, int],
+    comment: str | None = None,
+) -> None:
+    """H.264 in 4:2:0, scaled to `size` (width and height, both even), in BT.709 by matrix and by tag.
+
+    Untagged files are decoded by BT.601 in some players and by BT.709 in others.
+    """
+    import av
+
+    muxer, flags = CONTAINERS[path.suffix.lower()]
+    pictures = iter(pictures)
+    first = next(pictures)
+    converter = _to_yuv(first.shape[1], first.shape[0], size, 1 / fps)
+    try:
+        with av.open(str(path), "w", format=muxer, options=flags) as container:
+            if comment is not None:
+                container.metadata["comment"] = comment
+            stream = container.add_stream("libx264", rate=fps, options=options)
+            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+            context = stream.codec_context
+            context.colorspace = context.color_primaries = context.color_trc = BT709
+            context.color_range = LIMITED_RANGE
+            for index, picture in enumerate(chain([first], pictures)):
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame.pts, frame.time_base = index, 1 / fps
+                converter.push(frame)
+                container.mux(stream.encode(converter.pull()))
+            container.mux(stream.encode(None))
+    except av.FFmpegError as error:
+        raise OSError(error.errno, error.strerror) from error
+
+
+def _to_yuv(width: int, height: int, size: tuple[int, int], time_base: Fraction) -> Any:
+    """A filter that scales RGB frames (bicubic, FFmpeg's default) and converts them to BT.709 in 4:2:0.
+
+    The chroma samples go where H.264 has them unless told otherwise, at the left of their two columns: FFmpeg's
+    default, the middle, moves colours by half a pixel. The two flags keep it from rounding colours down.
+    """
+    from av import VideoFormat
+    from av.filter import Graph
+
+    graph = Graph()
+    matrix = "out_color_matrix=bt709:out_range=tv:out_h_chr_pos=0:out_v_chr_pos=128"
+    steps = [
+        graph.add_buffer(width=width, height=height, format=VideoFormat("rgb24"), time_base=time_base),
+        graph.add("scale", f"{size[0]}:{size[1]}:flags=bicubic+accurate_rnd+full_chroma_inp:{matrix}"),
+        graph.add("format", "yuv420p"),
+        graph.add("buffersink"),
+    ]
+    for step, following in pairwise(steps):
+        step.link_to(following)
+    graph.configure()
+    return graph
+
+
+def _even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Repeat the last row or column where a side is odd: every given pixel stays as it is."""
+    height, width, _ = picture.shape
+    if height % 2 == width % 2 == 0:
+        return picture
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def _write_gif(frames: Frames, path: Path, job: Job) -> None:
+    comment = {} if job.recipe is None else {"comment": to_ascii(job.recipe)}
+    _save_animation(
+        frames, path, format="GIF", duration=_durations(len(frames), job.fps, 10), optimize=False, **comment
+    )
+
+
+def _write_webp(frames: Frames, path: Path, job: Job) -> None:
+    exif = {} if job.recipe is None else {"exif": to_exif(job.recipe)}
+    _save_animation(
+        frames,
+        path,
+        format="WEBP",
+        duration=_durations(len(frames), job.fps, 1),
+        quality=round(100 - (10 - job.quality) ** 2),  # 75, WebP's usual, at 5; it needs more bits than H.264 above
+        lossless=job.quality == 10,
+        **exif,
+    )
+
+
+def _write_png(frames: Frames, path: Path, job: Job) -> None:
+    _save_png(next(iter(frames)), path, job)
+
+
+def _write_folder(frames: Frames, path: Path, job: Job) -> None:
+    path.mkdir()
+    for index, frame in enumerate(frames):
+        _save_png(frame, path / f"frame_{index:05d}.png", job)
+    if job.recipe is not None:
+        (path / FOLDER_FILE).write_text(job.recipe, "utf-8")
+
+
+def _save_png(frame: NDArray[np.uint8], path: Path, job: Job) -> None:
+    _image(frame).save(path, format="PNG", pnginfo=None if job.recipe is None else to_png_info(job.recipe))
+
+
+def _save_animation(frames: Frames, path: Path, **options: Any) -> None:
+    pictures = map(_image, frames)
+    next(pictures).save(path, save_all=True, append_images=list(pictures), loop=0, **options)
+
+
+def _image(frame: NDArray[np.uint8]) -> PIL.Image.Image:
+    return PIL.Image.fromarray(frame)
+
+
+def _durations(count: int, fps: Fraction, tick: int) -> list[int]:
+    """Milliseconds each frame lasts, in whole ticks, so that frame n starts within half a tick of n / fps."""
+    starts = [round(index * 1000 / fps / tick) * tick for index in range(count + 1)]
+    return [max(end - start, tick) for start, end in pairwise(starts)]
+
+
+def _block(size: int | None) -> int:
+    """The even number that sides must be a multiple of."""
+    if size is not None and (not isinstance(size, int) or size < 0):
+        raise InputError(f"macro_block_size={size!r} must be a whole number of pixels, or None.")
+    return math.lcm(size or 1, 2)
+
+
+def _fps(fps: float) -> Fraction:
+    if not isinstance(fps, Real) or not 0.001 <= fps <= 1000:
+        raise InputError(f"fps={fps!r} must be a number of frames a second between 0.001 and 1000.")
+    return Fraction(float(fps)).limit_denominator(100_000)
+
+
+def _quality(quality: float) -> float:
+    if not isinstance(quality, Real) or not 0 <= quality <= 10:
+        raise InputError(f"quality={quality!r} must be a number from 0 (worst) to 10 (best).")
+    return quality
+
+
+def _bitrate(bitrate: int | str) -> str:
+    """A bit rate as FFmpeg's option takes it."""
+    if not re.fullmatch(r"[1-9]\d*(\.\d+)?[kKM]?", str(bitrate)):
+        raise InputError(f'bitrate={bitrate!r} must be a number of bits a second, such as 800000 or "800k".')
+    return str(bitrate)
+
+
+def _temporary(suffix: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"filmstrip-{secrets.token_hex(8)}{suffix}"
+
+
+def _check_count(path: Path, kind: Format, frames: int) -> None:
+    if frames > kind.max_frames:
+        raise InputError(
+            f"{path} can hold one picture, not {frames} frames. Use .mp4, .gif or .webp, or a name without an "
+            "ending for a folder of PNG frames."
+        )
+
+
+def _check_target(path: Path) -> None:
+    """That a path can have that name, and that what is there now can be replaced."""
+    _existing_parent(path)
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:  # too long a name, a null byte, no permission to look
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{str(path)!r} cannot be written: {reason}. Name another place.") from error
+    if path.is_dir():
+        if path.suffix.lower() in FORMATS and path.suffix:
+            raise InputError(f"{path} is a folder, and a file is to be written there. Name another file.")
+        if any(path.iterdir()):
+            raise InputError(f"The folder {path} is not empty. Name an empty or a new one for the frames.")
+    elif not path.is_file():
+        raise InputError(f"{path} is neither a file nor a folder. Name another place.")
+    elif not path.suffix:
+        raise InputError(f"{path} is a file, and a folder of frames is to be written: add .mp4 or the like.")
+
+
+def _existing_parent(path: Path) -> Path:
+    """The nearest folder above `path` that is there."""
+    parent = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not parent.is_dir():
+        raise InputError(f"{path} cannot be written: {parent} is not a folder.")
+    return parent
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB"
+
+
+# FFmpeg's muxer and its options. "faststart" puts the index first: a browser starts before it has everything.
+CONTAINERS = {
+    ".mp4": ("mp4", {"movflags": "+faststart"}),
+    ".m4v": ("mp4", {"movflags": "+faststart"}),
+    ".mov": ("mov", {"movflags": "+faststart+use_metadata_tags"}),  # without these tags a comment ends at 64 kB
+    ".mkv": ("matroska", {}),
+}
+FORMATS = {
+    **dict.fromkeys(CONTAINERS, Format(_write_h264, bytes_per_pixel=1.0)),
+    ".gif": Format(_write_gif, bytes_per_pixel=1.5),
+    ".webp": Format(_write_webp, bytes_per_pixel=3.0),
+    ".png": Format(_write_png, bytes_per_pixel=3.0, max_frames=1),
+    "": Format(_write_folder, bytes_per_pixel=3.0),
+}

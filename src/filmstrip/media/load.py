@@ -1,0 +1,235 @@
+"""Loading pictures and videos from a path or a URL."""
+
+import http.client
+import os
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import PIL.Image
+from PIL import ImageOps, ImageSequence
+
+from filmstrip.errors import InputError
+from filmstrip.logging import get_logger
+
+logger = get_logger(__name__)
+
+URL_SCHEMES = ("http://", "https://")
+TIMEOUT = 30  # seconds without an answer
+PICTURE_SIGNATURES = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
+ANIMATED_FORMATS = {
+    "GIF",
+    "PNG",
+    "WEBP",
+}  # other formats with several pictures hold thumbnails or pages, not a film
+FRAME_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+
+Images = list[PIL.Image.Image]
+
+
+def load_image(
+    image: str | os.PathLike[str] | PIL.Image.Image,
+    convert_method: Callable[[PIL.Image.Image], PIL.Image.Image] | None = None,
+) -> PIL.Image.Image:
+    """Load a still picture, turned upright as its EXIF orientation says.
+
+    Args:
+        image: a path, an http(s) URL or a PIL image.
+        convert_method: applied to the upright picture; without it the picture becomes RGB and transparency
+            is dropped. `flatten` composites it on a background instead.
+
+    Raises:
+        InputError: no such file, not a picture, or an animated one.
+    """
+
+    if not isinstance(image, PIL.Image.Image):
+        with _local_file(image, "picture") as path, open_picture(path) as picture:
+            if picture.format in ANIMATED_FORMATS and (count := getattr(picture, "n_frames", 1)) > 1:
+                raise InputError(
+                    f"{image} is animated ({count} frames), and a still picture is needed. Use load_video, "
+                    "and pick a frame."
+                )
+            image = picture.copy()
+    upright = ImageOps.exif_transpose(image)
+    return convert_method(upright) if convert_method else upright.convert("RGB")
+
+
+def flatten(image: PIL.Image.Image, background: str = "white") -> PIL.Image.Image:
+    """Composite a transparent picture on a background colour that PIL knows; others just become RGB."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    return PIL.Image.alpha_composite(PIL.Image.new("RGBA", layer.size, background), layer).convert("RGB")
+
+
+@overload
+def load_video(
+    video: str | os.PathLike[str],
+    convert_method: Callable[[Images], Images] | None = ...,
+    return_fps: Literal[False] = ...,
+) -> Images: ...
+@overload
+def load_video(
+    video: str | os.PathLike[str],
+    convert_method: Callable[[Images], Images] | None = ...,
+    *,
+    return_fps: Literal[True],
+) -> tuple[Images, float]: ...
+def load_video(
+    video: str | os.PathLike[str],
+    convert_method: Callable[[Images], Images] | None = None,
+    return_fps: bool = False,
+) -> Images | tuple[Images, float]:
+    """Load all frames of a video as RGB pictures, turned upright as the file says.
+
+    Args:
+        video: a path or http(s) URL of anything FFmpeg decodes, of a GIF, WebP or PNG, animated or not; or a
+            folder of pictures, taken in the order of their names.
+        convert_method: applied to the list of frames.
+        return_fps: return `(frames, frames per second)`.
+
+    Raises:
+        InputError: no such file, no video in it, unreadable, or a frame rate is asked for and the file has
+        none.
+    """
+    with _local_file(video, "video") as path:
+        if path.is_dir():
+            frames, fps = _read_folder(path)
+        elif is_picture(path):
+            frames, fps = _read_animation(path)
+        else:
+            frames, fps = _decode(path)
+    if convert_method is not None:
+        frames = convert_method(frames)
+    if not return_fps:
+        return frames
+    if fps is None:
+        raise InputError(f"{video} does not say how many frames a second it has: load it without return_fps=True.")
+    return frames, fps
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the file starts like a GIF, PNG, JPEG or WebP."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(12)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    return start.startswith(PICTURE_SIGNATURES) and (start[:4] != b"RIFF" or start[8:] == b"WEBP")
+
+
+@contextmanager
+def open_picture(path: Path) -> Iterator[PIL.Image.Image]:
+    """Open a picture with PIL; whatever PIL finds wrong with it inside the block becomes an `InputError`."""
+    try:
+        with PIL.Image.open(path) as picture:
+            yield picture
+    except InputError:
+        raise
+    except PIL.UnidentifiedImageError:
+        raise InputError(f"{path} is no picture that can be read. Give a PNG, JPEG, WebP or GIF file.") from None
+    except (OSError, SyntaxError, ValueError, EOFError, PIL.Image.DecompressionBombError) as error:
+        raise InputError(f"{path} cannot be read: {error}. The file may be damaged.") from error
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[Any]:
+    """Open a file that has a video stream with PyAV; what FFmpeg finds wrong becomes an `InputError`."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise InputError(f"{path} has no video stream: it holds something else, or is damaged.")
+            yield container
+    except InputError:
+        raise
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read as a video: {reason}. It may be damaged, or no video.") from error
+
+
+def _decode(path: Path) -> tuple[Images, float | None]:
+    """All frames of the first video stream, and its average rate."""
+    from av.video.reformatter import VideoReformatter
+
+    with open_video(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        reformatter = VideoReformatter()
+        frames = [_to_rgb(frame, reformatter) for frame in container.decode(stream)]
+        promised, rate = stream.frames, stream.average_rate
+    if not frames:
+        raise InputError(f"No frame of {path} can be decoded. The file may be damaged.")
+    if len(frames) < promised:
+        logger.warning("Only %d of the %d frames of %s could be decoded.", len(frames), promised, path)
+    return frames, float(rate) if rate else None
+
+
+def _to_rgb(frame: Any, reformatter: Any) -> PIL.Image.Image:
+    """Convert with full chroma interpolation: without it colours come out about one level too dark."""
+    from av.video.reformatter import Interpolation
+
+    precise = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+    rgb = reformatter.reformat(frame, format="rgb24", interpolation=precise, threads=1)
+    picture = PIL.Image.fromarray(rgb.to_ndarray())
+    return picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
+
+
+def _read_animation(path: Path) -> tuple[Images, float | None]:
+    """Every frame of a GIF, WebP or PNG, and the mean rate."""
+    frames, milliseconds = [], 0.0
+    with open_picture(path) as picture:
+        for frame in ImageSequence.Iterator(picture):
+            frames.append(frame.convert("RGB"))
+            milliseconds += frame.info.get("duration") or 0
+    return frames, len(frames) * 1000 / milliseconds if milliseconds else None
+
+
+def _read_folder(folder: Path) -> tuple[Images, float | None]:
+    """The pictures of a folder by name, and the rate that the recipe beside them gives."""
+    from filmstrip.media.recipe import read_recipe
+
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in FRAME_SUFFIXES)
+    if not files:
+        raise InputError(
+            f"The folder {folder} has no frames: it needs pictures named {', '.join(sorted(FRAME_SUFFIXES))}."
+        )
+    try:
+        fps = float(read_recipe(folder)["fps"])
+    except (InputError, KeyError, TypeError, ValueError):
+        fps = None
+    return [load_image(file) for file in files], fps
+
+
+@contextmanager
+def _local_file(source: object, what: str) -> Iterator[Path]:
+    """The path of `source`; that of a URL is a temporary file."""
+    if not isinstance(source, (str, os.PathLike)):
+        raise InputError(f"A {what} is given as a path or a URL, but this one is a {type(source).__name__}.")
+    if not str(source).startswith(URL_SCHEMES):
+        path = Path(source)
+        if not os.path.exists(path):  # unlike Path.exists, false for impossible names
+            raise InputError(f"There is no {what} {source}. Check the path; a URL starts with http:// or https://.")
+        if path.is_dir() and what != "video":
+            raise InputError(f"{source} is a folder. Give the file of one {what}.")
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="filmstrip-") as folder:
+        path = Path(folder) / "download"
+        _download(str(source), path)
+        yield path
+
+
+def _download(url: str, path: Path) -> None:
+    request = urllib.request.Request(url, headers={"User-Agent": "filmstrip"})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response, path.open("wb") as file:
+            shutil.copyfileobj(response, file)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise InputError(f"{url} could not be fetched: {error}. Check the address and the connection.") from error

@@ -1,0 +1,92 @@
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from filmstrip.errors import InputError
+from filmstrip.media.frames import as_frames
+from tests.media.clips import smooth
+
+CLIP = smooth(3, 6, 10)
+FLOATS = CLIP.astype(np.float32) / 255
+
+
+FORMS = {
+    "array": CLIP,
+    "list of arrays": list(CLIP),
+    "tuple of arrays": tuple(CLIP),
+    "floats": FLOATS,
+    "list of float arrays": list(FLOATS),
+    "doubles": FLOATS.astype(np.float64),
+    "not contiguous": np.ascontiguousarray(CLIP[:, ::-1])[:, ::-1],
+    "PIL images": [PIL.Image.fromarray(frame) for frame in CLIP],
+    "PIL images with alpha": [PIL.Image.fromarray(frame).convert("RGBA") for frame in CLIP],
+    "floats with alpha": np.concatenate([FLOATS, FLOATS[..., :1]], -1),
+    "tensor": torch.from_numpy(CLIP).permute(0, 3, 1, 2),
+    "float tensor": torch.from_numpy(FLOATS).permute(0, 3, 1, 2),
+    "list of tensors": list(torch.from_numpy(FLOATS).permute(0, 3, 1, 2)),
+    "tensor with gradient": torch.from_numpy(FLOATS).permute(0, 3, 1, 2).requires_grad_(),
+}
+GREYS = {
+    "one channel": CLIP[..., :1],
+    "no channel": CLIP[..., 0],
+    "PIL images": [PIL.Image.fromarray(frame[..., 0]) for frame in CLIP],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_a_video_gives_the_same_frames(form: str) -> None:
+    frames = as_frames(FORMS[form])
+    assert (len(frames), frames.height, frames.width) == (3, 6, 10)
+    for frame, expected in zip(frames, CLIP, strict=True):
+        assert frame.dtype == np.uint8
+        assert frame.flags.c_contiguous
+        np.testing.assert_array_equal(frame, expected)
+
+
+@pytest.mark.parametrize("form", GREYS)
+def test_grey_frames_become_rgb(form: str) -> None:
+    for frame, expected in zip(as_frames(GREYS[form]), CLIP, strict=True):
+        np.testing.assert_array_equal(frame, np.repeat(expected[..., :1], 3, -1))
+
+
+def test_floats_are_rounded_and_a_rounding_error_beyond_one_is_clipped() -> None:
+    (frame,) = as_frames(np.full((1, 2, 2, 3), [0.4999 / 255, 1.0001, 0.5019], np.float32))
+    assert frame[0, 0].tolist() == [0, 255, 128]
+
+
+@pytest.mark.parametrize(
+    ("video", "sentence"),
+    [
+        ([], "no frames"),
+        (np.zeros((0, 4, 4, 3)), "no frames"),
+        ("clip.mp4", "this one is a str"),
+        (None, "this one is a NoneType"),
+        (np.zeros((4, 4, 3)), r"shape \(4, 4, 3\)"),
+        (np.zeros((1, 2, 4, 4, 3)), r"such as frames\[0\]"),
+        (np.zeros((2, 3, 4, 5)), r"1, 3 or 4 channels.*shape \(2, 3, 4, 5\)"),
+        (torch.zeros(2, 5, 5, 3), r"permute\(0, 3, 1, 2\)"),
+        (torch.zeros(1, 2, 3, 4, 4), r"such as frames\[0\]"),
+        (torch.zeros(2, 3, 4, 4, dtype=torch.int64), r"type torch\.int64: give uint8"),
+        (np.zeros((2, 4, 4, 3), np.int64), r"Frame 0 has type int64: give uint8"),
+        ([np.zeros((4, 4, 3)), np.zeros((4, 6, 3))], r"frame 0 has \(4, 4\) and frame 1 has \(4, 6\)"),
+        ([torch.zeros(3, 4, 4), torch.zeros(3, 4, 6)], r"frame 1 has \(3, 4, 6\)"),
+        ([PIL.Image.new("RGB", (4, 4)), PIL.Image.new("RGB", (4, 5))], r"frame 1 has \(5, 4\)"),
+        ([np.zeros((4, 4, 3)), "x"], "Frame 1 is a str"),
+        ([np.zeros((4, 4, 7))], r"Frame 0 must have shape"),
+        (np.zeros((2, 0, 4, 3)), "4x0 pixels"),
+        (torch.full((1, 3, 4, 4), 255.0), "values from 255 to 255"),
+        (torch.full((1, 3, 4, 4), float("nan")), "values from nan"),
+    ],
+)
+def test_a_video_that_cannot_be_used_is_refused_at_once(video: object, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        as_frames(video)
+
+
+@pytest.mark.parametrize("value", [1.5, -0.5, 255.0, float("nan")])
+def test_floats_outside_0_to_1_are_refused_with_their_frame(value: float) -> None:
+    video = np.zeros((3, 4, 4, 3), np.float32)
+    video[2, 0, 0, 0] = value
+    with pytest.raises(InputError, match=r"Frame 2 has values .* must lie in"):
+        list(as_frames(video))

@@ -1,0 +1,150 @@
+"""What diffusers does not have. The numbers are compared in tests/parity/test_media.py."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from filmstrip.errors import InputError
+from filmstrip.media.processors import VaeImageProcessor, VideoProcessor
+
+PICTURE = PIL.Image.new("RGB", (40, 24))
+
+
+def test_the_config_holds_every_argument(tmp_path: Path) -> None:
+    processor = VideoProcessor(vae_scale_factor=32, resample="bicubic")
+    assert processor.config.vae_scale_factor == 32
+    assert processor.config.do_resize is True
+    assert VideoProcessor.from_config(processor.config, do_resize=False).config.resample == "bicubic"
+    processor.save_config(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["vae_scale_factor"] == 32
+
+
+def test_what_goes_in_comes_out() -> None:
+    processor, video = VideoProcessor(), torch.rand(2, 5, 3, 16, 24)
+    back = processor.postprocess_video(processor.preprocess_video(video), "pt")
+    torch.testing.assert_close(back, video)
+
+
+def test_postprocessing_leaves_the_decoded_tensor_as_it_was() -> None:
+    decoded = torch.rand(1, 3, 2, 8, 8)
+    before = decoded.clone()
+    for normalize in (True, False):
+        for output_type in ("pil", "np", "pt"):
+            VideoProcessor(do_normalize=normalize).postprocess_video(decoded, output_type)
+    assert torch.equal(decoded, before)
+
+
+def test_preprocessing_leaves_the_pictures_as_they_were() -> None:
+    image = torch.rand(1, 3, 8, 8)
+    before = image.clone()
+    processor = VaeImageProcessor(do_resize=False, do_normalize=False, do_binarize=True)
+    assert set(processor.preprocess(image).unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(image, before)
+
+
+def test_frames_are_chosen_for_denormalising_one_by_one() -> None:
+    decoded = torch.full((2, 3, 3, 4, 4), 0.5)
+    frames = VideoProcessor().postprocess_video(decoded, "pt", do_denormalize=[True, False, True])
+    assert frames[:, :, 0, 0, 0].tolist() == [[0.75, 0.5, 0.75]] * 2
+
+
+def test_arrays_are_denormalised_too() -> None:
+    np.testing.assert_array_equal(VaeImageProcessor.denormalize(np.array([-3.0, -1.0, 0.0, 1.0])), [0, 0, 0.5, 1])
+
+
+@pytest.mark.parametrize(
+    ("image", "sentence"),
+    [
+        (np.full((8, 8, 3), 255, np.uint8), "has values up to 255, where"),
+        (torch.full((3, 8, 8), -1.0), "has values down to -1, where"),
+    ],
+)
+def test_values_outside_0_to_1_are_warned_of(
+    image: Any, sentence: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("filmstrip"), "propagate", True)
+    VaeImageProcessor().preprocess(image)
+    assert sentence in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"do_convert_rgb": True, "do_convert_grayscale": True}, "exclude each other"),
+        ({"resample": "area"}, "resample='area' is no filter. Use one of linear"),
+        ({"vae_scale_factor": 0}, "vae_scale_factor=0 must be at least 1"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        VaeImageProcessor(**options)
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "sentence"),
+    [
+        (None, {}, "but these are NoneType"),
+        ("cat.png", {}, "but these are str"),
+        ([], {}, "There is no picture"),
+        ([PICTURE, torch.zeros(3, 8, 8)], {}, "one type in a list, but these are Image, Tensor"),
+        (torch.zeros(8, 8), {}, r"but this one is a Tensor of shape \(8, 8\)"),
+        (torch.zeros(1, 2, 3, 8, 8), {}, r"shape \(1, 2, 3, 8, 8\)"),
+        (np.zeros(8), {}, r"but this one is a ndarray of shape \(8,\)"),
+        (np.zeros((0, 8, 8, 3)), {}, r"There is no picture: the shape is \(0, 8, 8, 3\)"),
+        ([torch.zeros(3, 8, 8), torch.zeros(3, 8, 16)], {}, r"number 0 has \(3, 8, 8\) and number 1 has \(3, 8, 16\)"),
+        (torch.zeros(3, 8, 8, dtype=torch.int64), {}, r"type torch.int64 cannot be resized"),
+        (PIL.Image.new("RGB", (40, 5)), {}, "cannot be 40x0 pixels. Is it smaller than vae_scale_factor, 8"),
+        (PICTURE, {"height": 0, "width": 8}, "cannot be 8x0 pixels"),
+        (PICTURE, {"resize_mode": "zoom"}, "resize_mode='zoom' is unknown. Use default, fill or crop"),
+        (PIL.Image.new("RGB", (900, 1)), {"height": 64, "width": 64, "resize_mode": "fill"}, "too narrow"),
+    ],
+)
+def test_pictures_that_cannot_be_used_are_refused(image: Any, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        VaeImageProcessor().preprocess(image, **options)
+
+
+def test_pictures_of_two_sizes_need_resizing() -> None:
+    pictures = [PICTURE, PIL.Image.new("RGB", (24, 24))]
+    assert VaeImageProcessor().preprocess(pictures).shape == (2, 3, 24, 40)
+    with pytest.raises(InputError, match=r"number 1 has \(24, 24, 3\). Resize them"):
+        VaeImageProcessor(do_resize=False).preprocess(pictures)
+
+
+def test_a_mode_for_pil_images_is_refused_for_others() -> None:
+    with pytest.raises(InputError, match="works on PIL images only, not on a Tensor"):
+        VaeImageProcessor().resize(torch.zeros(1, 3, 8, 8), 4, 4, resize_mode="crop")
+
+
+@pytest.mark.parametrize(
+    ("video", "sentence"),
+    [
+        (None, "not a NoneType"),
+        ([], "not an empty list"),
+        (torch.zeros(3, 3), r"the shape is \(3, 3\)"),
+        ([[PICTURE] * 2, [PICTURE] * 3], r"number 0 has \(2, 3, 24, 40\) and number 1 has \(3, 3, 24, 40\)"),
+        (["a", "b"], "but these are str"),
+    ],
+)
+def test_videos_that_cannot_be_used_are_refused(video: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        VideoProcessor().preprocess_video(video)
+
+
+def test_decoded_tensors_that_cannot_be_used_are_refused() -> None:
+    with pytest.raises(InputError, match="Only a tensor can be postprocessed, not a ndarray"):
+        VaeImageProcessor().postprocess(np.zeros((1, 3, 8, 8)))
+    with pytest.raises(InputError, match="do_denormalize has 1 entries for 2 pictures"):
+        VaeImageProcessor().postprocess(torch.zeros(2, 3, 8, 8), "np", [True])
+    with pytest.raises(InputError, match=r"not \(2, 3, 8, 8\)"):
+        VideoProcessor().postprocess_video(torch.zeros(2, 3, 8, 8))
+    with pytest.raises(InputError, match="output_type='latent' is unknown for videos"):
+        VideoProcessor().postprocess_video(torch.zeros(1, 3, 2, 8, 8), "latent")
+    with pytest.raises(InputError, match="1 to 4 channels"):
+        VaeImageProcessor().postprocess(torch.zeros(2, 5, 8, 8))
