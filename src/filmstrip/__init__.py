@@ -45,7 +45,7 @@ _PLACES = {
     "load_video": "filmstrip.media.load",
 }
 
-__all__ = ["__version__", *_PLACES]  # noqa: PLE0604  (names, all of them)
+__all__ = ["__version__", *_PLACES]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ BOUND = 1e-4
 
 
 def randomise(model: nn.Module, scale: float = 0.3, seed: int = 0) -> None:
-    """Give every parameter and buffer random values, norms, tables and biases included; what starts as 1 stays near 1."""
+    """Give every parameter and buffer random values: norms (near 1), tables and biases included."""
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in model.state_dict().items():
         noise = torch.randn(tensor.shape, generator=generator)

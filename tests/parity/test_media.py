@@ -243,8 +243,8 @@ def test_video_helpers_give_diffusers_numbers() -> None:
 
 
 def test_load_image_gives_diffusers_pictures(tmp_path: Any) -> None:
-    for mode, orientation in (("RGB", 1), ("RGB", 6), ("RGBA", 1), ("L", 3), ("P", 1)):
-        path = str(tmp_path / f"{mode}-{orientation}.png")
+    for mode, orientation in (("RGB", 1), ("RGB", 6), ("RGBA", 1), ("L", 3), ("P", 1), ("CMYK", 8)):
+        path = str(tmp_path / f"{mode}-{orientation}.{'jpg' if mode == 'CMYK' else 'png'}")
         exif = PIL.Image.Exif()
         exif[0x0112] = orientation
         picture(mode, 20, 12).save(path, exif=exif)

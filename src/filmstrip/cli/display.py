@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+SHORT = 2.0  # seconds in which nobody waits for news of a stage
+
 
 class Display(Protocol):
     """What the commands ask of a display."""
@@ -64,7 +66,7 @@ class Quiet:
 
 
 class Lines(Quiet):
-    """A line when a stage begins, at each quarter of a counted one, and when it ends."""
+    """A line when a stage begins and ends, and at quarters of a long one."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -82,9 +84,9 @@ class Lines(Quiet):
         def advance() -> None:
             nonlocal done
             done += 1
-            if total and done < total and done * 4 // total != (done - 1) * 4 // total:
-                left = (time.perf_counter() - start) / done * (total - done)
-                self.say(f"{name} {done}/{total}, {time_left(left)}")
+            taken = time.perf_counter() - start
+            if total and done < total and done * 4 // total != (done - 1) * 4 // total and taken > SHORT:
+                self.say(f"{name} {done}/{total}, {time_left(taken / done * (total - done))}")
 
         self.say(f"{name} ...")
         yield advance

@@ -1,39 +1,59 @@
 """The entry point: runs the app and turns what goes wrong into a sentence and an exit code.
 
-0 done, 1 failed, 2 bad input, 130 interrupted. Nothing is imported before `main` can catch an interrupt.
+0 done, 1 failed, 2 bad input, 130 interrupted. Nothing heavy is imported before `main` can catch an interrupt.
 """
 
+import signal
 import sys
+from types import FrameType
 
 
 def main() -> None:
     """Run `filmstrip` with the arguments of the process. Never returns: ends in `SystemExit`."""
+    interrupts = 0
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupts
+        interrupts += 1
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
     try:
-        _main()
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _main() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that cannot show a prompt
-    from filmstrip.errors import FilmstripError, InputError
-
-    try:
+        if before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, interrupt)
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that cannot show a prompt
         from filmstrip.cli.app import app
 
         app(prog_name="filmstrip")
-    except BrokenPipeError:
-        sys.exit(1)  # the reader of a pipe has gone: nothing to tell anyone
-    except FilmstripError as error:
+    except BaseException as error:
+        if interrupts:  # some libraries answer an interrupt of their import with an error of another kind
+            sys.exit(130)
+        code = _explain(error)
+        if code is None:
+            raise
+        sys.exit(code)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _explain(error: BaseException) -> int | None:
+    """Print a sentence for an error that is no mistake of the program, and return its exit code."""
+    from filmstrip.errors import FilmstripError, InputError
+
+    if isinstance(error, BrokenPipeError):  # the reader of a pipe has gone: nothing to tell anyone
+        return 1
+    if isinstance(error, FilmstripError):
         _complain(str(error))
-        sys.exit(2 if isinstance(error, InputError) else 1)
-    except OSError as error:
+        return 2 if isinstance(error, InputError) else 1
+    if isinstance(error, OSError):
         _complain(f"The system refused: {error}.")
-        sys.exit(1)
+        return 1
+    return 130 if isinstance(error, KeyboardInterrupt) else None
 
 
 def _complain(sentence: str) -> None:
     from rich.console import Console
 
-    Console(stderr=True, soft_wrap=True).print(" ".join(sentence.split()), style="red", markup=False, highlight=False)
+    console = Console(stderr=True, soft_wrap=True)
+    console.print(" ".join(sentence.split()), style="red", markup=False, highlight=False)

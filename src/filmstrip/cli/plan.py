@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from filmstrip.cli.display import duration
 from filmstrip.errors import InputError
 
 MAX_SEED = 2**63 - 1
@@ -48,12 +49,12 @@ class Plan:
         """The plan in a line."""
         steps = self.call.get("num_inference_steps") or len(self.call["timesteps"])
         seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]} to {self.seeds[-1]}"
-        return f"{self.model}: {self.shape()}, {steps} steps, {seeds}, {self.device} {self.dtype}"
+        return f"{self.model}: {self.shape()}, {plural(steps, 'step')}, {seeds}, {self.device} {self.dtype}"
 
     def shape(self) -> str:
         """Size and length of each video."""
         width, height, frames = (self.call[name] for name in ("width", "height", "num_frames"))
-        return f"{width}x{height}, {frames} frames ({frames / self.fps:.2g} s at {self.fps:g} fps)"
+        return f"{width}x{height}, {plural(frames, 'frame')} ({duration(frames / self.fps)} at {self.fps:g} fps)"
 
     def as_text(self) -> str:
         """The plan for reading, an entry a line."""
@@ -68,6 +69,11 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         """The plan as JSON can write it."""
         return asdict(self) | {"outputs": [str(path) for path in self.outputs]}
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def not_empty(name: str, text: str) -> str:

@@ -21,8 +21,8 @@ def decode_latents(
 ) -> torch.Tensor:
     """Decode normalised latents `(B, C, t, h, w)` to a video `(B, 3, T, H, W)` in [-1, 1].
 
-    A timestep-conditioned decoder gets its latents with a share `decode_noise_scale` of noise mixed in (by default as much
-    as `decode_timestep` says), drawn from `generator` in `dtype`.
+    A timestep-conditioned decoder gets its latents with a share `decode_noise_scale` of noise mixed in (by default as
+    much as `decode_timestep` says), drawn from `generator` in `dtype`.
     """
     config = vae.config
     latents = denormalize(latents, vae.latents_mean, vae.latents_std, config.scaling_factor).to(dtype)

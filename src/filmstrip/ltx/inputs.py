@@ -1,6 +1,7 @@
 """What a call of LTX must hold, checked before any work."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,6 +17,24 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 SIZE_MULTIPLE = 32
 
 
+@dataclass(frozen=True)
+class Embeddings:
+    """Texts that the caller embedded: embeddings `(B, L, C)` and masks `(B, L)`."""
+
+    positive: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
+    negative: torch.Tensor | None = None
+    negative_mask: torch.Tensor | None = None
+
+
+def check_count(value: Any, name: str) -> None:
+    """Raises:
+    InputError: the value is not a whole number above 0.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{name} is {value!r}; give a whole number above 0.")
+
+
 def check_size(height: int, width: int, num_frames: int, temporal_ratio: int) -> None:
     """Height and width must be positive multiples of 32; a frame count other than `ratio * k + 1` is warned of.
 
@@ -23,8 +42,7 @@ def check_size(height: int, width: int, num_frames: int, temporal_ratio: int) ->
         InputError: they are not.
     """
     for name, value in (("height", height), ("width", width), ("num_frames", num_frames)):
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-            raise InputError(f"{name} is {value!r}; give a whole number above 0.")
+        check_count(value, name)
     if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
         near = " and ".join(str(max(1, round(side / SIZE_MULTIPLE)) * SIZE_MULTIPLE) for side in (height, width))
         raise InputError(
@@ -50,8 +68,8 @@ def check_schedule(num_inference_steps: int, timesteps: list[float] | None, numb
     if timesteps is not None:
         if not len(timesteps):
             raise InputError("timesteps is empty; give at least one, or None for the scheduler's own.")
-    elif not isinstance(num_inference_steps, Integral) or num_inference_steps < 1:
-        raise InputError(f"num_inference_steps is {num_inference_steps!r}; give a whole number above 0.")
+    else:
+        check_count(num_inference_steps, "num_inference_steps")
 
 
 def check_output_type(output_type: str) -> None:
@@ -62,17 +80,14 @@ def check_output_type(output_type: str) -> None:
         raise InputError(f"output_type is {output_type!r}; choose one of {', '.join(OUTPUT_TYPES)}.")
 
 
-def count_prompts(
-    prompt: str | list[str] | None, negative_prompt: str | list[str] | None, embeddings: Mapping[str, torch.Tensor | None]
-) -> int:
-    """The number of prompts of a call: of the texts, or of the rows of `prompt_embeds`.
+def count_prompts(prompt: str | list[str] | None, negative_prompt: str | list[str] | None, given: Embeddings) -> int:
+    """The number of prompts of a call: of the texts, or of the rows of the embeddings.
 
     Raises:
         InputError: texts and embeddings at once, neither, an embedding without its mask, or shapes that do not match.
     """
     prompts = as_list(prompt, "prompt")
-    embeds, negatives = embeddings["prompt_embeds"], embeddings["negative_prompt_embeds"]
-    mask, negative_mask = embeddings["prompt_attention_mask"], embeddings["negative_prompt_attention_mask"]
+    embeds, mask, negatives, negative_mask = given.positive, given.mask, given.negative, given.negative_mask
     if prompts is not None and embeds is not None:
         raise InputError("Both prompt and prompt_embeds were given; give one of them.")
     for name, tensor, its_mask in (("prompt", embeds, mask), ("negative_prompt", negatives, negative_mask)):

@@ -8,6 +8,7 @@ import torch
 from filmstrip.errors import InputError
 from filmstrip.ltx import inputs
 from filmstrip.ltx.decode import PerVideo, decode_latents, per_video
+from filmstrip.ltx.inputs import Embeddings
 from filmstrip.ltx.latents import LatentSize, pack, unpack
 from filmstrip.ltx.predict import TransformerPredictor
 from filmstrip.media.processors import VideoProcessor
@@ -17,7 +18,6 @@ from filmstrip.pipeline.base import DiffusionPipeline
 from filmstrip.pipeline.denoise import Callback, Step, StepWatch, callback_names, denoise
 from filmstrip.pipeline.guiders import ClassifierFreeGuidance
 from filmstrip.pipeline.prompts import as_list, encode_t5
-
 
 
 class LTXPipeline(DiffusionPipeline):
@@ -35,9 +35,8 @@ class LTXPipeline(DiffusionPipeline):
 
     def __init__(self, scheduler: Any, vae: Any, text_encoder: Any, tokenizer: Any, transformer: Any) -> None:
         super().__init__()
-        self.register_modules(
-            scheduler=scheduler, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, transformer=transformer
-        )
+        self.scheduler, self.vae, self.transformer = scheduler, vae, transformer
+        self.text_encoder, self.tokenizer = text_encoder, tokenizer
         self.vae_spatial_compression_ratio = vae.spatial_compression_ratio if vae is not None else 32
         self.vae_temporal_compression_ratio = vae.temporal_compression_ratio if vae is not None else 8
         self.transformer_spatial_patch_size = transformer.config.patch_size if transformer is not None else 1
@@ -225,14 +224,14 @@ class LTXPipeline(DiffusionPipeline):
             latents: the noise itself, tokens `(B, N, C)`.
             prompt_embeds, negative_prompt_embeds: texts that `encode_prompt` embedded, `(B, L, C)`, with
                 `prompt_attention_mask` and `negative_prompt_attention_mask`, `(B, L)`.
-            decode_timestep: in [0, 1], how noisy a timestep-conditioned decoder shall think its latents; a number, or one for
-                each prompt or video.
+            decode_timestep: in [0, 1], how noisy a timestep-conditioned decoder shall think its latents; a number, or
+                one for each prompt or video.
             decode_noise_scale: how much noise is mixed in for it; as much as `decode_timestep` says by default.
             output_type: "pil", "np", "pt", or "latent" for the tokens.
             return_dict: return the output class rather than a tuple of one.
             attention_kwargs: handed to the transformer.
-            callback_on_step_end: called after each step as `callback(pipeline, index, timestep, tensors)`; what it returns
-                under "latents" and "prompt_embeds" (`[negative; positive]` under guidance) is gone on with.
+            callback_on_step_end: called after each step as `callback(pipeline, index, timestep, tensors)`; what it
+                returns under "latents" and "prompt_embeds" (`[negative; positive]` under guidance) is gone on with.
             callback_on_step_end_tensor_inputs: names of the tensors that it is handed.
             max_sequence_length: tokens that a prompt is padded or cut to.
 
@@ -243,19 +242,19 @@ class LTXPipeline(DiffusionPipeline):
             InputError: an argument that cannot be used, before any work.
         """
         names = callback_names(callback_on_step_end, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
-        embeddings = {
-            "prompt_embeds": prompt_embeds,
-            "negative_prompt_embeds": negative_prompt_embeds,
-            "prompt_attention_mask": prompt_attention_mask,
-            "negative_prompt_attention_mask": negative_prompt_attention_mask,
-        }
+        embeddings = Embeddings(
+            prompt_embeds, prompt_attention_mask, negative_prompt_embeds, negative_prompt_attention_mask
+        )
         inputs.check_size(height, width, num_frames, self.vae_temporal_compression_ratio)
         numbers = {"guidance_scale": guidance_scale, "guidance_rescale": guidance_rescale, "frame_rate": frame_rate}
         inputs.check_schedule(num_inference_steps, timesteps, numbers)
         inputs.check_output_type(output_type)
+        inputs.check_count(num_videos_per_prompt, "num_videos_per_prompt")
         videos = inputs.count_prompts(prompt, negative_prompt, embeddings) * num_videos_per_prompt
         size = self._latent_size(num_frames, height, width)
         inputs.check_rows(generator, latents, videos, size.elements)
+        for name, value in (("decode_timestep", decode_timestep), ("decode_noise_scale", decode_noise_scale)):
+            per_video(value if value is not None else 0.0, videos, name)
         self._check_components(prompt is not None, output_type)
         self._guidance_scale, self._guidance_rescale = guidance_scale, guidance_rescale
         self._attention_kwargs, self._interrupt = attention_kwargs, False
@@ -347,12 +346,19 @@ class LTXPipeline(DiffusionPipeline):
         negative_prompt: str | list[str] | None,
         num_videos_per_prompt: int,
         max_sequence_length: int,
-        embeddings: dict[str, torch.Tensor | None],
+        embeddings: Embeddings,
     ) -> tuple[dict[str, Any], torch.Tensor]:
-        """What callbacks may see of the texts, and the mask, a row for each video: `[negative; positive]` under guidance."""
+        """What callbacks see of the texts, and their mask, a row for each video: `[negative; positive]` under guidance."""
         guided = self.do_classifier_free_guidance
         encoded = self.encode_prompt(
-            prompt, negative_prompt, guided, **embeddings, max_sequence_length=max_sequence_length
+            prompt,
+            negative_prompt,
+            guided,
+            prompt_embeds=embeddings.positive,
+            prompt_attention_mask=embeddings.mask,
+            negative_prompt_embeds=embeddings.negative,
+            negative_prompt_attention_mask=embeddings.negative_mask,
+            max_sequence_length=max_sequence_length,
         )
         embeds, mask, negatives, negative_mask = (_repeat(rows, num_videos_per_prompt) for rows in encoded)
         tensors = {"prompt_embeds": embeds, "negative_prompt_embeds": negatives}

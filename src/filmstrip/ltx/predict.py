@@ -67,7 +67,7 @@ class TransformerPredictor:
         return self._prepared
 
     def _rows(self, embeds: torch.Tensor, conditions: tuple[Condition, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The rows of texts and mask for these conditions: the last ones, where guidance was switched off on the way."""
+        """The rows of texts and mask for these conditions: the last, where guidance was switched off on the way."""
         rows = self.videos * len(conditions)
         if embeds.shape[0] < rows or self.mask.shape[0] < rows or embeds.shape[1] != self.mask.shape[1]:
             raise InputError(

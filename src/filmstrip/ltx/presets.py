@@ -5,9 +5,12 @@ ltx_video.md) and pipelines; the licences are those that the model card of Light
 """
 
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from filmstrip.errors import CheckpointError
 
 NEGATIVE = "worst quality, inconsistent motion, blurry, jittery, distorted"
 DISTILLED_TIMESTEPS = (1000.0, 993.0, 987.0, 981.0, 975.0, 909.0, 725.0, 0.03)
@@ -146,8 +149,17 @@ def grid(vae: Mapping[str, Any], transformer: Mapping[str, Any]) -> Grid:
 
     LTX refuses sides that are no multiple of 32, whatever its VAE compresses (diffusers, pipeline_ltx.py).
     The VAE's ratios stand in its config or follow from its patch and its blocks (autoencoder_kl_ltx.py).
+
+    Raises:
+        CheckpointError: an entry is of the wrong kind.
     """
-    halvings = sum(vae.get("spatio_temporal_scaling", (True, True, True, False)))
-    spatial = vae.get("spatial_compression_ratio") or vae.get("patch_size", 4) * 2**halvings
-    temporal = vae.get("temporal_compression_ratio") or vae.get("patch_size_t", 1) * 2**halvings
-    return Grid(side=math.lcm(32, spatial * transformer.get("patch_size", 1)), stride=temporal)
+    try:
+        halvings = sum(vae.get("spatio_temporal_scaling", (True, True, True, False)))
+        spatial = vae.get("spatial_compression_ratio") or vae.get("patch_size", 4) * 2**halvings
+        temporal = vae.get("temporal_compression_ratio") or vae.get("patch_size_t", 1) * 2**halvings
+        found = Grid(side=math.lcm(32, spatial * transformer.get("patch_size", 1)), stride=operator.index(temporal))
+    except TypeError as error:
+        raise CheckpointError(f"The configs of the VAE and the transformer give no sizes: {error}.") from None
+    if found.side < 1 or found.stride < 1:
+        raise CheckpointError(f"The configs of the VAE and the transformer give sizes that cannot be: {found}.")
+    return found

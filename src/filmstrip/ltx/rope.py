@@ -52,7 +52,7 @@ class RotaryEmbedding(nn.Module):
         scale: tuple[float, float, float] | torch.Tensor | None,
         device: torch.device,
     ) -> torch.Tensor:
-        """Coordinates `(1, T * H * W, 3)` of a latent video, in units of `BASE_SIZE`, or in tokens if `scale` is `None`.
+        """Coordinates `(1, T * H * W, 3)` of a latent video, in units of `BASE_SIZE`; in tokens if `scale` is `None`.
 
         Args:
             scale: seconds per latent frame, and pixels per latent row and column.

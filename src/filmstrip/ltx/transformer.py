@@ -1,8 +1,8 @@
 """The LTX-Video transformer (HaCohen et al., arXiv 2501.00103; Lightricks/LTX-Video)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -30,7 +30,7 @@ class LTXPrepared:
 
 
 class LTXAttention(nn.Module):
-    """Attention with a norm over all heads of queries and keys; rotary positions where the tokens look at themselves."""
+    """Attention with a norm over all heads of queries and keys, and rotary positions among the tokens themselves."""
 
     def __init__(self, dim: int, heads: int, dim_head: int, context_dim: int, bias: bool, out_bias: bool) -> None:
         super().__init__()
@@ -84,6 +84,10 @@ class LTXVideoTransformerBlock(nn.Module):
         self.attn2 = LTXAttention(dim, heads, dim_head, cross_attention_dim, attention_bias, attention_out_bias)
         self.ff = FeedForward(dim, activation_fn)
         self.scale_shift_table = nn.Parameter(torch.randn(6, dim) / dim**0.5)
+
+    def text_keys_values(self, text: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the tokens look at in the projected text `(B, L, C)`: keys and values, each `(B, L, C)`."""
+        return self.attn2.keys_values(text)
 
     def forward(
         self,
@@ -175,7 +179,7 @@ class LTXVideoTransformer3DModel(Model):
         self.time_embed = TimestepModulation(dim)
         self.caption_projection = TextProjection(caption_channels, dim)
         self.rope = RotaryEmbedding(dim, patch_size, patch_size_t)
-        self.transformer_blocks = nn.ModuleList(
+        blocks = (
             LTXVideoTransformerBlock(
                 dim,
                 num_attention_heads,
@@ -189,6 +193,7 @@ class LTXVideoTransformer3DModel(Model):
             )
             for _ in range(num_layers)
         )
+        self.transformer_blocks = nn.ModuleList(blocks)
         self.norm_out = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
         self.proj_out = nn.Linear(dim, out_channels)
 
@@ -199,7 +204,7 @@ class LTXVideoTransformer3DModel(Model):
         num_frames: int | None = None,
         height: int | None = None,
         width: int | None = None,
-        rope_interpolation_scale: Sequence[float] | torch.Tensor | None = None,
+        rope_interpolation_scale: tuple[float, float, float] | torch.Tensor | None = None,
         video_coords: torch.Tensor | None = None,
     ) -> LTXPrepared:
         """Do the work that is the same in every step: positions, and keys and values of the text.
@@ -208,7 +213,7 @@ class LTXVideoTransformer3DModel(Model):
 
         Args:
             encoder_hidden_states: the text encoder's output, `(B, L, caption_channels)`.
-            encoder_attention_mask: `(B, L)`, 1 where a text token counts; or a bias added to the scores, `(B, 1 or N, L)`.
+            encoder_attention_mask: `(B, L)`, 1 where a text token counts; or a bias on the scores, `(B, 1 or N, L)`.
             num_frames, height, width: size of the latent video, in tokens.
             rope_interpolation_scale: seconds per latent frame, and pixels per latent row and column.
             video_coords: positions of each token instead of the grid's, `(B, 3, N)`: seconds, pixel row, pixel column.
@@ -229,7 +234,7 @@ class LTXVideoTransformer3DModel(Model):
         text = self.caption_projection(text)
         return LTXPrepared(
             rotation=self.rope(coordinates),
-            keys_values=tuple(block.attn2.keys_values(text) for block in self.transformer_blocks),
+            keys_values=tuple(block.text_keys_values(text) for block in self._blocks()),
             bias=bias,
         )
 
@@ -242,7 +247,7 @@ class LTXVideoTransformer3DModel(Model):
         num_frames: int | None = None,
         height: int | None = None,
         width: int | None = None,
-        rope_interpolation_scale: Sequence[float] | torch.Tensor | None = None,
+        rope_interpolation_scale: tuple[float, float, float] | torch.Tensor | None = None,
         video_coords: torch.Tensor | None = None,
         attention_kwargs: dict[str, Any] | None = None,
         return_dict: bool = True,
@@ -281,7 +286,7 @@ class LTXVideoTransformer3DModel(Model):
         tokens = self.proj_in(hidden_states)
         modulation, embedded = self.time_embed(timestep.flatten(), tokens.dtype)
         modulation = modulation.view(batch, -1, 6, tokens.shape[-1])
-        for block, keys_values in zip(self.transformer_blocks, prepared.keys_values, strict=True):
+        for block, keys_values in zip(self._blocks(), prepared.keys_values, strict=True):
             tokens = block(tokens, modulation, prepared.rotation, keys_values, prepared.bias)
 
         table = self.scale_shift_table + embedded.view(batch, -1, 1, tokens.shape[-1])
@@ -289,12 +294,15 @@ class LTXVideoTransformer3DModel(Model):
         sample = self.proj_out(modulate(self.norm_out(tokens), shift, scale))
         return Transformer2DModelOutput(sample) if return_dict else (sample,)
 
+    def _blocks(self) -> Iterable[LTXVideoTransformerBlock]:
+        return cast(Iterable[LTXVideoTransformerBlock], self.transformer_blocks)
+
 
 def _drop_padding(text: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The text tokens that some row attends to, and the bias that the others of a row still need, `(B, 1, 1 or N, L)`.
 
-    Nothing is dropped where that would change a number: a mask of other values than 0 and 1, a bias, a row without any token.
-    A compiled graph cannot have a size that depends on data: there the mask stays whole.
+    Nothing is dropped where that would change a number: a mask of other values than 0 and 1, a bias, a row without
+    any token. A compiled graph cannot have a size that depends on data: there the mask stays whole.
     """
     if mask is None:
         return text, None

@@ -1,4 +1,4 @@
-"""LTX's video autoencoder (HaCohen et al., arXiv 2501.00103, section 2.1; Lightricks/LTX-Video), in all published variants."""
+"""LTX's video autoencoder in all published variants (arXiv 2501.00103, section 2.1; Lightricks/LTX-Video)."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,7 +26,7 @@ from filmstrip.nn.tiling import Tiles, fade, run_tiled
 from filmstrip.outputs import AutoencoderKLOutput, DecoderOutput
 from filmstrip.weights.model import Model
 
-# Names in a config: whether a residual block changes the width (0.9.0 and 0.9.1), or the downsampler does (0.9.5 and later).
+# Whether a residual block changes the width (0.9.0 and 0.9.1), or the downsampler does (0.9.5 and later).
 DOWN_BLOCK_TYPES = {"LTXVideoDownBlock3D": True, "LTXVideo095DownBlock3D": False}
 
 
@@ -72,7 +72,7 @@ class Encoder3d(nn.Module):
         self.conv_out = CausalConv3d(widths[-1], out_channels + 1, is_causal=is_causal)
 
     def forward(self, video: torch.Tensor) -> torch.Tensor:
-        """`(B, 3, T, H, W)` in [-1, 1] to mean and log variance `(B, 2 * C, t, h, w)`; one log variance serves all channels."""
+        """`(B, 3, T, H, W)` in [-1, 1] to mean and log variance `(B, 2 * C, t, h, w)`; all C share the latter."""
         hidden = self.conv_in(_flip_patch(space_to_depth(video, self.patch), self.patch))
         for block in self.down_blocks:
             hidden = block(hidden)
@@ -166,8 +166,8 @@ def _flip_patch(video: torch.Tensor, patch: tuple[int, int, int]) -> torch.Tenso
 class AutoencoderKLLTXVideo(Model):
     """The variational autoencoder of LTX-Video.
 
-    The lists of the encoder run from pixels to latents, and so do those of the decoder. Layers have one entry more than widths:
-    the last is the middle block's.
+    The lists of the encoder run from pixels to latents, and so do those of the decoder. Layers have one entry more than
+    widths: the last is the middle block's.
 
     Args:
         in_channels, out_channels: of a pixel.
@@ -267,7 +267,9 @@ class AutoencoderKLLTXVideo(Model):
         self.tile_sample_stride_height = 448
         self.tile_sample_stride_width = 448
         self.tile_sample_stride_num_frames = 8
-        self.to(memory_format=torch.channels_last_3d)
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last_3d)
 
     def enable_tiling(
         self,
@@ -281,9 +283,9 @@ class AutoencoderKLLTXVideo(Model):
         """Encode and decode in overlapping tiles, which bounds memory. `None` keeps what is set.
 
         Args:
-            tile_sample_min_height, tile_sample_min_width, tile_sample_min_num_frames: size of a tile in pixels and frames;
-                a smaller video is not tiled.
-            tile_sample_stride_height, tile_sample_stride_width, tile_sample_stride_num_frames: from one tile to the next.
+            tile_sample_min_height, tile_sample_min_width, tile_sample_min_num_frames: size of a tile in pixels and
+                frames; a smaller video is not tiled.
+            tile_sample_stride_height, tile_sample_stride_width, tile_sample_stride_num_frames: from tile to tile.
         """
         self.use_tiling = True
         self.tile_sample_min_height = tile_sample_min_height or self.tile_sample_min_height
@@ -404,7 +406,10 @@ class AutoencoderKLLTXVideo(Model):
 def _run_framewise(
     run: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, tiles: Tiles, later: slice
 ) -> torch.Tensor:
-    """Apply `run` to tiles in time of `(B, C, T, H, W)`, each fading in over the one before; of all but the first keep `later`."""
+    """Apply `run` to tiles in time of `(B, C, T, H, W)`, each fading in over the one before.
+
+    Of all results but the first, `later` is kept.
+    """
     results: list[torch.Tensor] = []
     kept = []
     for start in tiles.starts(x.shape[2]):

@@ -38,7 +38,7 @@ def depth_to_space(video: torch.Tensor, stride: Stride) -> torch.Tensor:
 
 
 class CausalConv3d(nn.Module):
-    """A convolution that repeats the edge frames: all before the first frame if causal, else half before and half after."""
+    """A convolution that repeats the first frame before the video if causal, else both edge frames, half as often."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class CausalConv3d(nn.Module):
 
 
 class ResnetBlock3d(nn.Module):
-    """Norm, SiLU and convolution, twice, over a shortcut; optionally modulated by a timestep and with injected noise."""
+    """Norm, SiLU and convolution, twice, over a shortcut; a timestep may modulate it, and noise be injected."""
 
     def __init__(
         self,
@@ -253,8 +253,8 @@ class UpBlock3d(nn.Module):
         super().__init__()
         if timestep_conditioning and in_channels != out_channels:
             raise InputError(
-                f"A timestep-conditioned decoder cannot change the width from {in_channels} to {out_channels} in a block; "
-                "let upsample_factor be the ratio of neighbouring decoder_block_out_channels."
+                f"A timestep-conditioned decoder cannot change the width from {in_channels} to {out_channels} in a "
+                "block; let upsample_factor be the ratio of neighbouring decoder_block_out_channels."
             )
         self.time_embedder = TimestepEmbedder(4 * in_channels) if timestep_conditioning else None
         self.conv_in = None

@@ -6,7 +6,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, pairwise
@@ -27,6 +27,7 @@ from filmstrip.media.recipe import FOLDER_FILE, to_ascii, to_exif, to_png_info, 
 logger = get_logger(__name__)
 
 QUALITY = 7.0  # of save_video: CRF 15, above what the eye can tell from the frames
+PALETTE_SAMPLE = 32_768  # pixels of the whole film that the colours of a GIF are chosen by
 SPARE = 1 << 20  # bytes of headers and recipe
 BT709, LIMITED_RANGE = 1, 1  # code points of H.273 for matrix, primaries and transfer; FFmpeg's for 16 to 235
 
@@ -98,8 +99,8 @@ def export_to_video(
 def export_to_gif(image: Video, output_gif_path: str | os.PathLike[str] | None = None, fps: float = 10) -> str:
     """Write frames as a GIF that loops for ever and return its path; PIL frames give diffusers' file.
 
-    A GIF counts time in hundredths of a second, and here each frame lasts `1000 // fps` milliseconds cut to
-    that: 24 fps play as 25. `save_video` keeps the length right instead.
+    Each frame has a palette of its own and lasts `1000 // fps` milliseconds, cut to the hundredths of a second that a
+    GIF counts in: 24 fps play as 25. `save_video` is faster, and keeps the length right.
 
     Args:
         image: one video, as `frames.as_frames` takes it.
@@ -117,7 +118,7 @@ def export_to_gif(image: Video, output_gif_path: str | os.PathLike[str] | None =
         raise InputError(f"{path} must end in .gif. For other formats use save_video.")
     _check_target(path)
     with written_beside(path) as part:
-        _save_animation(frames, part, format="GIF", duration=duration, optimize=False)
+        _save_animation(map(PIL.Image.fromarray, frames), part, format="GIF", duration=duration, optimize=False)
     return str(path)
 
 
@@ -278,16 +279,27 @@ def _even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _write_gif(frames: Frames, path: Path, job: Job) -> None:
+    """One palette for the whole film, and errors spread over the neighbours (Floyd and Steinberg): no bands, no flicker,
+    and a hundred times as fast as PIL's palette for every frame."""
     comment = {} if job.recipe is None else {"comment": to_ascii(job.recipe)}
-    _save_animation(
-        frames, path, format="GIF", duration=_durations(len(frames), job.fps, 10), optimize=False, **comment
-    )
+    palette, dither = _palette(frames), PIL.Image.Dither.FLOYDSTEINBERG
+    pictures = (PIL.Image.fromarray(frame).quantize(palette=palette, dither=dither) for frame in frames)
+    duration = _durations(len(frames), job.fps, 10)
+    _save_animation(pictures, path, format="GIF", duration=duration, optimize=False, **comment)
+
+
+def _palette(frames: Frames) -> PIL.Image.Image:
+    """A picture whose palette has the 256 colours that stand best for all frames, judged by a sample of pixels."""
+    random = np.random.default_rng(0)
+    count = math.ceil(PALETTE_SAMPLE / len(frames))
+    samples = [random.choice(frame.reshape(-1, 3), count) for frame in frames]
+    return PIL.Image.fromarray(np.stack(samples)).quantize(256, PIL.Image.Quantize.MEDIANCUT)
 
 
 def _write_webp(frames: Frames, path: Path, job: Job) -> None:
     exif = {} if job.recipe is None else {"exif": to_exif(job.recipe)}
     _save_animation(
-        frames,
+        map(PIL.Image.fromarray, frames),
         path,
         format="WEBP",
         duration=_durations(len(frames), job.fps, 1),
@@ -310,16 +322,12 @@ def _write_folder(frames: Frames, path: Path, job: Job) -> None:
 
 
 def _save_png(frame: NDArray[np.uint8], path: Path, job: Job) -> None:
-    _image(frame).save(path, format="PNG", pnginfo=None if job.recipe is None else to_png_info(job.recipe))
+    info = None if job.recipe is None else to_png_info(job.recipe)
+    PIL.Image.fromarray(frame).save(path, format="PNG", pnginfo=info)
 
 
-def _save_animation(frames: Frames, path: Path, **options: Any) -> None:
-    pictures = map(_image, frames)
+def _save_animation(pictures: Iterator[PIL.Image.Image], path: Path, **options: Any) -> None:
     next(pictures).save(path, save_all=True, append_images=list(pictures), loop=0, **options)
-
-
-def _image(frame: NDArray[np.uint8]) -> PIL.Image.Image:
-    return PIL.Image.fromarray(frame)
 
 
 def _durations(count: int, fps: Fraction, tick: int) -> list[int]:

@@ -4,7 +4,6 @@ import http.client
 import os
 import shutil
 import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,11 +21,7 @@ logger = get_logger(__name__)
 URL_SCHEMES = ("http://", "https://")
 TIMEOUT = 30  # seconds without an answer
 PICTURE_SIGNATURES = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
-ANIMATED_FORMATS = {
-    "GIF",
-    "PNG",
-    "WEBP",
-}  # other formats with several pictures hold thumbnails or pages, not a film
+ANIMATED_FORMATS = {"GIF", "PNG", "WEBP"}  # several pictures in other formats are thumbnails or pages, not a film
 FRAME_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
 Images = list[PIL.Image.Image]
@@ -46,7 +41,6 @@ def load_image(
     Raises:
         InputError: no such file, not a picture, or an animated one.
     """
-
     if not isinstance(image, PIL.Image.Image):
         with _local_file(image, "picture") as path, open_picture(path) as picture:
             if picture.format in ANIMATED_FORMATS and (count := getattr(picture, "n_frames", 1)) > 1:
@@ -94,8 +88,7 @@ def load_video(
         return_fps: return `(frames, frames per second)`.
 
     Raises:
-        InputError: no such file, no video in it, unreadable, or a frame rate is asked for and the file has
-        none.
+        InputError: no such file, no video in it, unreadable, or a frame rate is asked for and the file has none.
     """
     with _local_file(video, "video") as path:
         if path.is_dir():
@@ -223,7 +216,10 @@ def _local_file(source: object, what: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="filmstrip-") as folder:
         path = Path(folder) / "download"
         _download(str(source), path)
-        yield path
+        try:
+            yield path
+        except InputError as error:  # name what the user knows
+            raise InputError(str(error).replace(str(path), str(source))) from error
 
 
 def _download(url: str, path: Path) -> None:

@@ -11,7 +11,7 @@ class DiagonalGaussianDistribution:
     """A Gaussian with diagonal covariance over latents (Kingma and Welling, arXiv 1312.6114).
 
     Args:
-        parameters: mean and log variance joined along dimension 1, `(B, 2 C, ...)`; the log variance is clamped to [-30, 20].
+        parameters: mean and log variance joined along dimension 1, `(B, 2 C, ...)`; the latter is clamped to [-30, 20].
         deterministic: take the variance as 0.
     """
 

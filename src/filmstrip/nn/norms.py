@@ -6,7 +6,7 @@ from torch import nn
 
 
 class RMSNorm(nn.Module):
-    """Root mean square norm over the last dimension (Zhang and Sennrich, arXiv 1910.07467), without parameters unless asked."""
+    """Root mean square norm over the last dimension (Zhang and Sennrich, arXiv 1910.07467)."""
 
     def __init__(self, dim: int, eps: float, elementwise_affine: bool = False) -> None:
         super().__init__()

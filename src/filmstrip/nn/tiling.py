@@ -38,8 +38,8 @@ def run_tiled(
 ) -> torch.Tensor:
     """Apply `run` to overlapping tiles of the last two dimensions of `x` and join the results.
 
-    Each tile fades in over the finished one above it, then over the finished one to its left. Only the row above is kept.
-    The last tile of each dimension may reach beyond what the caller wants; the caller crops.
+    Each tile fades in over the finished one above it, then over the finished one to its left. Only the row above is
+    kept. The last tile of each dimension may reach beyond what the caller wants; the caller crops.
     """
     height, width = x.shape[-2:]
     above: list[torch.Tensor] = []

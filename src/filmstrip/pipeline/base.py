@@ -23,8 +23,8 @@ PIPELINES = {"LTXPipeline": "filmstrip.ltx.pipeline"}
 class DiffusionPipeline:
     """Models, a scheduler and what else belongs to them, which together make videos.
 
-    A pipeline's components are the arguments of its `__init__`, and its attributes. Any of them may be `None`; what does not
-    need it still works.
+    A pipeline's components are the arguments of its `__init__`, and its attributes. Any of them may be `None`;
+    what does not need it still works.
     """
 
     _optional_components: ClassVar[tuple[str, ...]] = ()
@@ -33,11 +33,6 @@ class DiffusionPipeline:
     def __init__(self) -> None:
         self.progress: Progress = ProgressBar()
         self.name_or_path: str | None = None
-
-    def register_modules(self, **components: Any) -> None:
-        """Set components as attributes."""
-        for name, component in components.items():
-            setattr(self, name, component)
 
     @classmethod
     def component_names(cls) -> tuple[str, ...]:
@@ -68,7 +63,10 @@ class DiffusionPipeline:
         return [component for component in self.components.values() if isinstance(component, nn.Module)]
 
     def to(
-        self, *target: str | int | torch.device | torch.dtype | None, device: Any = None, dtype: torch.dtype | None = None
+        self,
+        *target: str | int | torch.device | torch.dtype | None,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
     ) -> Self:
         """Move the models to a device, a type, or both: `pipe.to("cuda")`, `pipe.to("cuda", torch.bfloat16)`.
 
@@ -156,7 +154,7 @@ class DiffusionPipeline:
         missing = [key for key in expected if key not in loaded]
         if missing:
             raise CheckpointError(
-                f"{name} has no {', '.join(missing)}, which {kind.__name__} needs; it was saved from {index.class_name}. "
+                f"{name} has no {', '.join(missing)}, which {kind.__name__} needs; it holds a {index.class_name}. "
                 f"Pass {missing[0]}= by hand, or None to go without."
             )
         pipe: Any = kind(**loaded)
@@ -206,7 +204,6 @@ class DiffusionPipeline:
         made: Any = cls(**{name: components.get(name, getattr(pipeline, name, None)) for name in expected})
         made.name_or_path = pipeline.name_or_path
         return made
-
 
     @classmethod
     def _named_class(cls, index: PipelineIndex, place: str) -> type[Self]:

@@ -24,7 +24,7 @@ def encode_t5(
     A prompt that is longer is cut, with a warning that names what was cut.
 
     Returns:
-        Embeddings `(B, L, C)` in `dtype` (the encoder's own by default), and the mask of their tokens `(B, L)`, boolean.
+        Embeddings `(B, L, C)` in `dtype` (the encoder's own by default), and their boolean mask `(B, L)`.
     """
     tokens = tokenizer(
         list(prompts), padding="max_length", max_length=max_sequence_length, truncation=True, return_tensors="pt"

@@ -94,7 +94,8 @@ class Source:
 
         prefix = f"{self.subfolder}/" if self.subfolder else ""
         try:
-            remote = HfApi(token=self.token).list_repo_files(name, revision=self.revision)
+            info = HfApi(token=self.token).model_info(name, revision=self.revision)
+            remote = [sibling.rfilename for sibling in info.siblings or ()]
             names = [file.removeprefix(prefix) for file in remote if file.startswith(prefix)]
         except Exception as error:  # its HTTP library, and with it the errors, changed between versions of the client
             return self._cached(choose, _explain(error, name, self.revision))
