@@ -149,9 +149,9 @@ class _Time(ProgressColumn):
 
 def duration(seconds: float) -> str:
     """`0.42 s`, `12.3 s`, `3 min 05 s`, `2 h 03 min`: as much as matters."""
-    if seconds < 1:
+    if seconds < 0.995:
         return f"{seconds:.2f} s"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,100 @@
+"""The command line on a small real model of random weights: the same frames as the classes, and clean interrupts."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from filmstrip import LTXPipeline
+from filmstrip.media.export import save_video
+from filmstrip.media.load import load_video
+from tests.weights.samples import components
+
+from .conftest import Run
+from .test_main import PROGRAM, start
+
+SIZE = ("--width", 64, "--height", 32, "--frames", 9, "--fps", 12, "--device", "cpu")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "ltx"
+    LTXPipeline(**components()).save_pretrained(folder)
+    return folder
+
+
+def pictures(path: Path) -> list[bytes]:
+    return [frame.tobytes() for frame in load_video(str(path))]
+
+
+def test_the_frames_are_those_of_the_class(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+    words = ("--steps", 3, "--guidance", 2, "--negative", "a", "--seed", 5, "--count", 2, "--dtype", "float32")
+    assert run("generate", "a a", "-m", checkpoint, *SIZE, *words, "-o", "a.mp4").code == 0
+    pipe = LTXPipeline.from_pretrained(checkpoint)
+    pipe.set_progress_bar_config(disable=True)
+    frames = pipe(
+        prompt="a a",
+        negative_prompt="a",
+        width=64,
+        height=32,
+        num_frames=9,
+        frame_rate=12,
+        num_inference_steps=3,
+        guidance_scale=2.0,
+        generator=torch.Generator().manual_seed(6),
+        output_type="np",
+    ).frames[0]
+    save_video(frames, tmp_path / "b.mp4", 12)
+    assert pictures(tmp_path / "a-0002.mp4") == pictures(tmp_path / "b.mp4")
+    assert pictures(tmp_path / "a-0001.mp4") != pictures(tmp_path / "b.mp4")
+
+
+def test_bfloat16_runs_and_the_stages_are_timed(run: Run, checkpoint: Path) -> None:
+    result = run("generate", "a", "-m", checkpoint, *SIZE, "--steps", 2, "--dtype", "bfloat16", "-o", "a.mp4", "--json")
+    assert result.code == 0
+    assert list(result.json["videos"][0]["seconds"]) == ["encode prompt", "denoise", "decode", "write"]
+    assert result.json["warnings"] == []
+
+
+def test_damaged_weights_are_a_sentence_and_no_file(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(checkpoint, tmp_path / "bad")
+    weights = tmp_path / "bad" / "transformer" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    result = run("generate", "a", "-m", "bad", *SIZE, "-o", "a.mp4")
+    assert result.code == 1
+    assert "bad/transformer/diffusion_pytorch_model.safetensors" in result.err
+    assert not (tmp_path / "a.mp4").exists()
+
+
+@pytest.mark.parametrize("moment", ["load ...", "denoise ..."])
+def test_an_interrupt_leaves_no_file_and_no_traceback(checkpoint: Path, tmp_path: Path, moment: str) -> None:
+    words = ("generate", "a", "--model", checkpoint, *SIZE, "--steps", 100_000, "-o", "a.mp4")
+    process = start(*words, folder=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert process.stderr
+    seen = ""
+    while moment not in seen:
+        seen = process.stderr.readline()
+        assert seen, "it ended before that moment"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "Interrupted: 0 of 1 videos are written."
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_program_runs_without_a_terminal_and_writes_results_and_news_apart(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    words = [*map(str, ("generate", "a", "--model", checkpoint, *SIZE, "--steps", 1, "--seed", 2, "-o", "a.gif"))]
+    done = subprocess.run([*PROGRAM, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("a.gif: ")
+    assert "64x32, 9 frames (0.75 s at 12 fps), 1 step, seed 2, cpu float32" in done.stderr
+    assert sys.platform == "win32" or "\x1b" not in done.stderr
