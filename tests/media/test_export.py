@@ -192,7 +192,7 @@ def test_plain_colours_survive_in_a_gif_and_at_quality_10_everything_in_a_webp(t
     np.testing.assert_array_equal(decoded(save_video(plain(8), tmp_path / "a.gif", 8)), plain(8))
     np.testing.assert_array_equal(decoded(save_video(smooth(8), tmp_path / "a.webp", 8, quality=10)), smooth(8))
     assert psnr(decoded(save_video(smooth(8, 64, 96), tmp_path / "b.webp", 8)), smooth(8, 64, 96)) > 32
-    assert psnr(decoded(save_video(smooth(8, 64, 96), tmp_path / "b.gif", 8)), smooth(8, 64, 96)) > 32
+    assert psnr(decoded(save_video(smooth(8, 64, 96), tmp_path / "b.gif", 8)), smooth(8, 64, 96)) > 30
 
 
 def test_a_folder_holds_numbered_pngs_and_the_recipe(tmp_path: Path) -> None:

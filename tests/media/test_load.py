@@ -242,5 +242,7 @@ def test_a_url_that_gives_nothing_is_refused(tmp_path: Path, server: str) -> Non
     with pytest.raises(InputError, match="could not be fetched"):
         load_image("http://")
     (tmp_path / "page.html").write_text("<p>hello")
-    with pytest.raises(InputError, match="is no picture"):
+    with pytest.raises(InputError, match=r"^http://.*/page.html is no picture"):
         load_image(f"{server}/page.html")
+    with pytest.raises(InputError, match=r"^http://.*/page.html cannot be read as a video"):
+        load_video(f"{server}/page.html")

@@ -172,7 +172,7 @@ class VaeImageProcessor(Configurable):
     @staticmethod
     def numpy_to_pil(images: NDArray[Any]) -> list[PIL.Image.Image]:
         """An array `(H, W, C)` or `(B, H, W, C)` in [0, 1] to PIL images."""
-        return _pil_images((images if images.ndim == 4 else images[None]) * 255)
+        return _pil_images(((images if images.ndim == 4 else images[None]) * 255).round().astype(np.uint8))
 
     @staticmethod
     def numpy_to_pt(images: NDArray[Any]) -> torch.Tensor:
@@ -306,7 +306,7 @@ class VaeImageProcessor(Configurable):
         """`(..., C, H, W)` to the type asked for, in one pass, on the device until the last."""
         images = self._denormalized(images, do_denormalize)
         if output_type == "pt":
-            return images
+            return images.contiguous()
         if output_type == "np":
             return self.pt_to_numpy(images)
         arrays = to_uint8(images).movedim(-3, -1).contiguous().cpu().numpy()
@@ -367,7 +367,7 @@ class VideoProcessor(VaeImageProcessor):
         if not isinstance(video, torch.Tensor) or video.ndim != 5:
             given = tuple(video.shape) if isinstance(video, torch.Tensor) else type(video).__name__
             raise InputError(f"A tensor (batch, channels, frames, height, width) is postprocessed, not {given}.")
-        return self._output(video.transpose(1, 2).contiguous(), output_type, do_denormalize)
+        return self._output(video.transpose(1, 2), output_type, do_denormalize)
 
     @staticmethod
     def classify_height_width_bin(height: int, width: int, ratios: Mapping[Any, Sequence[float]]) -> tuple[int, int]:
@@ -426,13 +426,12 @@ def _smear_edges(canvas: PIL.Image.Image, inner: PIL.Image.Image, left: int, top
         canvas.paste(inner.resize((left, height), box=(inner.width, 0, inner.width, height)), (right, 0))
 
 
-def _pil_images(images: NDArray[Any]) -> list[PIL.Image.Image]:
-    """Arrays `(B, H, W, C)` with values from 0 to 255 as PIL images; one channel gives grey ones."""
-    levels = images.round().astype(np.uint8)
-    if levels.shape[-1] not in (1, 2, 3, 4):
+def _pil_images(images: NDArray[np.uint8]) -> list[PIL.Image.Image]:
+    """An array `(B, H, W, C)` as PIL images; one channel gives grey ones."""
+    if images.shape[-1] not in (1, 2, 3, 4):
         raise InputError(f"PIL images have 1 to 4 channels, but the array has shape {images.shape}.")
-    grey = levels.shape[-1] == 1
-    return [PIL.Image.fromarray(picture[..., 0] if grey else picture) for picture in levels]
+    grey = images.shape[-1] == 1
+    return [PIL.Image.fromarray(picture[..., 0] if grey else picture) for picture in images]
 
 
 def _check_same_shape(shapes: Sequence[tuple[int, ...]]) -> None:
