@@ -4,6 +4,7 @@ import io
 import re
 
 import pytest
+import torch
 from rich.console import Console
 
 from filmstrip.cli import display
@@ -95,6 +96,22 @@ def test_the_stopwatch_adds_up_stages_of_one_name(monkeypatch: pytest.MonkeyPatc
         with watch.stage(name, 1) as advance:
             advance()
     assert watch.seconds == {"denoise": 5.0, "decode": 1.0}
+
+
+def test_a_gpu_finishes_its_work_before_the_stopwatch_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def synchronize(device: str) -> None:
+        nonlocal now
+        assert device == "cuda:1"
+        now += 4
+
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    monkeypatch.setattr(display.time, "perf_counter", lambda: now)
+    watch = Stopwatch(Quiet(), "cuda:1")
+    with watch.stage("denoise"):
+        now += 1
+    assert watch.seconds == {"denoise": 5.0}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from filmstrip import demo
 from filmstrip.cli.generate import sampling
 from filmstrip.ltx.presets import PRESETS
 from filmstrip.media.load import load_video
@@ -130,6 +131,21 @@ def test_a_distilled_preset_walks_its_own_timesteps_unless_steps_are_given() -> 
     assert sampling(preset, None, None)["timesteps"] == list(preset.timesteps or ())
     assert "timesteps" not in sampling(preset, 4, None)
     assert sampling(preset, 4, None)["num_inference_steps"] == 4
+
+
+def test_without_a_model_the_demo_is_used_and_said(
+    run: Run, model: str, pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "path", lambda: Path(model))
+    result = run("generate", "x", "-o", "a.mp4", "--seed", 1)
+    assert result.code == 0
+    first, headline, *_ = result.err.splitlines()
+    assert first.startswith("Using the small demo model")
+    assert "--model ltx-2b-0.9.5" in first
+    assert headline == "demo: 128x128, 25 frames (1.0 s at 25 fps), 25 steps, seed 1, cpu float32"
+    assert "The demo model is trained for" not in result.err
+    other = run("generate", "x", "--model", "demo", "--width", 64, "--dry-run")
+    assert "The demo model is trained for 128x128 and 25 frames only; other sizes look worse." in other.err
 
 
 def test_a_negative_prompt_without_guidance_is_pointed_out(run: Run, model: str, pipeline: FakePipeline) -> None:

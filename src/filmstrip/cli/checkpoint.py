@@ -10,7 +10,10 @@ from filmstrip.ltx.presets import CALL_DEFAULTS, PRESETS, Preset
 from filmstrip.weights.hub import Source
 
 INDEX = "model_index.json"
-DEMO_NOTICE = "Using the demo model that ships with filmstrip. For a real one add --model ltx-2b-0.9.5"
+DEMO_NOTICE = (
+    "Using the small demo model that ships with filmstrip. For a real one: "
+    'filmstrip generate "..." --model ltx-2b-0.9.5 -o out.mp4'
+)
 HUB_ID = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?")
 
 

@@ -13,11 +13,8 @@ from filmstrip.ltx.presets import Grid, Preset, grid
 from filmstrip.weights.files import read_json
 
 PIPELINE = "LTXPipeline"
-LTX_FOLDERS = (
-    "LTXPipeline",
-    "LTXImageToVideoPipeline",
-    "LTXConditionPipeline",
-)  # they hold the same components
+# Folders of these pipelines hold the same components.
+LTX_FOLDERS = ("LTXPipeline", "LTXImageToVideoPipeline", "LTXConditionPipeline")
 
 
 def generate(
@@ -60,6 +57,10 @@ def generate(
             "frame_rate": rate,
             **sampling(preset, steps, guidance),
         }
+        size = (preset.width, preset.height, preset.frames)
+        if preset.one_size and (call["width"], call["height"], call["num_frames"]) != size:
+            trained = "{}x{} and {} frames".format(*size)
+            notes.append(f"The {preset.name} model is trained for {trained} only; other sizes look worse.")
         if negative and call["guidance_scale"] <= 1:
             notes.append(f"--negative has no effect: guidance is off (--guidance {call['guidance_scale']:g}).")
         where = plan.device(device)

@@ -61,7 +61,7 @@ class Plan:
         entries = {
             name.replace("_", " "): ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
             for name, value in {**self.as_dict(), **self.call}.items()
-            if name not in ("call", "notes") and value not in (None, "")
+            if name not in ("call", "credit", "notes") and value not in (None, "")
         }
         width = max(map(len, entries)) + 2
         return "\n".join(f"{name:<{width}}{value}" for name, value in entries.items())

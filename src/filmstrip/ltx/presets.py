@@ -31,6 +31,7 @@ class Preset:
     width: int = 704
     height: int = 512
     frames: int = 161
+    one_size: bool = False  # trained for these sizes alone
     fps: float = 25
     steps: int = 50
     guidance: float = 3.0
@@ -51,10 +52,8 @@ PRESETS = (
         width=128,
         height=128,
         frames=25,
-        fps=12,
         steps=25,
-        decode_timestep=0.05,
-        decode_noise_scale=0.025,
+        one_size=True,
     ),
     Preset(
         name="ltx-2b-0.9.0",
