@@ -1,0 +1,1 @@
+"""Trains the embedded demo model: `python -m tools.train_demo --help`."""
