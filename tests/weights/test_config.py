@@ -38,6 +38,11 @@ def test_a_module_has_its_config_before_torch_has_set_it_up():
     assert Early(3).config.width == 3
 
 
+def test_an_object_shows_its_config():
+    shown = "Steps(count=3, shift=1.0, kind='linear', sizes=(1, 2), clip=False, limit=None)"
+    assert repr(Steps(3)) == shown
+
+
 def test_a_subclass_with_its_own_constructor_records_its_own_arguments_only():
     class More(Steps):
         def __init__(self, extra: int = 1) -> None:
@@ -118,7 +123,7 @@ def test_from_config_takes_over_entries_and_changes():
 def test_unknown_entries_are_ignored_with_one_warning_and_kept(warnings):
     made = Steps.from_config({"count": 2, "beta": 0.1, "alpha": 1, "_class_name": "Other", "_private": 1})
     assert len(warnings) == 1
-    assert "alpha, beta" in warnings[0]
+    assert "alpha, beta (the config is of the class Other)" in warnings[0]
     assert (made.config.beta, made.config._class_name, made.config._private) == (0.1, "Steps", 1)
 
 
@@ -192,7 +197,10 @@ def test_a_config_is_written_and_read_back(tmp_path):
 def test_what_only_this_machine_knows_is_not_written(tmp_path):
     steps = Steps(3)
     steps.register_to_config(_name_or_path="/home/someone/models")
-    assert set(json.loads(steps.to_json_string())) == {*(k for k in steps.config if not k.startswith("_")), "_class_name"}
+    assert set(json.loads(steps.to_json_string())) == {
+        *(k for k in steps.config if not k.startswith("_")),
+        "_class_name",
+    }
 
 
 def test_arrays_and_paths_are_written_as_lists_and_text(tmp_path):

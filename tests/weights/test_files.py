@@ -16,13 +16,26 @@ def test_a_file_is_replaced_when_the_writing_ends_well(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+def write(path, text, error=None):
+    with replacing(path) as beside:
+        beside.write_text(text)
+        if error:
+            raise error
+
+
+def write_inside(folder, text, error=None):
+    with replacing_files(folder) as beside:
+        (beside / "new").write_text(text)
+        if error:
+            raise error
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_file_stays_as_it_was_when_the_writing_fails(error, tmp_path):
     file = tmp_path / "a.txt"
     file.write_text("old")
-    with pytest.raises(error), replacing(file) as beside:
-        beside.write_text("half")
-        raise error
+    with pytest.raises(error):
+        write(file, "half", error)
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
 
@@ -30,25 +43,21 @@ def test_a_file_stays_as_it_was_when_the_writing_fails(error, tmp_path):
 def test_files_move_into_their_folder_together(tmp_path):
     folder = make_folder(tmp_path / "here")
     (folder / "kept").write_text("kept")
-    with pytest.raises(RuntimeError), replacing_files(folder) as beside:
-        (beside / "new").write_text("half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_inside(folder, "half", RuntimeError)
     assert [path.name for path in folder.iterdir()] == ["kept"]
-    with replacing_files(folder) as beside:
-        (beside / "new").write_text("whole")
+    write_inside(folder, "whole")
     assert sorted(path.name for path in folder.iterdir()) == ["kept", "new"]
     assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(InputError, match="absent/a.txt cannot be written: No such file"), replacing(
-        tmp_path / "absent" / "a.txt"
-    ) as beside:
-        beside.write_text("x")
+    with pytest.raises(InputError, match=r"absent/a.txt cannot be written: No such file"):
+        write(tmp_path / "absent" / "a.txt", "x")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="file is a file"):
+    with pytest.raises(InputError, match=r"file is a file"):
         make_folder(tmp_path / "file")
-    with pytest.raises(InputError, match="below cannot be made: Not a directory"):
+    with pytest.raises(InputError, match=r"below cannot be made: Not a directory"):
         make_folder(tmp_path / "file" / "below")
 
 

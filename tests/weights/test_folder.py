@@ -105,7 +105,9 @@ def test_components_that_are_passed_or_null_are_not_loaded(copied):
 
 
 def test_none_is_saved_as_null(tmp_path):
-    save_components(tmp_path, "LTXPipeline", {"vae": None, "scheduler": samples.components()["scheduler"]}, {"flag": True})
+    save_components(
+        tmp_path, "LTXPipeline", {"vae": None, "scheduler": samples.components()["scheduler"]}, {"flag": True}
+    )
     index = read_index(tmp_path)
     assert index.components == {"scheduler": ("diffusers", "FlowMatchEulerDiscreteScheduler"), "vae": None}
     assert index.options == {"flag": True}
@@ -140,7 +142,9 @@ def test_a_variant_is_read_where_it_is_and_plain_weights_elsewhere(components, c
     save_components(copied, "LTXPipeline", {"vae": components["vae"]}, variant="fp16")
     (copied / "vae" / "diffusion_pytorch_model.safetensors").unlink()
     save_components(copied, "LTXPipeline", components | {"vae": None})
-    index = PipelineIndex("LTXPipeline", {**read_index(copied).components, "vae": ("diffusers", "AutoencoderKLLTXVideo")})
+    index = PipelineIndex(
+        "LTXPipeline", {**read_index(copied).components, "vae": ("diffusers", "AutoencoderKLLTXVideo")}
+    )
     read = load_components(copied, index, NAMES, {}, variant="fp16")
     assert samples.same_weights(read["vae"], components["vae"])
     assert samples.same_weights(read["text_encoder"], components["text_encoder"])
@@ -161,7 +165,9 @@ def test_a_variant_of_every_component_is_saved_and_read(components, tmp_path, wa
 
 
 def test_a_variant_that_no_component_has_is_refused(saved, components, tmp_path):
-    with pytest.raises(ValueError, match="You are trying to load the model files of the `variant=fp16`.*there is none"):
+    with pytest.raises(
+        ValueError, match=r"You are trying to load the model files of the `variant=fp16`.*there is none"
+    ):
         load(saved, variant="fp16")
     save_components(tmp_path, "LTXPipeline", components, variant="bf16")
     with pytest.raises(InputError, match=r"one that is there \(bf16\)"):
@@ -184,12 +190,14 @@ def test_compiled_components_are_saved_as_what_they_are(components, tmp_path):
 
 @pytest.mark.parametrize("component", [object(), 3, "folder"])
 def test_what_cannot_be_saved_is_refused_before_anything_is_written(component, components, tmp_path):
-    with pytest.raises(InputError, match="unet is a .*cannot be saved"):
+    with pytest.raises(InputError, match=r"unet is a .*cannot be saved"):
         save_components(tmp_path / "new", "LTXPipeline", {**components, "unet": component})
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("tag", [["os", "system"], ["diffusers", "UNet2DModel"], ["custom", "LTXVideoTransformer3DModel"]])
+@pytest.mark.parametrize(
+    "tag", [["os", "system"], ["diffusers", "UNet2DModel"], ["custom", "LTXVideoTransformer3DModel"]]
+)
 def test_a_class_beyond_the_table_is_refused_unless_it_is_passed(tag, copied):
     content = json.loads((copied / "model_index.json").read_text()) | {"transformer": tag}
     (copied / "model_index.json").write_text(json.dumps(content))
@@ -220,7 +228,7 @@ def test_a_component_without_its_folder_is_named(copied):
     import shutil
 
     shutil.rmtree(copied / "vae")
-    with pytest.raises(CheckpointError, match="no folder .*vae"):
+    with pytest.raises(CheckpointError, match=r"no folder .*vae"):
         load(copied)
 
 
@@ -251,7 +259,9 @@ def test_a_text_encoder_that_lacks_weights_is_refused(copied):
         load(copied)
 
 
-@pytest.mark.parametrize("file", ["tokenizer/tokenizer.json", "text_encoder/config.json", "scheduler/scheduler_config.json"])
+@pytest.mark.parametrize(
+    "file", ["tokenizer/tokenizer.json", "text_encoder/config.json", "scheduler/scheduler_config.json"]
+)
 def test_a_damaged_json_is_an_error_of_our_own(file, copied):
     (copied / file).write_text("{")
     with pytest.raises(CheckpointError, match=file.split("/")[0]):

@@ -52,9 +52,9 @@ def test_the_files_of_a_variant_are_found_by_name(names, variant, found):
 
 def test_missing_shards_are_numbered():
     names = ["model.safetensors.index.json", "model-00002-of-00003.safetensors"]
-    with pytest.raises(CheckpointError, match="shards 1, 3 of 3 are missing"):
+    with pytest.raises(CheckpointError, match=r"shards 1, 3 of 3 are missing"):
         weight_files(names, STEM)
-    with pytest.raises(CheckpointError, match="its shards are missing"):
+    with pytest.raises(CheckpointError, match=r"its shards are missing"):
         weight_files(names[:1], STEM)
 
 
@@ -70,7 +70,9 @@ def test_what_is_written_is_read(variant, size, tmp_path):
     assert weight_files(names, STEM, variant) != []
     assert sorted(weight_files(names, STEM, variant)) == names
     stored = read_headers(tmp_path, STEM, variant)
-    assert {key: (tensor.shape, tensor.dtype) for key, tensor in stored.items()} == dict.fromkeys(STATE, ((4, 2), "F32"))
+    assert {key: (tensor.shape, tensor.dtype) for key, tensor in stored.items()} == dict.fromkeys(
+        STATE, ((4, 2), "F32")
+    )
     for key, tensor in stored.items():
         with open_tensors(tensor.file) as tensors:
             assert torch.equal(tensors.get_tensor(key), STATE[key])
@@ -100,23 +102,23 @@ def test_weights_of_an_earlier_save_do_not_stay(tmp_path):
 
 @pytest.mark.parametrize("size", ["ten", "5 apples", "", -1.5, None])
 def test_a_size_that_means_nothing_is_refused(size, tmp_path):
-    with pytest.raises(InputError, match="max_shard_size"):
+    with pytest.raises(InputError, match=r"max_shard_size"):
         write_tensors(tmp_path, STATE, STEM, None, size)
 
 
 def test_other_things_than_the_wanted_weights_are_named(tmp_path):
-    with pytest.raises(CheckpointError, match="model.safetensors. Check the path"):
+    with pytest.raises(CheckpointError, match=r"model.safetensors. Check the path"):
         read_headers(tmp_path, STEM)
-    with pytest.raises(CheckpointError, match="Check the path"):
+    with pytest.raises(CheckpointError, match=r"Check the path"):
         read_headers(tmp_path / "absent", STEM)
     (tmp_path / "model.bin").write_bytes(b"pickle")
     with pytest.raises(CheckpointError, match=r"It has model.bin: a pickle .* Convert it"):
         read_headers(tmp_path, STEM)
     write(tmp_path, "fp16")
-    with pytest.raises(CheckpointError, match="pass variant='fp16'"):
+    with pytest.raises(CheckpointError, match=r"pass variant='fp16'"):
         read_headers(tmp_path, STEM)
     write(tmp_path)
-    with pytest.raises(CheckpointError, match="pass variant=None or variant='fp16'"):
+    with pytest.raises(CheckpointError, match=r"pass variant=None or variant='fp16'"):
         read_headers(tmp_path, STEM, "bf16")
 
 
@@ -140,7 +142,7 @@ def header(content: bytes) -> bytes:
 )
 def test_a_damaged_file_is_named(content, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(content)
-    with pytest.raises(CheckpointError, match="model.safetensors is not a whole safetensors file"):
+    with pytest.raises(CheckpointError, match=r"model.safetensors is not a whole safetensors file"):
         read_headers(tmp_path, STEM)
 
 
@@ -148,17 +150,19 @@ def test_a_file_that_was_cut_off_is_named(tmp_path):
     write(tmp_path)
     file = tmp_path / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(CheckpointError, match="cut off"):
+    with pytest.raises(CheckpointError, match=r"cut off"):
         read_headers(tmp_path, STEM)
 
 
-@pytest.mark.parametrize("name", ["../model.safetensors", "/etc/passwd", "..", "a/b.safetensors", "a\\b.safetensors", ""])
+@pytest.mark.parametrize(
+    "name", ["../model.safetensors", "/etc/passwd", "..", "a/b.safetensors", "a\\b.safetensors", ""]
+)
 def test_an_index_that_points_elsewhere_is_refused(name, tmp_path):
     (tmp_path / "inside").mkdir()
     save_file(STATE, tmp_path / "model.safetensors")
     index = tmp_path / "inside" / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"a": name}}))
-    with pytest.raises(CheckpointError, match="outside its own folder"):
+    with pytest.raises(CheckpointError, match=r"outside its own folder"):
         read_headers(tmp_path / "inside", STEM)
 
 
@@ -180,7 +184,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
     try:
-        with pytest.raises(InputError, match="model.safetensors cannot be written: .*File too large"):
+        with pytest.raises(InputError, match=r"model.safetensors cannot be written: .*File too large"):
             write(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -61,6 +61,10 @@ class Configurable:
         if "__init__" in cls.__dict__:
             setattr(cls, "__init__", _recording(cls.__dict__["__init__"]))  # noqa: B010 (mypy refuses the plain form)
 
+    def __repr__(self) -> str:
+        entries = (f"{name}={value!r}" for name, value in self.config.items() if not name.startswith("_"))
+        return f"{type(self).__name__}({', '.join(entries)})"
+
     @property
     def config(self) -> Config:
         """The arguments that this object was made with."""
@@ -93,7 +97,9 @@ class Configurable:
         others = {k: v for k, v in values.items() if k not in wanted}
         unknown = sorted(k for k in others if not k.startswith("_"))
         if unknown:
-            logger.warning("%s has no config entries called %s; they are ignored.", cls.__name__, ", ".join(unknown))
+            owner = config.get("_class_name", cls.__name__)
+            whose = "" if owner == cls.__name__ else f" (the config is of the class {owner})"
+            logger.warning("%s ignores entries it does not have: %s%s.", cls.__name__, ", ".join(unknown), whose)
         _check_types(cls, wanted)
         made = cls(**wanted)
         if "_class_name" in others:

@@ -1,0 +1,147 @@
+"""Configs, weights and folders, to and from stock diffusers."""
+
+import json
+import shutil
+
+import diffusers
+import pytest
+import torch
+
+from filmstrip.ltx.vae import AutoencoderKLLTXVideo
+from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
+from filmstrip.weights.folder import load_components, read_index, save_components
+
+from . import samples
+
+MODELS = ("vae", "text_encoder", "transformer")
+
+
+def public(config):
+    """A config without what only one library writes, in JSON's types."""
+    return json.loads(json.dumps({k: v for k, v in config.items() if not k.startswith("_")}))
+
+
+def test_a_scheduler_config_goes_there_and_back(tmp_path):
+    options = {"shift": 3.0, "use_dynamic_shifting": True, "shift_terminal": 0.1, "time_shift_type": "linear"}
+    theirs = diffusers.FlowMatchEulerDiscreteScheduler(**options)
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "theirs")
+    assert public(ours.config) == public(theirs.config)
+    ours.save_pretrained(tmp_path / "ours")
+    again = diffusers.FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "ours")
+    assert public(again.config) == public(theirs.config)
+
+
+def test_from_config_crosses_over():
+    ours = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    theirs = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    for other in (diffusers.FlowMatchEulerDiscreteScheduler, diffusers.UniPCMultistepScheduler):
+        assert public(other.from_config(ours.config).config) == public(other.from_config(theirs.config).config)
+    back = FlowMatchEulerDiscreteScheduler.from_config(
+        diffusers.UniPCMultistepScheduler.from_config(theirs.config).config
+    )
+    stock = diffusers.FlowMatchEulerDiscreteScheduler.from_config(
+        diffusers.UniPCMultistepScheduler.from_config(theirs.config).config
+    )
+    assert back.config.shift == stock.config.shift == 3.0
+    assert sorted(ours.config._use_default_values) == sorted(theirs.config._use_default_values)
+
+
+def test_a_model_config_goes_there_and_back(tmp_path):
+    ours = samples.vae()
+    ours.save_config(tmp_path / "ours")
+    theirs = diffusers.AutoencoderKLLTXVideo.from_config(diffusers.AutoencoderKLLTXVideo.load_config(tmp_path / "ours"))
+    assert public(theirs.config) == public(ours.config)
+    theirs.save_config(tmp_path / "theirs")
+    again = AutoencoderKLLTXVideo.from_config(AutoencoderKLLTXVideo.load_config(tmp_path / "theirs"))
+    assert public(again.config) == public(ours.config)
+
+
+@pytest.mark.parametrize("variant", [None, "fp16"])
+@pytest.mark.parametrize("size", ["10GB", "20KB"])
+def test_weights_go_there_and_back(variant, size, tmp_path):
+    ours = samples.vae()
+    ours.save_pretrained(tmp_path / "ours", variant=variant, max_shard_size=size)
+    theirs = diffusers.AutoencoderKLLTXVideo.from_pretrained(tmp_path / "ours", variant=variant)
+    assert samples.same_weights(theirs, ours)
+    theirs.save_pretrained(tmp_path / "theirs", variant=variant, max_shard_size=size)
+    names = [{path.name for path in (tmp_path / side).iterdir()} for side in ("ours", "theirs")]
+    assert names[0] == names[1]
+    again = AutoencoderKLLTXVideo.from_pretrained(tmp_path / "theirs", variant=variant)
+    assert samples.same_weights(again, ours)
+
+
+def test_the_older_naming_of_shards_with_a_variant_is_read_as_diffusers_reads_it(tmp_path):
+    ours = samples.vae()
+    ours.save_pretrained(tmp_path, variant="fp16", max_shard_size="20KB")
+    index = tmp_path / "diffusion_pytorch_model.safetensors.index.fp16.json"
+    text = index.read_text()
+    for path in tmp_path.glob("*.safetensors"):
+        older = path.name.replace(".fp16-", "-").replace(".safetensors", ".fp16.safetensors")
+        text = text.replace(path.name, older)
+        path.rename(tmp_path / older)
+    index.unlink()
+    (tmp_path / "diffusion_pytorch_model.safetensors.fp16.index.json").write_text(text)
+    for kind in (AutoencoderKLLTXVideo, diffusers.AutoencoderKLLTXVideo):
+        assert samples.same_weights(kind.from_pretrained(tmp_path, variant="fp16"), ours)
+
+
+@pytest.fixture(scope="module")
+def components():
+    return samples.components()
+
+
+@pytest.mark.parametrize("options", [{}, {"variant": "fp16"}, {"max_shard_size": "20KB"}])
+def test_a_saved_pipeline_opens_in_diffusers(options, components, tmp_path):
+    save_components(tmp_path, "LTXPipeline", components, **options)
+    pipe = diffusers.DiffusionPipeline.from_pretrained(tmp_path, variant=options.get("variant"))
+    assert type(pipe) is diffusers.LTXPipeline
+    assert all(samples.same_weights(getattr(pipe, name), components[name]) for name in MODELS)
+    assert pipe.scheduler.config.shift == components["scheduler"].config.shift
+    assert pipe.tokenizer("a a").input_ids == components["tokenizer"]("a a").input_ids
+
+
+def test_a_pipeline_with_missing_components_opens_in_diffusers(components, tmp_path):
+    save_components(tmp_path, "LTXPipeline", components | {"vae": None})
+    pipe = diffusers.LTXPipeline.from_pretrained(tmp_path, vae=None)
+    assert pipe.vae is None
+    assert samples.same_weights(pipe.transformer, components["transformer"])
+
+
+@pytest.mark.parametrize("options", [{}, {"variant": "fp16"}, {"max_shard_size": "20KB"}])
+def test_a_pipeline_that_diffusers_saved_is_loaded(options, components, tmp_path):
+    save_components(tmp_path / "ours", "LTXPipeline", components)
+    diffusers.LTXPipeline.from_pretrained(tmp_path / "ours").save_pretrained(tmp_path / "theirs", **options)
+    index = read_index(tmp_path / "theirs")
+    assert index.class_name == "LTXPipeline"
+    assert index.options == {}
+    read = load_components(tmp_path / "theirs", index, tuple(components), {}, variant=options.get("variant"))
+    assert all(samples.same_weights(read[name], components[name]) for name in MODELS)
+    assert public(read["scheduler"].config) == public(components["scheduler"].config)
+    assert read["tokenizer"]("a a").input_ids == components["tokenizer"]("a a").input_ids
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float16, {"vae": torch.bfloat16}, {"default": torch.bfloat16}])
+def test_every_component_has_the_type_that_diffusers_gives_it(dtype, components, tmp_path):
+    half = {name: value for name, value in samples.components().items() if name != "scheduler"}
+    for name in MODELS:
+        half[name].to(torch.bfloat16)
+    save_components(tmp_path, "LTXPipeline", half | {"scheduler": components["scheduler"]})
+    pipe = diffusers.LTXPipeline.from_pretrained(tmp_path, dtype=dtype)
+    read = load_components(tmp_path, read_index(tmp_path), tuple(components), {}, dtype=dtype)
+    assert {name: read[name].dtype for name in MODELS} == {name: getattr(pipe, name).dtype for name in MODELS}
+
+
+def test_both_libraries_refuse_a_variant_that_is_not_there(components, tmp_path):
+    save_components(tmp_path, "LTXPipeline", components)
+    for load in (
+        lambda: diffusers.LTXPipeline.from_pretrained(tmp_path, variant="fp16"),
+        lambda: load_components(tmp_path, read_index(tmp_path), tuple(components), {}, variant="fp16"),
+    ):
+        with pytest.raises(ValueError, match="You are trying to load the model files of the `variant=fp16`"):
+            load()
+    shutil.rmtree(tmp_path / "vae")
+    samples.vae().save_pretrained(tmp_path / "vae", variant="fp16")
+    pipe = diffusers.LTXPipeline.from_pretrained(tmp_path, variant="fp16")
+    read = load_components(tmp_path, read_index(tmp_path), tuple(components), {}, variant="fp16")
+    assert all(samples.same_weights(read[name], getattr(pipe, name)) for name in MODELS)
