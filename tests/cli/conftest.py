@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -96,3 +96,25 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> FakePipeline:
     fake = FakePipeline()
     monkeypatch.setattr(filmstrip, "LTXPipeline", fake, raising=False)
     return fake
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def store(cache: Path, repo: str, files: Mapping[str, str | bytes], commit: str = "0" * 40) -> None:
+    """A repository as `huggingface_hub` keeps it: blobs, and snapshots of links to them."""
+    root = cache / f"models--{repo.replace('/', '--')}"
+    (root / "refs").mkdir(parents=True, exist_ok=True)
+    (root / "refs" / "main").write_text(commit)
+    (root / "blobs").mkdir(exist_ok=True)
+    for number, (name, text) in enumerate(files.items()):
+        blob = root / "blobs" / f"{commit[:8]}{number}"
+        blob.write_bytes(text if isinstance(text, bytes) else text.encode())
+        link = root / "snapshots" / commit / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(blob)

@@ -14,7 +14,7 @@ from filmstrip.media.export import save_video
 from filmstrip.media.load import load_video
 from tests.weights.samples import components
 
-from .conftest import Run
+from .conftest import Run, store
 from .test_main import PROGRAM, start
 
 SIZE = ("--width", 64, "--height", 32, "--frames", 9, "--fps", 12, "--device", "cpu")
@@ -58,6 +58,21 @@ def test_bfloat16_runs_and_the_stages_are_timed(run: Run, checkpoint: Path) -> N
     assert result.code == 0
     assert list(result.json["videos"][0]["seconds"]) == ["encode prompt", "denoise", "decode", "write"]
     assert result.json["warnings"] == []
+
+
+def test_a_model_in_the_hubs_cache_is_used_offline_and_pinned_to_its_commit(
+    run: Run, checkpoint: Path, cache: Path
+) -> None:
+    files = {str(path.relative_to(checkpoint)): path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()}
+    store(cache, "Lightricks/LTX-Video-0.9.5", files, commit="4" * 40)
+    result = run("generate", "a", "-m", "ltx-2b-0.9.5", *SIZE, "--steps", 1, "-o", "a.mp4")
+    assert result.code == 0
+    assert result.err.startswith("The weights of Lightricks/LTX-Video-0.9.5 come under: OpenRAIL-M (https://")
+    recipe = run("show", "a.mp4", "--json").json
+    assert recipe["model"] == f"Lightricks/LTX-Video-0.9.5@{'4' * 40}"
+    assert recipe["decode_timestep"] == 0.05
+    again = run("generate", "a", "-m", recipe["model"], "--dry-run", "--json").json
+    assert (again["revision"], again["call"]["num_inference_steps"]) == ("4" * 40, 40)
 
 
 def test_damaged_weights_are_a_sentence_and_no_file(run: Run, checkpoint: Path, tmp_path: Path) -> None:

@@ -3,11 +3,9 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from filmstrip.ltx.presets import PRESETS
 
-from .conftest import Run
+from .conftest import Run, store
 
 INDEX = {
     "_class_name": "LTXPipeline",
@@ -16,28 +14,6 @@ INDEX = {
     "transformer": ["diffusers", "LTXVideoTransformer3DModel"],
     "feature_extractor": [None, None],
 }
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "hub"
-
-
-def store(cache: Path, repo: str, files: dict[str, str], commit: str = "0" * 40) -> None:
-    """A repository as `huggingface_hub` keeps it: blobs, and snapshots of links to them."""
-    root = cache / f"models--{repo.replace('/', '--')}"
-    (root / "refs").mkdir(parents=True, exist_ok=True)
-    (root / "refs" / "main").write_text(commit)
-    (root / "blobs").mkdir(exist_ok=True)
-    for number, (name, text) in enumerate(files.items()):
-        blob = root / "blobs" / f"{commit[:8]}{number}"
-        blob.write_text(text)
-        link = root / "snapshots" / commit / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(blob)
 
 
 WHOLE = {

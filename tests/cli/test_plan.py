@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filmstrip.cli import plan
 from filmstrip.errors import InputError
 
 
+@settings(deadline=None)
 @given(asked=st.integers(1, 5000), multiple=st.sampled_from([8, 32, 48, 64]))
 def test_a_side_becomes_the_nearest_multiple_and_says_so_only_when_it_moves(asked: int, multiple: int) -> None:
     notes: list[str] = []
@@ -21,6 +22,7 @@ def test_a_side_becomes_the_nearest_multiple_and_says_so_only_when_it_moves(aske
     assert notes == ([] if got == asked else [f"--width {asked} is not a multiple of {multiple}: using {got}."])
 
 
+@settings(deadline=None)
 @given(asked=st.integers(1, 2000), stride=st.sampled_from([1, 4, 8]))
 def test_a_length_becomes_the_nearest_that_the_vae_can_decode(asked: int, stride: int) -> None:
     got = plan.frame_count(asked, None, 161, 25, stride, True, [])

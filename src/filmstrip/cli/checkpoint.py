@@ -43,8 +43,8 @@ class Checkpoint:
         if Path(self.location).is_dir():
             return ""
         if self.preset.name:
-            return f"{self.location} is under the {self.preset.licence}: {self.preset.licence_url}"
-        return f"{self.location} has a licence of its own: see https://huggingface.co/{self.location}"
+            return f"The weights of {self.location} come under: {self.preset.licence} ({self.preset.licence_url})"
+        return f"The weights of {self.location} have their own licence: https://huggingface.co/{self.location}"
 
 
 def commit(folder: Path) -> str | None:
