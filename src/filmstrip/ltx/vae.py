@@ -22,6 +22,7 @@ from filmstrip.nn.embeddings import TimestepEmbedder
 from filmstrip.nn.gaussian import DiagonalGaussianDistribution
 from filmstrip.nn.noise import Generators
 from filmstrip.nn.norms import channel_rms_norm, modulate
+from filmstrip.nn.layout import weights_channels_last
 from filmstrip.nn.tiling import Tiles, fade, run_tiled
 from filmstrip.outputs import AutoencoderKLOutput, DecoderOutput
 from filmstrip.weights.model import Model
@@ -267,9 +268,7 @@ class AutoencoderKLLTXVideo(Model):
         self.tile_sample_stride_height = 448
         self.tile_sample_stride_width = 448
         self.tile_sample_stride_num_frames = 8
-        for module in self.modules():
-            if isinstance(module, nn.Conv3d):
-                module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last_3d)
+        weights_channels_last(self)
 
     def enable_tiling(
         self,
