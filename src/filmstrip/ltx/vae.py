@@ -20,9 +20,9 @@ from filmstrip.ltx.vae_blocks import (
 )
 from filmstrip.nn.embeddings import TimestepEmbedder
 from filmstrip.nn.gaussian import DiagonalGaussianDistribution
+from filmstrip.nn.layout import weights_channels_last
 from filmstrip.nn.noise import Generators
 from filmstrip.nn.norms import channel_rms_norm, modulate
-from filmstrip.nn.layout import weights_channels_last
 from filmstrip.nn.tiling import Tiles, fade, run_tiled
 from filmstrip.outputs import AutoencoderKLOutput, DecoderOutput
 from filmstrip.weights.model import Model
