@@ -1,19 +1,17 @@
 """What a call of LTX must hold, checked before any work."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import torch
 
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
+from filmstrip.pipeline.checks import check_count, check_generators, check_multiple
 from filmstrip.pipeline.prompts import as_list
 
 logger = get_logger(__name__)
 
-OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 SIZE_MULTIPLE = 32
 
 
@@ -27,57 +25,19 @@ class Embeddings:
     negative_mask: torch.Tensor | None = None
 
 
-def check_count(value: Any, name: str) -> None:
-    """Raises:
-    InputError: the value is not a whole number above 0.
-    """
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{name} is {value!r}; give a whole number above 0.")
-
-
 def check_size(height: int, width: int, num_frames: int, temporal_ratio: int) -> None:
     """Height and width must be positive multiples of 32; a frame count other than `ratio * k + 1` is warned of.
 
     Raises:
         InputError: they are not.
     """
-    for name, value in (("height", height), ("width", width), ("num_frames", num_frames)):
-        check_count(value, name)
-    if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
-        near = " and ".join(str(max(1, round(side / SIZE_MULTIPLE)) * SIZE_MULTIPLE) for side in (height, width))
-        raise InputError(
-            f"`height` and `width` have to be divisible by {SIZE_MULTIPLE} but are {height} and {width}; "
-            f"the nearest that are: {near}."
-        )
+    check_multiple(height, width, SIZE_MULTIPLE)
+    check_count(num_frames, "num_frames")
     made = (num_frames - 1) // temporal_ratio * temporal_ratio + 1
     if made != num_frames:
         logger.warning(
             "num_frames is %d, which is not %d k + 1; the video will have %d frames.", num_frames, temporal_ratio, made
         )
-
-
-def check_schedule(num_inference_steps: int, timesteps: list[float] | None, numbers: Mapping[str, Any]) -> None:
-    """Steps must be counted in whole numbers above 0, and `numbers` be numbers.
-
-    Raises:
-        InputError: they are not.
-    """
-    for name, value in numbers.items():
-        if not isinstance(value, Real) or isinstance(value, bool):
-            raise InputError(f"{name} is {value!r}; give a number.")
-    if timesteps is not None:
-        if not len(timesteps):
-            raise InputError("timesteps is empty; give at least one, or None for the scheduler's own.")
-    else:
-        check_count(num_inference_steps, "num_inference_steps")
-
-
-def check_output_type(output_type: str) -> None:
-    """Raises:
-    InputError: an unknown output type.
-    """
-    if output_type not in OUTPUT_TYPES:
-        raise InputError(f"output_type is {output_type!r}; choose one of {', '.join(OUTPUT_TYPES)}.")
 
 
 def count_prompts(prompt: str | list[str] | None, negative_prompt: str | list[str] | None, given: Embeddings) -> int:
@@ -125,8 +85,7 @@ def check_rows(generator: Any, latents: torch.Tensor | None, videos: int, tokens
     Raises:
         InputError: they do not.
     """
-    if isinstance(generator, list) and len(generator) not in (1, videos):
-        raise InputError(f"{len(generator)} generators were given for {videos} videos; give one, or one for each.")
+    check_generators(generator, videos)
     if latents is not None and tuple(latents.shape[:2]) != (videos, tokens):
         raise InputError(
             f"latents have the shape {tuple(latents.shape)}; {videos} videos of {tokens} tokens are wanted, "

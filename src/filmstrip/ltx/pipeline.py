@@ -14,6 +14,7 @@ from filmstrip.ltx.predict import TransformerPredictor
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import LTXPipelineOutput
+from filmstrip.pipeline import checks
 from filmstrip.pipeline.base import DiffusionPipeline
 from filmstrip.pipeline.denoise import Callback, Step, StepWatch, callback_names, denoise
 from filmstrip.pipeline.guiders import ClassifierFreeGuidance
@@ -45,10 +46,6 @@ class LTXPipeline(DiffusionPipeline):
         self.video_processor = VideoProcessor(vae_scale_factor=self.vae_spatial_compression_ratio)
         self._guidance_scale = 1.0
         self._guidance_rescale = 0.0
-        self._interrupt = False
-        self._num_timesteps = 0
-        self._current_timestep: torch.Tensor | None = None
-        self.latents: torch.Tensor | None = None
         self._attention_kwargs: dict[str, Any] | None = None
 
     @property
@@ -67,24 +64,9 @@ class LTXPipeline(DiffusionPipeline):
         return self._guidance_scale > 1.0
 
     @property
-    def num_timesteps(self) -> int:
-        """Steps of the call."""
-        return self._num_timesteps
-
-    @property
-    def current_timestep(self) -> torch.Tensor | None:
-        """What the model is told at this step."""
-        return self._current_timestep
-
-    @property
     def attention_kwargs(self) -> dict[str, Any] | None:
         """What the call hands to the transformer for its adapters."""
         return self._attention_kwargs
-
-    @property
-    def interrupt(self) -> bool:
-        """A callback sets `_interrupt` to end the walk after its step; what there is by then is decoded."""
-        return self._interrupt
 
     @torch.no_grad()
     def encode_prompt(
@@ -247,9 +229,10 @@ class LTXPipeline(DiffusionPipeline):
         )
         inputs.check_size(height, width, num_frames, self.vae_temporal_compression_ratio)
         numbers = {"guidance_scale": guidance_scale, "guidance_rescale": guidance_rescale, "frame_rate": frame_rate}
-        inputs.check_schedule(num_inference_steps, timesteps, numbers)
-        inputs.check_output_type(output_type)
-        inputs.check_count(num_videos_per_prompt, "num_videos_per_prompt")
+        checks.check_numbers(numbers)
+        checks.check_schedule(num_inference_steps, timesteps, "timesteps")
+        checks.check_output_type(output_type)
+        checks.check_count(num_videos_per_prompt, "num_videos_per_prompt")
         videos = inputs.count_prompts(prompt, negative_prompt, embeddings) * num_videos_per_prompt
         size = self._latent_size(num_frames, height, width)
         inputs.check_rows(generator, latents, videos, size.elements)
@@ -310,22 +293,19 @@ class LTXPipeline(DiffusionPipeline):
             dtype: what the latents are rounded to, and noise is drawn in; the autoencoder's by default.
             height, width, num_frames, decode_timestep, decode_noise_scale, generator, output_type: as in a call.
         """
-        try:
-            with self.progress.stage("decode"):
-                size = self._latent_size(num_frames, height, width)
-                patches = (self.transformer_spatial_patch_size, self.transformer_temporal_patch_size)
-                dtype = dtype or self.vae.dtype
-                video = decode_latents(
-                    self.vae, unpack(latents, size, *patches), dtype, decode_timestep, decode_noise_scale, generator
-                )
-                return self.video_processor.postprocess_video(video, output_type)
-        except Exception as error:
-            self.latents = latents
-            error.add_note(
-                "The sampling is not lost: its tokens are in pipe.latents. Try pipe.vae.enable_tiling() and then "
-                f"pipe.decode(pipe.latents, height={height}, width={width}, num_frames={num_frames})."
+        again = f"pipe.decode(pipe.latents, height={height}, width={width}, num_frames={num_frames})"
+        with self._keeping(latents, f"pipe.vae.enable_tiling() and then {again}"), self.progress.stage("decode"):
+            size = self._latent_size(num_frames, height, width)
+            patches = (self.transformer_spatial_patch_size, self.transformer_temporal_patch_size)
+            video = decode_latents(
+                self.vae,
+                unpack(latents, size, *patches),
+                dtype or self.vae.dtype,
+                decode_timestep,
+                decode_noise_scale,
+                generator,
             )
-            raise
+            return self.video_processor.postprocess_video(video, output_type)
 
     def _latent_size(self, num_frames: int, height: int, width: int) -> LatentSize:
         ratios = (self.vae_temporal_compression_ratio, self.vae_spatial_compression_ratio)
@@ -333,12 +313,8 @@ class LTXPipeline(DiffusionPipeline):
 
     def _check_components(self, encodes: bool, output_type: str) -> None:
         """Whether everything that a call needs is there."""
-        needed = ["transformer", "scheduler"]
-        needed += ["text_encoder", "tokenizer"] if encodes else []
-        needed += ["vae"] if output_type != "latent" else []
-        missing = [name for name in needed if getattr(self, name) is None]
-        if missing:
-            raise InputError(f"This pipeline has no {' and no '.join(missing)}, which the call needs.")
+        encoders = ("text_encoder", "tokenizer") if encodes else ()
+        self._require("transformer", "scheduler", *encoders, *(("vae",) if output_type != "latent" else ()))
 
     def _condition(
         self,
@@ -369,10 +345,6 @@ class LTXPipeline(DiffusionPipeline):
 
     def _guidance(self, step: Step) -> ClassifierFreeGuidance:
         return ClassifierFreeGuidance(self._guidance_scale, self._guidance_rescale)
-
-    def _advance(self, latents: torch.Tensor, prediction: torch.Tensor, step: Step) -> torch.Tensor:
-        advanced: torch.Tensor = self.scheduler.step(prediction, step.timestep, latents, return_dict=False)[0]
-        return advanced
 
 
 def shift_for(tokens: int, base_tokens: int, max_tokens: int, base_shift: float, max_shift: float) -> float:

@@ -3,6 +3,8 @@
 import importlib
 import inspect
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import torch
@@ -10,6 +12,7 @@ from torch import nn
 
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.logging import get_logger
+from filmstrip.pipeline.denoise import Step
 from filmstrip.pipeline.progress import Progress, ProgressBar
 from filmstrip.weights.folder import Dtypes, PipelineIndex, fetch_pipeline, load_components, read_index, save_components
 from filmstrip.weights.hub import Source
@@ -33,6 +36,10 @@ class DiffusionPipeline:
     def __init__(self) -> None:
         self.progress: Progress = ProgressBar()
         self.name_or_path: str | None = None
+        self.latents: torch.Tensor | None = None  # of a call whose decoding failed
+        self._interrupt = False
+        self._num_timesteps = 0
+        self._current_timestep: torch.Tensor | None = None
 
     @classmethod
     def component_names(cls) -> tuple[str, ...]:
@@ -56,8 +63,47 @@ class DiffusionPipeline:
         return next((module.dtype for module in self._modules()), torch.float32)
 
     @property
+    def num_timesteps(self) -> int:
+        """Steps of the call."""
+        return self._num_timesteps
+
+    @property
+    def current_timestep(self) -> torch.Tensor | None:
+        """What the model is told at this step."""
+        return self._current_timestep
+
+    @property
+    def interrupt(self) -> bool:
+        """A callback sets `_interrupt` to end the walk after its step; what there is by then is decoded."""
+        return self._interrupt
+
+    @property
     def _execution_device(self) -> torch.device:
         return self.device
+
+    def _require(self, *names: str) -> None:
+        """Raises:
+        InputError: a component that the call needs is not there.
+        """
+        missing = [name for name in names if getattr(self, name) is None]
+        if missing:
+            raise InputError(f"This pipeline has no {' and no '.join(missing)}, which the call needs.")
+
+    def _advance(self, latents: torch.Tensor, prediction: torch.Tensor, step: Step) -> torch.Tensor:
+        """The latents of the next step, by the scheduler."""
+        scheduler: Any = self.components["scheduler"]
+        advanced: torch.Tensor = scheduler.step(prediction, step.timestep, latents, return_dict=False)[0]
+        return advanced
+
+    @contextmanager
+    def _keeping(self, latents: torch.Tensor, advice: str) -> Iterator[None]:
+        """Around decoding: if it fails, the latents are in `pipe.latents`, and the error says what to try."""
+        try:
+            yield
+        except Exception as error:
+            self.latents = latents
+            error.add_note(f"The sampling is not lost: its latents are in pipe.latents. Try {advice}.")
+            raise
 
     def _modules(self) -> list[Any]:
         return [component for component in self.components.values() if isinstance(component, nn.Module)]

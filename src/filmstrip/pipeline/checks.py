@@ -1,0 +1,68 @@
+"""What any pipeline's call must hold, checked before any work."""
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+from filmstrip.errors import InputError
+
+OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+
+
+def check_count(value: Any, name: str) -> None:
+    """Raises:
+    InputError: the value is not a whole number above 0.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{name} is {value!r}; give a whole number above 0.")
+
+
+def check_numbers(numbers: Mapping[str, Any]) -> None:
+    """Raises:
+    InputError: one of them is no number.
+    """
+    for name, value in numbers.items():
+        if not isinstance(value, Real) or isinstance(value, bool):
+            raise InputError(f"{name} is {value!r}; give a number.")
+
+
+def check_schedule(num_inference_steps: int, given: Any, name: str) -> None:
+    """Steps must be counted in whole numbers above 0, or a schedule be `given`, under its argument's `name`.
+
+    Raises:
+        InputError: they are not, or it is empty.
+    """
+    if given is None:
+        check_count(num_inference_steps, "num_inference_steps")
+    elif not len(given):
+        raise InputError(f"{name} is empty; give at least one, or None for the scheduler's own.")
+
+
+def check_output_type(output_type: str) -> None:
+    """Raises:
+    InputError: an unknown output type.
+    """
+    if output_type not in OUTPUT_TYPES:
+        raise InputError(f"output_type is {output_type!r}; choose one of {', '.join(OUTPUT_TYPES)}.")
+
+
+def check_multiple(height: int, width: int, multiple: int) -> None:
+    """Raises:
+    InputError: height or width is no positive multiple of `multiple`.
+    """
+    check_count(height, "height")
+    check_count(width, "width")
+    if height % multiple or width % multiple:
+        near = " and ".join(str(max(1, round(side / multiple)) * multiple) for side in (height, width))
+        raise InputError(
+            f"`height` and `width` have to be divisible by {multiple} but are {height} and {width}; "
+            f"the nearest that are: {near}."
+        )
+
+
+def check_generators(generator: Any, videos: int) -> None:
+    """Raises:
+    InputError: a list of generators that has neither one nor one for each video.
+    """
+    if isinstance(generator, list) and len(generator) not in (1, videos):
+        raise InputError(f"{len(generator)} generators were given for {videos} videos; give one, or one for each.")
