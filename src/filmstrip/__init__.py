@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from filmstrip.pipeline.callbacks import MultiPipelineCallbacks as MultiPipelineCallbacks
     from filmstrip.pipeline.callbacks import PipelineCallback as PipelineCallback
     from filmstrip.pipeline.callbacks import SDCFGCutoffCallback as SDCFGCutoffCallback
+    from filmstrip.schedulers.euler_discrete import EulerDiscreteScheduler as EulerDiscreteScheduler
     from filmstrip.schedulers.flow_match_euler import (
         FlowMatchEulerDiscreteScheduler as FlowMatchEulerDiscreteScheduler,
     )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "AutoencoderKLLTXVideo": "filmstrip.ltx.vae",
     "DiffusionPipeline": "filmstrip.pipeline.base",
+    "EulerDiscreteScheduler": "filmstrip.schedulers.euler_discrete",
     "FlowMatchEulerDiscreteScheduler": "filmstrip.schedulers.flow_match_euler",
     "LTXPipeline": "filmstrip.ltx.pipeline",
     "LTXPipelineOutput": "filmstrip.outputs",

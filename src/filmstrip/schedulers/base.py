@@ -46,6 +46,11 @@ class Scheduler(Configurable):
         self._sigmas, self.host_sigmas = sigmas, floats(sigmas)
 
     @property
+    def compatibles(self) -> list[type["Scheduler"]]:
+        """The classes that can be made from this config: of those here, its own alone."""
+        return [type(self)]
+
+    @property
     def step_index(self) -> int | None:
         """The number of the step that comes next; `None` before the first."""
         return self._step_index
@@ -83,24 +88,25 @@ class Scheduler(Configurable):
     def __len__(self) -> int:
         return int(self.config.num_train_timesteps)
 
-    def _install(self, timesteps: Array, sigmas: Array, device: torch.device | str | None) -> None:
+    def _install(
+        self,
+        timesteps: Array,
+        sigmas: Array,
+        device: torch.device | str | None,
+        sigmas_device: torch.device | str | None,
+    ) -> None:
         """Take a new schedule and forget the place in the old one."""
         self.host_timesteps, self.host_sigmas = floats(timesteps), floats(sigmas)
         self._timesteps = torch.from_numpy(self.host_timesteps.copy()).to(device)
-        self._sigmas = torch.from_numpy(self.host_sigmas.copy()).to(device)
+        self._sigmas = torch.from_numpy(self.host_sigmas.copy()).to(sigmas_device)
         self._step_index = self._begin_index = None
 
     def _place(self, timestep: float | torch.Tensor) -> int:
         """The number of the step to take: the next one, or the one that begins the walk.
 
         Raises:
-            InputError: the timestep is an integer, or is looked for and not in the schedule.
+            InputError: the timestep is looked for and not in the schedule.
         """
-        if isinstance(timestep, int) or (isinstance(timestep, torch.Tensor) and not timestep.is_floating_point()):
-            raise InputError(
-                f"The timestep {timestep} is an integer, which looks like a step number; "
-                "pass one of `scheduler.timesteps`."
-            )
         if self._step_index is not None:
             return self._step_index
         return self.index_for_timestep(timestep) if self._begin_index is None else self._begin_index
@@ -118,9 +124,64 @@ class Scheduler(Configurable):
             )
         return self.sigmas[index], self.sigmas[index + 1]
 
+    def _levels_of(self, timestep: float | torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
+        """The noise levels of one timestep or `(B,)` of them, `(B, 1, ...)` in the dtype of `sample`.
+
+        Where the begin of the walk was set, the level is that of the next step whatever the timesteps are.
+
+        Raises:
+            InputError: a timestep is not in the schedule.
+        """
+        times = np.atleast_1d(floats(timestep))
+        if self.begin_index is None:
+            indices = [self.index_for_timestep(one) for one in times.tolist()]
+        else:
+            indices = [self.begin_index if self.step_index is None else self.step_index] * len(times)
+        return per_sample(self.host_sigmas[indices], sample)
+
 
 def floats(values: float | Numbers) -> Array:
     """Numbers of any kind and place as a float32 array on the host."""
     if isinstance(values, torch.Tensor):
         values = values.detach().float().cpu().numpy()
     return np.asarray(values).astype(np.float32)
+
+
+def flat(values: Numbers, name: str) -> Array:
+    """A list of numbers of any kind as a float32 array on the host.
+
+    Raises:
+        InputError: it is not flat.
+    """
+    array = floats(values)
+    if array.ndim != 1:
+        raise InputError(f"{name} has the shape {array.shape}; give a flat list of numbers.")
+    return array
+
+
+def per_sample(values: Array, sample: torch.Tensor) -> torch.Tensor:
+    """`(B,)` numbers as a tensor `(B, 1, ...)` with the place, dtype and dimensions of `sample`."""
+    return torch.from_numpy(values).to(sample.device, sample.dtype).view(-1, *[1] * (sample.ndim - 1))
+
+
+def check_steps(count: int) -> int:
+    """The number of steps of a walk.
+
+    Raises:
+        InputError: it is below 1.
+    """
+    if count < 1:
+        raise InputError(f"A walk of {count} steps leads nowhere; ask for at least 1.")
+    return count
+
+
+def refuse_integer(timestep: float | torch.Tensor) -> None:
+    """Tell timesteps from step numbers.
+
+    Raises:
+        InputError: the timestep is an integer.
+    """
+    if isinstance(timestep, int) or (isinstance(timestep, torch.Tensor) and not timestep.is_floating_point()):
+        raise InputError(
+            f"The timestep {timestep} is an integer, which looks like a step number; pass one of `scheduler.timesteps`."
+        )

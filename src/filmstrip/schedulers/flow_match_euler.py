@@ -10,7 +10,7 @@ from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import Output
-from filmstrip.schedulers.base import Numbers, Scheduler, floats
+from filmstrip.schedulers.base import Numbers, Scheduler, check_steps, flat, floats, refuse_integer
 from filmstrip.schedulers.sigmas import (
     TIME_SHIFTS,
     Array,
@@ -82,7 +82,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         sigmas = steps / np.float32(num_train_timesteps)
         if not use_dynamic_shifting:
             sigmas = static_shift(shift, sigmas)
-        self._install(sigmas * num_train_timesteps, sigmas, device=None)
+        self._install(sigmas * num_train_timesteps, sigmas, None, None)
         self.sigma_max, self.sigma_min = float(sigmas[0]), float(sigmas[-1])
 
     @property
@@ -150,7 +150,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         if self.config.invert_sigmas:
             levels, given = 1 - levels, None
         end = np.float32(self.config.invert_sigmas)
-        self._install(levels * train if given is None else given, np.append(levels, end), device)
+        self._install(levels * train if given is None else given, np.append(levels, end), device, device)
         self.num_inference_steps = steps
 
     def _shifted(self, sigmas: Array, mu: float | None) -> Array:
@@ -177,13 +177,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         Raises:
             InputError: a timestep is not in the schedule.
         """
-        times = np.atleast_1d(floats(timestep))
-        if self.begin_index is None:
-            indices = [self.index_for_timestep(one) for one in times.tolist()]
-        else:
-            indices = [self.begin_index if self.step_index is None else self.step_index] * len(times)
-        sigma = torch.from_numpy(self.host_sigmas[indices]).to(sample.device, sample.dtype)
-        sigma = sigma.view(-1, *[1] * (sample.ndim - 1))
+        sigma = self._levels_of(timestep, sample)
         return sigma * noise + (1 - sigma) * sample
 
     def step(
@@ -217,6 +211,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         Raises:
             InputError: the timestep is an integer or is not in the schedule, or all steps are done.
         """
+        refuse_integer(timestep)
         index = self._place(timestep)
         sample = sample.float()
         if per_token_timesteps is None:
@@ -252,10 +247,7 @@ def _number_of_steps(steps: int | None, sigmas: Numbers | None, timesteps: Numbe
         InputError: it disagrees, is not given at all, is below 1, or a list is not flat.
     """
     lists = {"sigmas": sigmas, "timesteps": timesteps}
-    for name, values in lists.items():
-        if values is not None and floats(values).ndim != 1:
-            raise InputError(f"{name} has the shape {tuple(floats(values).shape)}; give a flat list of numbers.")
-    counts = {name: len(values) for name, values in lists.items() if values is not None}
+    counts = {name: len(flat(values, name)) for name, values in lists.items() if values is not None}
     if steps is not None:
         counts["num_inference_steps"] = steps
     if not counts:
@@ -263,7 +255,4 @@ def _number_of_steps(steps: int | None, sigmas: Numbers | None, timesteps: Numbe
     if len(set(counts.values())) > 1:
         said = ", ".join(f"{name} says {count}" for name, count in counts.items())
         raise InputError(f"The number of steps is not clear: {said}; give them the same length.")
-    count = next(iter(counts.values()))
-    if count < 1:
-        raise InputError(f"A walk of {count} steps leads nowhere; ask for at least 1.")
-    return count
+    return check_steps(next(iter(counts.values())))

@@ -1,6 +1,6 @@
-"""Noise levels as pure functions: how sigmas are spaced over the steps, and how they are shifted.
+"""Noise levels as pure functions: where they come from, how they are spaced over the steps, how they are shifted.
 
-Sigmas run from noise to data. The shifts work on arrays and tensors alike.
+Sigmas run from noise to data, betas from data to noise. The shifts work on arrays and tensors alike.
 """
 
 import math
@@ -98,6 +98,44 @@ def stretch_to_terminal(terminal: float, sigmas: Values) -> Values:
     if distance[-1] == 0:
         return sigmas
     return 1 - distance / (distance[-1] / (1 - terminal))
+
+
+def linear_betas(start: float, end: float, steps: int) -> torch.Tensor:
+    """Variances that grow evenly. Ho et al., "Denoising Diffusion Probabilistic Models", section 4."""
+    return torch.linspace(start, end, steps, dtype=torch.float32)
+
+
+def scaled_linear_betas(start: float, end: float, steps: int) -> torch.Tensor:
+    """Variances whose roots grow evenly, as in the latent-diffusion repository."""
+    return torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float32) ** 2
+
+
+def cosine_betas(start: float, end: float, steps: int) -> torch.Tensor:
+    """Variances under which the signal falls as a cosine; the ends are its own.
+
+    Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic Models", eq. 17.
+    """
+    times = np.arange(steps + 1) / steps
+    signal = np.cos((times + 0.008) / 1.008 * math.pi / 2) ** 2
+    return torch.from_numpy(np.minimum(1 - signal[1:] / signal[:-1], 0.999)).float()
+
+
+BETA_SCHEDULES: Mapping[str, Callable[[float, float, int], torch.Tensor]] = {
+    "linear": linear_betas,
+    "scaled_linear": scaled_linear_betas,
+    "squaredcos_cap_v2": cosine_betas,
+}
+
+
+def zero_terminal_snr(betas: torch.Tensor) -> torch.Tensor:
+    """Move and stretch the betas so that no signal is left at the last step, and the first keeps its level.
+
+    Lin et al., "Common Diffusion Noise Schedules and Sample Steps are Flawed", algorithm 1.
+    """
+    roots = torch.cumprod(1 - betas, dim=0).sqrt()
+    roots = (roots - roots[-1]) * (roots[0] / (roots[0] - roots[-1]))
+    signal = roots.square()
+    return 1 - torch.cat([signal[:1], signal[1:] / signal[:-1]])
 
 
 def _odds_against(sigmas: Values) -> Values:

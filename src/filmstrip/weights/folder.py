@@ -50,6 +50,7 @@ CLASSES: Mapping[tuple[str, str], Row] = MappingProxyType(
         ("diffusers", "LTXVideoTransformer3DModel"): Row(
             "filmstrip.ltx.transformer", "LTXVideoTransformer3DModel", STEM
         ),
+        ("diffusers", "EulerDiscreteScheduler"): Row("filmstrip.schedulers.euler_discrete", "EulerDiscreteScheduler"),
         ("diffusers", "FlowMatchEulerDiscreteScheduler"): Row(
             "filmstrip.schedulers.flow_match_euler", "FlowMatchEulerDiscreteScheduler"
         ),

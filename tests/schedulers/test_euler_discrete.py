@@ -1,0 +1,192 @@
+"""What must hold of the Euler scheduler whatever diffusers does."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from filmstrip.errors import InputError
+from filmstrip.schedulers.euler_discrete import EulerDiscreteScheduler
+
+CONFIGS = st.fixed_dictionaries(
+    {
+        "beta_schedule": st.sampled_from(["linear", "scaled_linear", "squaredcos_cap_v2"]),
+        "prediction_type": st.sampled_from(["epsilon", "v_prediction", "sample"]),
+        "timestep_spacing": st.sampled_from(["linspace", "leading", "trailing"]),
+        "timestep_type": st.sampled_from(["discrete", "continuous"]),
+        "rescale_betas_zero_snr": st.booleans(),
+    },
+    optional={name: st.just(True) for name in ("use_karras_sigmas",)},
+)
+DATA, NOISE = torch.randn(2, 2, 5, 3, dtype=torch.float32, generator=torch.Generator().manual_seed(0))
+
+
+def made(steps=5, device=None, **config):
+    scheduler = EulerDiscreteScheduler(**config)
+    scheduler.set_timesteps(steps, device=device)
+    return scheduler
+
+
+def perfect(scheduler, sample, index):
+    """What a model that knows the data would predict."""
+    sigma = scheduler.sigmas[index]
+    noise = (sample - DATA) / sigma
+    scale = (sigma**2 + 1) ** 0.5
+    return {"epsilon": noise, "sample": DATA, "v_prediction": (noise - sigma * DATA) / scale}[
+        scheduler.config.prediction_type
+    ]
+
+
+@settings(deadline=None)
+@given(CONFIGS, st.integers(2, 40))
+def test_levels_fall_from_noise_to_data(config, steps):
+    scheduler = made(steps, **config)
+    assert len(scheduler.timesteps) == steps
+    assert len(scheduler.sigmas) == steps + 1
+    assert (np.diff(scheduler.host_sigmas) < 0).all()
+    assert (np.diff(scheduler.host_timesteps) < 0).all()
+    assert scheduler.host_sigmas[-1] == 0
+
+
+@settings(deadline=None)
+@given(CONFIGS, st.integers(1, 12))
+def test_a_perfect_model_is_led_to_the_data_in_any_number_of_steps(config, steps):
+    scheduler = made(steps, **config)
+    sample = DATA + NOISE * scheduler.sigmas[0]
+    for index, timestep in enumerate(scheduler.timesteps):
+        scheduler.scale_model_input(sample, timestep)
+        stepped = scheduler.step(perfect(scheduler, sample, index), timestep, sample)
+        torch.testing.assert_close(stepped.pred_original_sample, DATA, rtol=1e-2, atol=1e-2)
+        sample = stepped.prev_sample
+    torch.testing.assert_close(sample, DATA, rtol=1e-3, atol=1e-3)
+
+
+def test_the_input_of_the_model_has_unit_variance():
+    scheduler = made(5)
+    noise = torch.randn(100_000, generator=torch.Generator().manual_seed(0))
+    data = torch.randn(100_000, generator=torch.Generator().manual_seed(1))
+    for sigma, timestep in zip(scheduler.sigmas, scheduler.timesteps, strict=False):
+        scheduler.set_begin_index(scheduler.index_for_timestep(timestep))
+        scheduler._step_index = None
+        scaled = scheduler.scale_model_input(data + sigma * noise, timestep)
+        assert scaled.std().item() == pytest.approx(1, abs=0.02)
+
+
+def test_continuous_timesteps_are_a_quarter_of_the_logarithm():
+    scheduler = made(5, timestep_type="continuous", prediction_type="v_prediction", use_karras_sigmas=True)
+    np.testing.assert_allclose(scheduler.host_timesteps, np.log(scheduler.host_sigmas[:-1]) / 4, rtol=1e-6)
+    assert scheduler.is_continuous
+    assert not made(timestep_type="continuous").is_continuous
+
+
+def test_rescaled_betas_leave_no_signal_and_keep_the_first_level():
+    plain, rescaled = made(), made(rescale_betas_zero_snr=True)
+    assert rescaled.alphas_cumprod[-1].item() == 2**-24
+    assert rescaled.betas[-1].item() == 1
+    torch.testing.assert_close(rescaled.betas[0], plain.betas[0])
+
+
+def test_churn_raises_the_level_only_within_its_range():
+    scheduler = made(5)
+    sample = DATA + NOISE * scheduler.sigmas[0]
+    plain = scheduler.step(NOISE, scheduler.timesteps[0], sample).prev_sample
+    for s_tmax, same in ((1.0, True), (1e3, False)):
+        scheduler.set_timesteps(5)
+        churned = scheduler.step(
+            NOISE,
+            scheduler.timesteps[0],
+            sample,
+            s_churn=1.0,
+            s_tmax=s_tmax,
+            generator=torch.Generator().manual_seed(0),
+        ).prev_sample
+        assert torch.equal(plain, churned) is same
+
+
+@pytest.mark.parametrize("churn", [0.0, 1.0])
+def test_a_step_never_waits_for_the_device(churn):
+    """On the meta device there is nothing to read: whoever asks for a value gets an error."""
+    scheduler = made(4, device="meta")
+    scheduler.set_begin_index(0)
+    sample = torch.empty(2, 5, 3, device="meta") * scheduler.init_noise_sigma
+    for timestep in scheduler.timesteps:
+        scaled = scheduler.scale_model_input(sample, timestep)
+        sample = scheduler.step(scaled, timestep, sample, s_churn=churn).prev_sample
+    assert sample.device.type == "meta"
+    assert scheduler.sigmas.device.type == "cpu"
+
+
+def test_noise_is_added_at_the_level_of_each_timestep():
+    scheduler = made(5)
+    noised = scheduler.add_noise(DATA, NOISE, scheduler.timesteps[[0, 3]])
+    for row, sigma in enumerate(scheduler.host_sigmas[[0, 3]].tolist()):
+        torch.testing.assert_close(noised[row], DATA[row] + sigma * NOISE[row])
+
+
+def test_given_levels_and_timesteps_are_walked_as_they_are():
+    scheduler = EulerDiscreteScheduler()
+    for kind in ([20.0, 3.0, 0.0], np.array([20.0, 3.0, 0.0]), torch.tensor([20.0, 3.0, 0.0], dtype=torch.float64)):
+        scheduler.set_timesteps(sigmas=kind)
+        assert scheduler.host_sigmas.tolist() == [20.0, 3.0, 0.0]
+        assert scheduler.num_inference_steps == len(scheduler.timesteps) == 2
+    scheduler.set_timesteps(timesteps=[700, 20.5])
+    assert scheduler.timesteps.tolist() == [700.0, 20.5]
+    trained = EulerDiscreteScheduler().host_sigmas[::-1][1:]
+    np.testing.assert_allclose(scheduler.host_sigmas, [trained[700], (trained[20] + trained[21]) / 2, 0], rtol=1e-6)
+
+
+def test_a_step_without_scaled_input_is_warned_of(caplog):
+    logger = logging.getLogger("filmstrip")
+    logger.addHandler(caplog.handler)
+    scheduler = made()
+    scheduler.step(NOISE, scheduler.timesteps[0], DATA)
+    assert "scale_model_input" in caplog.text
+    caplog.clear()
+    scheduler.scale_model_input(DATA, scheduler.timesteps[1])
+    scheduler.step(NOISE, scheduler.timesteps[1], DATA)
+    logger.removeHandler(caplog.handler)
+    assert not caplog.text
+
+
+def test_results_come_as_an_object_or_a_tuple():
+    for return_dict in (True, False):
+        scheduler = made()
+        result = scheduler.step(NOISE, scheduler.timesteps[0], DATA, return_dict=return_dict)
+        assert isinstance(result, tuple) is not return_dict
+        assert len(result) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: EulerDiscreteScheduler(num_train_timesteps=0), "num_train_timesteps is 0"),
+        (lambda: EulerDiscreteScheduler(prediction_type="flow"), "prediction_type is 'flow'"),
+        (lambda: EulerDiscreteScheduler(beta_schedule="flat"), "beta_schedule is 'flat'"),
+        (lambda: made(0), "0 steps"),
+        (lambda: made().set_timesteps(timesteps=[]), "0 steps"),
+        (lambda: made().set_timesteps(sigmas=[1.0]), "0 steps"),
+        (lambda: made().set_timesteps(sigmas=[3.0, 0.0, 0.0]), r"\[3.0, 0.0, 0.0\]"),
+        (lambda: made().set_timesteps(sigmas=[3.0, float("nan")]), "nan"),
+        (lambda: made().set_timesteps(sigmas=[[3.0, 1.0]]), r"\(1, 2\)"),
+        (lambda: made().set_timesteps(), "none of them"),
+        (lambda: made().set_timesteps(3, sigmas=[1.0, 0.0]), "num_inference_steps and sigmas"),
+        (lambda: made(use_beta_sigmas=True).set_timesteps(timesteps=[3.0]), "beta sigmas"),
+        (lambda: made().step(NOISE, 2, DATA), "timestep 2 is an integer"),
+        (lambda: made().scale_model_input(NOISE, 0.5), "0.5 is not in the schedule of 5"),
+    ],
+)
+def test_errors_name_the_value(call, said):
+    with pytest.raises(InputError, match=said):
+        call()
+
+
+def test_a_walk_ends():
+    scheduler = made(2)
+    for timestep in scheduler.timesteps:
+        scheduler.step(NOISE, timestep, DATA)
+    for call in (scheduler.scale_model_input, lambda sample, t: scheduler.step(sample, t, sample)):
+        with pytest.raises(InputError, match="All 2 steps"):
+            call(NOISE, scheduler.timesteps[-1])
