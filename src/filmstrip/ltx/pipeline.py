@@ -11,6 +11,7 @@ from filmstrip.ltx.decode import PerVideo, decode_latents, per_video
 from filmstrip.ltx.inputs import Embeddings
 from filmstrip.ltx.latents import LatentSize, pack, unpack
 from filmstrip.ltx.predict import TransformerPredictor
+from filmstrip.ltx.sampling import shift_for
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import LTXPipelineOutput
@@ -345,12 +346,6 @@ class LTXPipeline(DiffusionPipeline):
 
     def _guidance(self, step: Step) -> ClassifierFreeGuidance:
         return ClassifierFreeGuidance(self._guidance_scale, self._guidance_rescale)
-
-
-def shift_for(tokens: int, base_tokens: int, max_tokens: int, base_shift: float, max_shift: float) -> float:
-    """The scheduler's `mu` for a number of tokens: on the line through both ends (Lightricks/LTX-Video, `rf.py`)."""
-    slope = (max_shift - base_shift) / (max_tokens - base_tokens)
-    return tokens * slope + base_shift - slope * base_tokens
 
 
 def _repeat(rows: Any, times: int) -> Any:

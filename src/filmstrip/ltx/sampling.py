@@ -1,0 +1,73 @@
+"""The timesteps of a walk in LTX, as the authors and diffusers space them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from filmstrip.errors import InputError
+from filmstrip.schedulers.sigmas import Array, exponential_shift, static_shift, stretch_to_terminal
+
+
+def shift_for(tokens: int, base_tokens: int, max_tokens: int, base_shift: float, max_shift: float) -> float:
+    """The scheduler's `mu` for a number of tokens: on the line through both ends (Lightricks/LTX-Video, `rf.py`)."""
+    slope = (max_shift - base_shift) / (max_tokens - base_tokens)
+    return tokens * slope + base_shift - slope * base_tokens
+
+
+def linear_quadratic(steps: int, threshold: float = 0.025) -> Array:
+    """Half of the steps even, from 1 down to `1 - threshold`, and then growing ones, `(steps,)`; 0 is left out.
+
+    Polyak et al., "Movie Gen", arXiv 2410.13720, section 3.4.2; in the form of `rf.py` of Lightricks/LTX-Video.
+    """
+    even = steps // 2
+    done = np.arange(steps, dtype=np.float64)
+    if even:
+        rest = steps - even
+        slope = threshold / even
+        curve = (even - threshold * steps) / (even * rest**2)
+        done = slope * done + curve * np.maximum(done - even, 0) ** 2
+    return 1 - done
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a checkpoint spaces its timesteps, which run from 1 (noise) to 0 (data): `rf.py` of Lightricks/LTX-Video.
+
+    Args:
+        sampler: "Uniform", "LinearQuadratic", or "Constant" with its `shift`.
+        shifting: "SD3" and "SimpleDiffusion" move timesteps towards noise, more so for more tokens; or `None`.
+        base_resolution: tokens at which "SimpleDiffusion" moves nothing.
+        target_shift_terminal: where the last timestep is stretched to under "SD3".
+
+    Raises:
+        InputError: an unknown sampler or shifting, or "Constant" without a shift.
+    """
+
+    sampler: str = "Uniform"
+    shifting: str | None = None
+    base_resolution: int = 1024
+    target_shift_terminal: float | None = None
+    shift: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.sampler not in ("Uniform", "LinearQuadratic", "Constant") or (
+            self.sampler == "Constant" and self.shift is None
+        ):
+            raise InputError(
+                f"The sampler is {self.sampler!r} with shift {self.shift}; see Sampling for what there is."
+            )
+        if self.shifting not in (None, "SD3", "SimpleDiffusion"):
+            raise InputError(f"shifting is {self.shifting!r}; it is 'SD3', 'SimpleDiffusion' or None.")
+
+    def timesteps(self, steps: int, tokens: int) -> Array:
+        """The timesteps of a walk for a video of so many tokens, `(steps,)`, falling from 1; 0 is left out."""
+        times = linear_quadratic(steps) if self.sampler == "LinearQuadratic" else np.linspace(1, 1 / steps, steps)
+        if self.sampler == "Constant" and self.shift is not None:
+            times = exponential_shift(self.shift, 1, times)
+        if self.shifting == "SimpleDiffusion":
+            return static_shift(tokens / self.base_resolution, times)
+        if self.shifting is None:
+            return times
+        times = exponential_shift(shift_for(tokens, 1024, 4096, 0.95, 2.05), 1, times)
+        terminal = self.target_shift_terminal
+        return times if terminal is None else stretch_to_terminal(terminal, times)
