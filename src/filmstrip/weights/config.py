@@ -102,9 +102,7 @@ class Configurable:
             logger.warning("%s ignores entries it does not have: %s%s.", cls.__name__, ", ".join(unknown), whose)
         _check_types(cls, wanted)
         made = cls(**wanted)
-        if "_class_name" in others:
-            others["_class_name"] = cls.__name__
-        made.register_to_config(**{k: v for k, v in others.items() if k in kept})
+        made.register_to_config(**{k: v for k, v in others.items() if k in kept and k != "_class_name"})
         return made
 
     @classmethod
@@ -212,8 +210,10 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
             bound.apply_defaults()
             names = list(signature.parameters)[1:]
             entries = {name: bound.arguments[name] for name in names if name not in self.ignore_for_config}
-            defaulted = [name for name in entries if name not in passed]
-            self._config = Config({**private, **entries, "_use_default_values": defaulted})
+            entries = {**private, **entries, "_class_name": type(self).__name__}
+            if defaulted := [name for name in entries if name in signature.parameters and name not in passed]:
+                entries["_use_default_values"] = defaulted
+            self._config = Config(entries)
         init(self, *args, **public)
 
     return wrapped
