@@ -50,6 +50,13 @@ class Transformer2DModelOutput(Output):
 
 
 @dataclass
+class UNetSpatioTemporalConditionOutput(Output):
+    """`sample`: the prediction, `(B, T, C, H, W)`."""
+
+    sample: "torch.Tensor"
+
+
+@dataclass
 class AutoencoderKLOutput(Output):
     """`latent_dist`: the posterior over latents."""
 
@@ -65,6 +72,13 @@ class DecoderOutput(Output):
 
 @dataclass
 class LTXPipelineOutput(Output):
+    """`frames`: a list of lists of PIL images, an array `(B, T, H, W, C)`, a tensor `(B, T, C, H, W)`, or latents."""
+
+    frames: "list[list[PIL.Image.Image]] | np.ndarray[Any, Any] | torch.Tensor"
+
+
+@dataclass
+class StableVideoDiffusionPipelineOutput(Output):
     """`frames`: a list of lists of PIL images, an array `(B, T, H, W, C)`, a tensor `(B, T, C, H, W)`, or latents."""
 
     frames: "list[list[PIL.Image.Image]] | np.ndarray[Any, Any] | torch.Tensor"

@@ -33,13 +33,13 @@ class ClassifierFreeGuidance:
     In the form `negative + scale * (positive - negative)`, in which a scale of 1 or less is no guidance.
     """
 
-    scale: float = 1.0
+    scale: float | torch.Tensor = 1.0  # a tensor has a scale for each part of the prediction, such as `ramp` gives
     rescale: float = 0.0  # share of `match_deviation` in the result, 0 to 1
 
     @property
     def enabled(self) -> bool:
         """Whether the negative prompt has a say."""
-        return self.scale > 1
+        return bool(self.scale.max() > 1) if isinstance(self.scale, torch.Tensor) else self.scale > 1
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -50,8 +50,17 @@ class ClassifierFreeGuidance:
         if not self.enabled:
             return prediction
         negative, positive = prediction.chunk(2)
-        guided = negative + self.scale * (positive - negative)
+        scale = self.scale.to(prediction) if isinstance(self.scale, torch.Tensor) else self.scale
+        guided = negative + scale * (positive - negative)
         return match_deviation(guided, positive, self.rescale) if self.rescale > 0 else guided
+
+
+def ramp(first: float, last: float, frames: int, videos: int) -> torch.Tensor:
+    """Scales `(videos, frames, 1, 1, 1)` that go evenly from the first frame's to the last frame's.
+
+    Guidance that grows with the distance from a given first frame: Blattmann et al., "Stable Video Diffusion".
+    """
+    return torch.linspace(first, last, frames).view(1, -1, 1, 1, 1).expand(videos, -1, -1, -1, -1)
 
 
 def match_deviation(guided: torch.Tensor, positive: torch.Tensor, share: float) -> torch.Tensor:
