@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from filmstrip.schedulers.flow_match_euler import (
         FlowMatchEulerDiscreteScheduler as FlowMatchEulerDiscreteScheduler,
     )
+    from filmstrip.svd.unet import UNetSpatioTemporalConditionModel as UNetSpatioTemporalConditionModel
 
 _PLACES = {
     "AutoencoderKLLTXVideo": "filmstrip.ltx.vae",
@@ -39,6 +40,7 @@ _PLACES = {
     "MultiPipelineCallbacks": "filmstrip.pipeline.callbacks",
     "PipelineCallback": "filmstrip.pipeline.callbacks",
     "SDCFGCutoffCallback": "filmstrip.pipeline.callbacks",
+    "UNetSpatioTemporalConditionModel": "filmstrip.svd.unet",
     "VaeImageProcessor": "filmstrip.media.processors",
     "VideoProcessor": "filmstrip.media.processors",
     "export_to_gif": "filmstrip.media.export",

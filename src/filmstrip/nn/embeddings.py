@@ -25,16 +25,16 @@ def sinusoidal_embedding(values: torch.Tensor, dim: int, max_period: float = 100
 
 
 class TimestepEmbedding(nn.Module):
-    """Two layers with SiLU between, from sinusoids to the width of the model."""
+    """Two layers with SiLU between, from sinusoids to the width of the model (`out_dim`, if not that of the first)."""
 
-    def __init__(self, in_channels: int, time_embed_dim: int) -> None:
+    def __init__(self, in_channels: int, time_embed_dim: int, out_dim: int | None = None) -> None:
         super().__init__()
         self.linear_1 = nn.Linear(in_channels, time_embed_dim)
         self.act = nn.SiLU()
-        self.linear_2 = nn.Linear(time_embed_dim, time_embed_dim)
+        self.linear_2 = nn.Linear(time_embed_dim, out_dim or time_embed_dim)
 
     def forward(self, sinusoids: torch.Tensor) -> torch.Tensor:
-        """`(N, in_channels)` to `(N, time_embed_dim)`."""
+        """`(N, in_channels)` to `(N, out_dim)`."""
         return self.linear_2(self.act(self.linear_1(sinusoids)))
 
 

@@ -51,7 +51,11 @@ class FeedForward(nn.Module):
         super().__init__()
         # Index 1 holds no weights; it keeps the checkpoint's name of the last layer, `net.2`.
         self.net = nn.Sequential(ActivatedLinear(dim, 4 * dim, activation_fn), nn.Identity(), nn.Linear(4 * dim, dim))
+        self.chunk: tuple[int, int] | None = None  # length and dimension of the pieces worked on, which saves memory
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """`(..., dim)` to `(..., dim)`."""
-        return self.net(hidden_states)
+        if self.chunk is None:
+            return self.net(hidden_states)
+        size, dim = self.chunk
+        return torch.cat([self.net(part) for part in hidden_states.split(size, dim)], dim)

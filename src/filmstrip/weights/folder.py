@@ -54,6 +54,9 @@ CLASSES: Mapping[tuple[str, str], Row] = MappingProxyType(
         ("diffusers", "FlowMatchEulerDiscreteScheduler"): Row(
             "filmstrip.schedulers.flow_match_euler", "FlowMatchEulerDiscreteScheduler"
         ),
+        ("diffusers", "UNetSpatioTemporalConditionModel"): Row(
+            "filmstrip.svd.unet", "UNetSpatioTemporalConditionModel", STEM
+        ),
         ("transformers", "T5EncoderModel"): Row("transformers", "T5EncoderModel", "model"),
         ("transformers", "T5Tokenizer"): Row("transformers", "T5Tokenizer"),
         ("transformers", "T5TokenizerFast"): Row("transformers", "T5TokenizerFast"),
