@@ -83,6 +83,19 @@ def _uniform(low: torch.Tensor | float, high: torch.Tensor | float, unit: torch.
     return low + (high - low) * unit
 
 
+def start_in_view(first: torch.Tensor, last: torch.Tensor, way: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
+    """Starting points (B, 2) from which objects stay wholly in view, in frame widths.
+
+    Args:
+        first, last: how far the object reaches from its centre at the start and at the end, (B, 1).
+        way: from the first to the last centre, (B, 2).
+        unit: random numbers in [0, 1) that choose the point, (B, 2).
+    """
+    low = torch.maximum(first, last - way) + MARGIN
+    high = 1 - MARGIN - torch.maximum(first, last + way)
+    return _uniform(low, high, unit)
+
+
 def plan_paths(indices: torch.Tensor, generator: torch.Generator, frames: int = FRAMES) -> Paths:
     """Choose sizes, ways and places at random so that each object stays wholly in view.
 
@@ -107,10 +120,7 @@ def plan_paths(indices: torch.Tensor, generator: torch.Generator, frames: int = 
     way = heading * _uniform(*TRAVEL, unit[2])[:, None]
 
     extent = radius * torch.tensor([WEDGES[name].extent for name in SHAPES], device=device)[shape][:, None]
-    first, last = extent[:, :1], extent[:, -1:]
-    low = torch.maximum(first, last - way) + MARGIN
-    high = 1 - MARGIN - torch.maximum(first, last + way)
-    start = _uniform(low, high, unit[3:].T)
+    start = start_in_view(extent[:, :1], extent[:, -1:], way, unit[3:].T)
     return Paths(
         centre=start[:, None] + way[:, None] * time[:, None],
         radius=radius,
@@ -166,19 +176,36 @@ def draw_clips(
         Videos (B, 3, T, side, side) in sRGB.
     """
     paths = plan_paths(indices, generator, frames)
-    device = indices.device
-    pixel = (torch.arange(side, device=device) + 0.5) / side
-    radius = paths.radius[..., None, None]
-    x = (pixel - paths.centre[..., 0, None, None]) / radius
-    y = (pixel[:, None] - paths.centre[..., 1, None, None]) / radius
-    x, y = torch.broadcast_tensors(x, y)
     column = list(ATTRIBUTES).index
+    x, y = around(paths.centre, side)
+    radius = paths.radius[..., None, None]
     shape = indices[:, column("shape"), None, None, None]
-    distance = shape_distance(shape, x, y, paths.angle[..., None, None])
-    cover = (0.5 - distance * radius * side).clamp(0, 1)[:, None]
+    distance = shape_distance(shape, x / radius, y / radius, paths.angle[..., None, None]) * radius
+    return paint(distance, indices[:, column("colour")], indices[:, column("background")], dtype)
 
-    palette = torch.tensor(list(PALETTE.values()), device=device) / 255
-    colour = palette[indices[:, column("colour")], :, None, None, None]
-    background = palette[indices[:, column("background")], :, None, None, None]
-    video = torch.lerp(background, colour, cover)
+
+def around(centre: torch.Tensor, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixel centres x and y, (B, T, side, side), as seen from `centre` (B, T, 2), in frame widths."""
+    pixel = (torch.arange(side, device=centre.device) + 0.5) / side
+    x, y = torch.broadcast_tensors(pixel - centre[..., 0, None, None], pixel[:, None] - centre[..., 1, None, None])
+    return x, y
+
+
+def paint(
+    distance: torch.Tensor, colour: torch.Tensor, background: torch.Tensor, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """Fill shapes with antialiased edges.
+
+    Args:
+        distance: signed distance to the edge in frame widths, (B, T, H, W).
+        colour, background: indices in `PALETTE`, (B,).
+        dtype: as for `draw_clips`.
+
+    Returns:
+        Videos (B, 3, T, H, W) in sRGB.
+    """
+    cover = (0.5 - distance * distance.shape[-1]).clamp(0, 1)[:, None]
+    palette = torch.tensor(list(PALETTE.values()), device=distance.device) / 255
+    inside, outside = (palette[index, :, None, None, None] for index in (colour, background))
+    video = torch.lerp(outside, inside, cover)
     return (video * 255).round().to(torch.uint8) if dtype == torch.uint8 else video.to(dtype)

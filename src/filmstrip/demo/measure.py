@@ -108,11 +108,11 @@ def swapped_colours(measured: Measurement, wanted: torch.Tensor) -> torch.Tensor
 
 def _measure_chunk(videos: torch.Tensor) -> Measurement:
     videos = videos.float() / 255 if videos.dtype == torch.uint8 else videos.float()
-    background_rgb, colour_rgb, cover = _separate(videos)
+    background_rgb, colour_rgb, cover = separate(videos)
     colour, colour_error = _nearest_colour(colour_rgb)
     background, background_error = _nearest_colour(background_rgb)
 
-    area, centre = _area_and_centre(cover)
+    area, centre = area_and_centre(cover)
     visible = (area > LEAST_AREA).float().mean(1)
     seen = visible >= 0.8
     overlap = _template_overlap(cover, area, centre)
@@ -138,7 +138,7 @@ def _measure_chunk(videos: torch.Tensor) -> Measurement:
     )
 
 
-def _separate(videos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def separate(videos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Background (B, 3), object colour (B, 3), and how much the object covers each pixel (B, T, H, W)."""
     edges = videos[..., :3, :], videos[..., -3:, :], videos[..., :3], videos[..., -3:]
     rim = torch.cat([edge.flatten(2) for edge in edges], dim=2)
@@ -171,7 +171,7 @@ def _grid(cover: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return x, y
 
 
-def _area_and_centre(cover: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def area_and_centre(cover: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Area (B, T) in squared frame widths and centre of mass (B, T, 2) of what is more than half covered."""
     solid = cover * (cover > 0.5)
     x, y = _grid(cover)
@@ -253,17 +253,30 @@ def _templates() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat(masks), torch.tensor(owners)
 
 
+def crop(cover: torch.Tensor, centre: torch.Tensor, reach: torch.Tensor) -> torch.Tensor:
+    """The surroundings of an object, resampled: (B, T, CANVAS, CANVAS).
+
+    Args:
+        cover: how much the object covers each pixel, (B, T, H, W).
+        centre: of the crop, (B, T, 2), in frame widths.
+        reach: half the crop's side in frame widths, broadcastable to (B, T).
+    """
+    height, width = cover.shape[-2:]
+    axis = ((torch.arange(CANVAS, device=cover.device) + 0.5) / CANVAS * 2 - 1) * reach[..., None]
+    x = centre[..., 0, None, None] + axis[..., None, :]
+    y = (centre[..., 1, None, None] + axis[..., None]) * width / height
+    points = torch.stack(torch.broadcast_tensors(x, y), dim=-1) * 2 - 1
+    seen = F.grid_sample(cover.flatten(0, 1)[:, None], points.flatten(0, 1), align_corners=False)
+    return seen.view(*cover.shape[:2], CANVAS, CANVAS)
+
+
 def _template_overlap(cover: torch.Tensor, area: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
     """Intersection over union with each shape's best turned template, mean of a few frames: (B, shapes)."""
-    batch, frames, height, width = cover.shape
+    batch, frames = cover.shape[:2]
     picks = torch.linspace(0, frames - 1, SHAPE_FRAMES, device=cover.device).round().long()
     cover, area, centre = cover[:, picks], area[:, picks], centre[:, picks]
-    axis = ((torch.arange(CANVAS, device=cover.device) + 0.5) / CANVAS * 2 - 1) * CANVAS_REACH
-    reach = (area.clamp(min=1e-6) / math.pi).sqrt()[..., None, None]
-    x = centre[..., 0, None, None] + axis * reach
-    y = (centre[..., 1, None, None] + axis[:, None] * reach) * width / height
-    points = torch.stack(torch.broadcast_tensors(x, y), dim=-1) * 2 - 1
-    seen = F.grid_sample(cover.flatten(0, 1)[:, None], points.flatten(0, 1), align_corners=False).flatten(1)
+    reach = (area.clamp(min=1e-6) / math.pi).sqrt() * CANVAS_REACH
+    seen = crop(cover, centre, reach).flatten(2).flatten(0, 1)
 
     templates, owners = (table.to(cover.device) for table in _templates())
     difference = torch.cdist(seen, templates, p=1)
