@@ -50,12 +50,10 @@ class Sampling:
     shift: float | None = None
 
     def __post_init__(self) -> None:
-        if self.sampler not in ("Uniform", "LinearQuadratic", "Constant") or (
-            self.sampler == "Constant" and self.shift is None
-        ):
-            raise InputError(
-                f"The sampler is {self.sampler!r} with shift {self.shift}; see Sampling for what there is."
-            )
+        if self.sampler not in ("Uniform", "LinearQuadratic", "Constant"):
+            raise InputError(f"The sampler is {self.sampler!r}; it is 'Uniform', 'LinearQuadratic' or 'Constant'.")
+        if self.sampler == "Constant" and self.shift is None:
+            raise InputError("The sampler 'Constant' has no shift; give one.")
         if self.shifting not in (None, "SD3", "SimpleDiffusion"):
             raise InputError(f"shifting is {self.shifting!r}; it is 'SD3', 'SimpleDiffusion' or None.")
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from filmstrip.errors import InputError
 from filmstrip.ltx.rope import BASE_SIZE, RotaryEmbedding, Rotation, rotate
+from filmstrip.ltx.single_file import read_transformer
 from filmstrip.nn.attention import attention
 from filmstrip.nn.embeddings import TextProjection, TimestepEmbedder
 from filmstrip.nn.feed_forward import FeedForward
@@ -148,6 +149,7 @@ class LTXVideoTransformer3DModel(Model):
         InputError: an unknown `activation_fn` or `qk_norm`.
     """
 
+    read_original = staticmethod(read_transformer)
     _repeated_blocks = ("LTXVideoTransformerBlock",)
 
     def __init__(

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from filmstrip.errors import InputError
+from filmstrip.ltx.single_file import read_vae
 from filmstrip.ltx.vae_blocks import (
     NORM_EPS,
     CausalConv3d,
@@ -191,6 +192,8 @@ class AutoencoderKLLTXVideo(Model):
     Raises:
         InputError: an unknown block or downsampling type, or widths that a conditioned decoder cannot have.
     """
+
+    read_original = staticmethod(read_vae)
 
     def __init__(
         self,

@@ -29,6 +29,7 @@ class Source:
     local_files_only: bool = False
     token: str | bool | None = None
     force_download: bool = False
+    file: str | None = None  # when a single file of it is meant
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, (str, os.PathLike)) or not os.fspath(self.name):
@@ -64,7 +65,8 @@ class Source:
     def download_command(self) -> str:
         """The command that downloads the source into the Hub's cache."""
         what = [f"{self.subfolder}/*"] if self.subfolder else ["model_index.json", "config.json", "*/*"]
-        words = ["hf download", os.fspath(self.name), *(f'--include "{pattern}"' for pattern in what)]
+        parts = [self.file] if self.file else [f'--include "{pattern}"' for pattern in what]
+        words = ["hf download", os.fspath(self.name), *parts]
         words += [f"--revision {self.revision}"] if self.revision else []
         words += [f"--cache-dir {os.fspath(self.cache_dir)}"] if self.cache_dir else []
         return " ".join(words)
@@ -117,6 +119,43 @@ class Source:
         except Exception as error:
             raise CheckpointError(f"{name} could not be downloaded: {error}") from error
         return self._inside(Path(folder))
+
+
+def fetch_file(
+    name: str | os.PathLike[str],
+    revision: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    force_download: bool = False,
+) -> Path:
+    """A single file, after downloading it where it is on the Hub.
+
+    Args:
+        name: The file; or, on the Hub, its address ("https://huggingface.co/owner/repository/blob/main/file"), or
+            "owner/repository/file".
+
+    Raises:
+        InputError: The name is no text.
+        CheckpointError: There is no such file, or it cannot be reached.
+    """
+    if not isinstance(name, (str, os.PathLike)):
+        raise InputError(f"The file is a {type(name).__name__}; give its path, or its address on the Hub.")
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder. Give the file in it, or use from_pretrained for a whole folder.")
+    match = re.fullmatch(
+        r"(?:(?:https?://)?(?:huggingface\.co|hf\.co)/)?([\w-][\w.-]*/[\w-][\w.-]*)/"
+        r"(?:(?:blob|resolve)/([^/]+)/)?((?:[\w-][\w.-]*/)*[\w-][\w.-]*)(?:\?download=true)?",
+        os.fspath(name),
+    )
+    if match is None or not match[3].endswith(".safetensors"):
+        raise CheckpointError(f"There is no file {name}, and it is no address of a safetensors file on the Hub either.")
+    repository, branch, file = match.groups()
+    source = Source(repository, None, revision or branch, cache_dir, local_files_only, token, force_download, file=file)
+    return source.fetch(lambda names: [file]) / file
 
 
 def find_snapshot(repo_id: str, revision: str | None, cache_dir: str | os.PathLike[str] | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,7 +13,8 @@ from torch.overrides import TorchFunctionMode
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.logging import get_logger
 from filmstrip.weights.config import Configurable
-from filmstrip.weights.hub import Source
+from filmstrip.weights.files import read_json
+from filmstrip.weights.hub import Source, fetch_file
 from filmstrip.weights.tensors import Stored, open_tensors, read_headers, weight_files, write_tensors
 
 logger = get_logger(__name__)
@@ -21,6 +23,14 @@ STEM = "diffusion_pytorch_model"
 
 # Arguments of diffusers' loaders for what is always so here.
 ALWAYS_ON = ("low_cpu_mem_usage", "use_safetensors", "disable_mmap")
+
+
+@dataclass(frozen=True)
+class Original:
+    """A model in a file of its authors' layout: its config here, and the file's tensors under the names used here."""
+
+    config: Mapping[str, Any]
+    stored: Mapping[str, Stored]
 
 
 class Model(nn.Module, Configurable):
@@ -32,6 +42,11 @@ class Model(nn.Module, Configurable):
     """
 
     config_name: ClassVar[str] = "config.json"
+
+    @staticmethod
+    def read_original(file: Path) -> Original:
+        """What a file in the layout of the model's authors holds; of classes for which there is one."""
+        raise InputError("There are no single files of this kind of model here; load a folder with from_pretrained.")
 
     @property
     def dtype(self) -> torch.dtype:
@@ -126,6 +141,55 @@ class Model(nn.Module, Configurable):
         model.register_to_config(_name_or_path=str(folder))
         return model.eval()
 
+    @classmethod
+    def from_single_file(
+        cls,
+        pretrained_model_link_or_path_or_dict: str | os.PathLike[str],
+        *,
+        dtype: torch.dtype | str | None = None,
+        torch_dtype: torch.dtype | str | None = None,
+        device: torch.device | str | None = None,
+        device_map: torch.device | str | None = None,
+        config: str | os.PathLike[str] | None = None,
+        subfolder: str | None = None,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        force_download: bool = False,
+        **changes: Any,
+    ) -> Self:
+        """Read a model from a safetensors file in its authors' layout, on the way that `from_pretrained` reads.
+
+        Args:
+            pretrained_model_link_or_path_or_dict: The file; or, on the Hub, its address or "owner/repository/file".
+            config: Take the config from this folder or repository, and its `subfolder`, instead of from the file.
+            dtype, torch_dtype, device, device_map, revision, cache_dir, local_files_only, token, force_download,
+                changes: As in `from_pretrained`.
+
+        Raises:
+            InputError: An argument cannot be used.
+            CheckpointError: The file is missing, damaged, of another kind, or lacks something.
+        """
+        options = loader_options(changes)
+        where = as_device(device if device is not None else device_map)
+        kind = as_dtype(dtype if dtype is not None else torch_dtype)
+        name = pretrained_model_link_or_path_or_dict
+        file = fetch_file(name, revision, cache_dir, local_files_only, token, force_download)
+        original = cls.read_original(file)
+        said = original.config
+        if config is not None:
+            source = Source(config, subfolder, None, cache_dir, local_files_only, token)
+            said = read_json(source.fetch(lambda names: [cls.config_name]) / cls.config_name)
+        try:
+            with _EmptyOnMeta():
+                model = cls.from_config(said, **options)
+        except Exception as error:  # what a damaged config does to a constructor cannot be foreseen
+            raise CheckpointError(f"{cls.__name__} cannot be made as {file} says: {error}") from error
+        _load(model, original.stored, where, kind, file)
+        model.register_to_config(_name_or_path=str(name))
+        return model.eval()
+
     def save_pretrained(
         self,
         save_directory: str | os.PathLike[str],
@@ -215,16 +279,16 @@ class _EmptyOnMeta(TorchFunctionMode):
 
 
 def _load(
-    model: Model, stored: Mapping[str, Stored], device: torch.device, dtype: torch.dtype | None, folder: Path
+    model: Model, stored: Mapping[str, Stored], device: torch.device, dtype: torch.dtype | None, place: Path
 ) -> None:
     """Read the stored tensors, one at a time, into the model."""
     wanted = model.state_dict(keep_vars=True)
-    _check(model, wanted, stored, folder)
+    _check(model, wanted, stored, place)
     for file in sorted({tensor.file for tensor in stored.values()}):
         with open_tensors(file, device) as tensors:
             for key in [key for key in wanted if key in stored and stored[key].file == file]:
                 old = wanted[key]
-                new = tensors.get_tensor(key).to(dtype if dtype and old.is_floating_point() else old.dtype)
+                new = tensors.get_tensor(stored[key].key).to(dtype if dtype and old.is_floating_point() else old.dtype)
                 if not old.is_contiguous():  # the constructor chose a memory format
                     new = torch.empty_strided(old.size(), old.stride(), dtype=new.dtype, device=device).copy_(new)
                 _assign(model, key, new)
@@ -241,30 +305,30 @@ def _assign(model: nn.Module, key: str, tensor: torch.Tensor) -> None:
     setattr(module, name, tensor if old is None else nn.Parameter(tensor, requires_grad=old.requires_grad))
 
 
-def _check(model: Model, wanted: Mapping[str, torch.Tensor], stored: Mapping[str, Stored], folder: Path) -> None:
+def _check(model: Model, wanted: Mapping[str, torch.Tensor], stored: Mapping[str, Stored], place: Path) -> None:
     """Compare the model with what its files hold, before any tensor is read."""
     name = type(model).__name__
     parameters = dict(model.named_parameters())
     missing = [key for key in wanted if key not in stored]
     if any(key in parameters for key in missing):
-        raise CheckpointError(f"The weights in {folder} lack {_some(missing)}, which {name} needs with this config.")
+        raise CheckpointError(f"The weights in {place} lack {_some(missing)}, which {name} needs with this config.")
     if missing:  # buffers: the constructor has set them
-        logger.warning("The weights in %s lack %s; they keep their initial values.", folder, _some(missing))
+        logger.warning("The weights in %s lack %s; they keep their initial values.", place, _some(missing))
     unexpected = [key for key in stored if key not in wanted]
     if unexpected:
-        logger.warning("The weights in %s have %s, which %s does not use.", folder, _some(unexpected), name)
+        logger.warning("The weights in %s have %s, which %s does not use.", place, _some(unexpected), name)
     for key, tensor in wanted.items():
         found = stored.get(key)
         if found is None:
             continue
         if found.shape != tuple(tensor.shape):
             raise CheckpointError(
-                f"{found.file} holds {key} of shape {found.shape}; {name} with this config needs "
+                f"{found.file} holds {found.key} of shape {found.shape}; {name} with this config needs "
                 f"{tuple(tensor.shape)}. The config and the weights are of different models."
             )
         if found.is_floating_point != tensor.is_floating_point():
             raise CheckpointError(
-                f"{found.file} holds {key} of type {found.dtype}; {name} needs {tensor.dtype} or alike."
+                f"{found.file} holds {found.key} of type {found.dtype}; {name} needs {tensor.dtype} or alike."
             )
 
 

@@ -25,6 +25,7 @@ class Stored:
     """What a file's header says of one tensor."""
 
     file: Path
+    key: str  # its name there
     shape: tuple[int, ...]
     dtype: str  # safetensors' name: F32, BF16, I64 …
 
@@ -91,11 +92,22 @@ def read_headers(folder: Path, stem: str, variant: str | None = None) -> dict[st
         raise CheckpointError(absence(folder, names, stem, variant))
     stored: dict[str, Stored] = {}
     for file in _indexed_files(index) if index else [folder / single]:
-        with open_tensors(file) as tensors:
-            for key in tensors.keys():  # noqa: SIM118 (not a mapping)
-                view = tensors.get_slice(key)
-                stored[key] = Stored(file, tuple(view.get_shape()), view.get_dtype())
+        stored |= read_header(file)[0]
     return stored
+
+
+def read_header(file: Path) -> tuple[dict[str, Stored], dict[str, str]]:
+    """What one file consists of, by key, and its metadata. No tensor is read.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+    """
+    stored: dict[str, Stored] = {}
+    with open_tensors(file) as tensors:
+        for key in tensors.keys():  # noqa: SIM118 (not a mapping)
+            view = tensors.get_slice(key)
+            stored[key] = Stored(file, key, tuple(view.get_shape()), view.get_dtype())
+        return stored, tensors.metadata() or {}
 
 
 @contextlib.contextmanager
