@@ -1,43 +1,51 @@
-"""Tokens to pixels."""
+"""Latents to pixels."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from filmstrip.errors import InputError
-from filmstrip.ltx.latents import denormalize
 from filmstrip.nn.noise import Generators, randn
 
 PerVideo = float | list[float]
 
 
-def decode_latents(
-    vae: Any,
-    latents: torch.Tensor,
-    dtype: torch.dtype,
-    decode_timestep: PerVideo,
-    decode_noise_scale: PerVideo | None,
-    generator: Generators,
-) -> torch.Tensor:
-    """Decode normalised latents `(B, C, t, h, w)` to a video `(B, 3, T, H, W)` in [-1, 1].
+@dataclass(frozen=True)
+class Decoding:
+    """How latents become frames, and which frames."""
 
-    A timestep-conditioned decoder gets its latents with a share `decode_noise_scale` of noise mixed in (by default as
-    much as `decode_timestep` says), drawn from `generator` in `dtype`.
+    timestep: PerVideo = 0.0  # in [0, 1], how noisy a timestep-conditioned decoder shall think its latents
+    noise_scale: PerVideo | None = None  # how much noise is mixed in for it; by default as much as `timestep` says
+    generator: Generators = None  # of that noise
+    output_type: str = "pil"
+
+
+def decode_latents(vae: Any, latents: torch.Tensor, decoding: Decoding) -> torch.Tensor:
+    """Decode the autoencoder's own latents `(B, C, t, h, w)` to a video `(B, 3, T, H, W)` in [-1, 1].
+
+    A timestep-conditioned decoder gets noise mixed in, drawn in the dtype of the latents.
     """
-    config = vae.config
-    latents = denormalize(latents, vae.latents_mean, vae.latents_std, config.scaling_factor).to(dtype)
     timestep = None
-    if config.timestep_conditioning:
+    if vae.config.timestep_conditioning:
         videos = latents.shape[0]
-        noise = randn(latents.shape, generator, latents.device, dtype)
-        timestep = per_video(decode_timestep, videos, "decode_timestep").to(latents)
+        noise = randn(latents.shape, decoding.generator, latents.device, latents.dtype)
+        timestep = per_video(decoding.timestep, videos, "decode_timestep").to(latents)
         share = timestep
-        if decode_noise_scale is not None:
-            share = per_video(decode_noise_scale, videos, "decode_noise_scale").to(latents)
+        if decoding.noise_scale is not None:
+            share = per_video(decoding.noise_scale, videos, "decode_noise_scale").to(latents)
         share = share.view(-1, 1, 1, 1, 1)
         latents = (1 - share) * latents + share * noise
     video: torch.Tensor = vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0]
     return video
+
+
+def check_decoding(decoding: Decoding, videos: int) -> None:
+    """Raises:
+    InputError: a list of timesteps or noise scales that does not fit the number of videos.
+    """
+    per_video(decoding.timestep, videos, "decode_timestep")
+    per_video(decoding.noise_scale or 0.0, videos, "decode_noise_scale")
 
 
 def per_video(value: PerVideo, videos: int, name: str) -> torch.Tensor:

@@ -7,7 +7,7 @@ import torch
 
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
-from filmstrip.pipeline.checks import check_count, check_generators, check_multiple
+from filmstrip.pipeline.checks import check_count, check_multiple
 from filmstrip.pipeline.prompts import as_list
 
 logger = get_logger(__name__)
@@ -25,28 +25,69 @@ class Embeddings:
     negative_mask: torch.Tensor | None = None
 
 
-def check_size(height: int, width: int, num_frames: int, temporal_ratio: int) -> None:
+@dataclass(frozen=True)
+class Texts:
+    """What the videos shall show."""
+
+    prompt: str | list[str] | None
+    negative_prompt: str | list[str] | None
+    given: Embeddings
+    videos_each: int
+    max_length: int  # tokens that a prompt is padded or cut to
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The size of the videos, in pixels and frames."""
+
+    height: int
+    width: int
+    num_frames: int
+    frame_rate: float
+
+
+@dataclass(frozen=True)
+class WalkOptions:
+    """How the walk goes."""
+
+    num_inference_steps: int
+    timesteps: list[float] | None
+    guidance_scale: float
+    guidance_rescale: float
+    attention_kwargs: dict[str, Any] | None
+
+
+def check_clip(clip: Clip, temporal_ratio: int) -> None:
     """Height and width must be positive multiples of 32; a frame count other than `ratio * k + 1` is warned of.
 
     Raises:
         InputError: they are not.
     """
-    check_multiple(height, width, SIZE_MULTIPLE)
-    check_count(num_frames, "num_frames")
-    made = (num_frames - 1) // temporal_ratio * temporal_ratio + 1
-    if made != num_frames:
+    check_multiple(clip.height, clip.width, SIZE_MULTIPLE)
+    check_count(clip.num_frames, "num_frames")
+    made = whole_frames(clip.num_frames, temporal_ratio)
+    if made != clip.num_frames:
         logger.warning(
-            "num_frames is %d, which is not %d k + 1; the video will have %d frames.", num_frames, temporal_ratio, made
+            "num_frames is %d, which is not %d k + 1; the video will have %d frames.",
+            clip.num_frames,
+            temporal_ratio,
+            made,
         )
 
 
-def count_prompts(prompt: str | list[str] | None, negative_prompt: str | list[str] | None, given: Embeddings) -> int:
-    """The number of prompts of a call: of the texts, or of the rows of the embeddings.
+def whole_frames(num_frames: int, temporal_ratio: int) -> int:
+    """The most frames, `ratio * k + 1`, that are no more than `num_frames`."""
+    return (num_frames - 1) // temporal_ratio * temporal_ratio + 1
+
+
+def count_videos(texts: Texts) -> int:
+    """The number of videos of a call: of the texts, or of the rows of the embeddings, times those of each.
 
     Raises:
         InputError: texts and embeddings at once, neither, an embedding without its mask, or shapes that do not match.
     """
-    prompts = as_list(prompt, "prompt")
+    prompts, given = as_list(texts.prompt, "prompt"), texts.given
+    check_count(texts.videos_each, "num_videos_per_prompt")
     embeds, mask, negatives, negative_mask = given.positive, given.mask, given.negative, given.negative_mask
     if prompts is not None and embeds is not None:
         raise InputError("Both prompt and prompt_embeds were given; give one of them.")
@@ -63,8 +104,8 @@ def count_prompts(prompt: str | list[str] | None, negative_prompt: str | list[st
     if prompts is None and embeds is None:
         raise InputError("Neither prompt nor prompt_embeds was given; give one of them.")
     count = len(prompts) if prompts is not None else len(embeds) if embeds is not None else 0
-    negative_list(negative_prompt, count)
-    return count
+    negative_list(texts.negative_prompt, count)
+    return count * texts.videos_each
 
 
 def negative_list(negative_prompt: str | list[str] | None, count: int) -> list[str]:
@@ -79,13 +120,10 @@ def negative_list(negative_prompt: str | list[str] | None, count: int) -> list[s
     return negatives if isinstance(negative_prompt, list) else negatives * count
 
 
-def check_rows(generator: Any, latents: torch.Tensor | None, videos: int, tokens: int) -> None:
-    """Generators and latents must be as many as the videos, and latents have the video's tokens.
-
-    Raises:
-        InputError: they do not.
+def check_tokens(latents: torch.Tensor | None, videos: int, tokens: int) -> None:
+    """Raises:
+    InputError: given latents are not the tokens of these videos.
     """
-    check_generators(generator, videos)
     if latents is not None and tuple(latents.shape[:2]) != (videos, tokens):
         raise InputError(
             f"latents have the shape {tuple(latents.shape)}; {videos} videos of {tokens} tokens are wanted, "

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+from filmstrip.errors import InputError
+
 
 @dataclass(frozen=True)
 class LatentSize:
@@ -47,3 +49,43 @@ def denormalize(latents: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, sc
     """The inverse of `normalize`."""
     mean, std = (statistic.view(1, -1, 1, 1, 1).to(latents) for statistic in (mean, std))
     return latents * std / scaling_factor + mean
+
+
+def repeat_rows(rows: torch.Tensor, videos: int, what: str) -> torch.Tensor:
+    """One row `(1, ...)`, or one for each prompt, as one for each video, `(videos, ...)`, in the order of the prompts.
+
+    Raises:
+        InputError: the number of rows does not divide the number of videos.
+    """
+    if videos % rows.shape[0]:
+        raise InputError(f"There are {rows.shape[0]} {what} for {videos} videos; give one, or one for each.")
+    return rows if rows.shape[0] == videos else rows.repeat_interleave(videos // rows.shape[0], dim=0)
+
+
+def positions(
+    size: LatentSize,
+    ratios: tuple[int, int],
+    frame_rate: float,
+    causal: bool,
+    first_frame: int = 0,
+    device: torch.device | None = None,
+) -> torch.Tensor:
+    """Where each token is: second, pixel row and pixel column of its corner, `(1, 3, N)` in float32.
+
+    Args:
+        size: in tokens.
+        ratios: frames and pixels per token.
+        causal: let the first token in time stand for one frame, as the autoencoder does, and not for as many as the
+            others (Lightricks/LTX-Video, `causal_temporal_positioning`).
+        first_frame: of the video, at which these tokens begin.
+    """
+    temporal, spatial = ratios
+    frames, rows, columns = (
+        torch.arange(n, dtype=torch.float32, device=device) for n in (size.frames, size.height, size.width)
+    )
+    if causal:
+        seconds = ((frames * temporal + 1 - temporal).clamp(min=0) + first_frame) * (1.0 / frame_rate)
+    else:
+        seconds = frames * (temporal / frame_rate) + first_frame / frame_rate
+    grid = torch.meshgrid(seconds, rows * spatial, columns * spatial, indexing="ij")
+    return torch.stack(grid).flatten(1).unsqueeze(0)

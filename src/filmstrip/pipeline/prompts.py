@@ -18,10 +18,14 @@ def encode_t5(
     max_sequence_length: int,
     device: torch.device,
     dtype: torch.dtype | None = None,
+    masked: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Embed prompts, padded to `max_sequence_length` tokens and without a mask, as diffusers does for LTX.
+    """Embed prompts, padded to `max_sequence_length` tokens.
 
     A prompt that is longer is cut, with a warning that names what was cut.
+
+    Args:
+        masked: hide the padding from the encoder.
 
     Returns:
         Embeddings `(B, L, C)` in `dtype` (the encoder's own by default), and their boolean mask `(B, L)`.
@@ -30,8 +34,9 @@ def encode_t5(
         list(prompts), padding="max_length", max_length=max_sequence_length, truncation=True, return_tensors="pt"
     )
     _warn_of_cuts(tokenizer, prompts, max_sequence_length)
-    embeds = text_encoder(tokens.input_ids.to(device))[0]
-    return embeds.to(device, dtype or text_encoder.dtype), tokens.attention_mask.bool().to(device)
+    mask = tokens.attention_mask.bool().to(device)
+    embeds = text_encoder(tokens.input_ids.to(device), attention_mask=mask if masked else None)[0]
+    return embeds.to(device, dtype or text_encoder.dtype), mask
 
 
 def _warn_of_cuts(tokenizer: Any, prompts: Sequence[str], max_sequence_length: int) -> None:

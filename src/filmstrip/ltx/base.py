@@ -1,0 +1,285 @@
+"""What LTX's pipelines share: components, texts, schedule, and the way from noise to frames."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from filmstrip.errors import InputError
+from filmstrip.ltx import inputs
+from filmstrip.ltx.decode import Decoding, PerVideo, check_decoding, decode_latents
+from filmstrip.ltx.inputs import Clip, Texts, WalkOptions
+from filmstrip.ltx.latents import LatentSize, denormalize, pack, positions, unpack
+from filmstrip.ltx.predict import EncodedTexts, TransformerPredictor
+from filmstrip.ltx.sampling import shift_for
+from filmstrip.ltx.walk import Walk
+from filmstrip.media.processors import VideoProcessor
+from filmstrip.nn.noise import Generators, randn
+from filmstrip.outputs import LTXPipelineOutput
+from filmstrip.pipeline import checks
+from filmstrip.pipeline.base import DiffusionPipeline
+from filmstrip.pipeline.denoise import Callback, Step, StepWatch, callback_names, denoise
+from filmstrip.pipeline.guiders import ClassifierFreeGuidance
+from filmstrip.pipeline.prompts import as_list, encode_t5
+
+
+class LTXBase(DiffusionPipeline):
+    """The blocks of LTX's pipelines. A pipeline picks among them in its `__call__`.
+
+    Args:
+        scheduler: a `FlowMatchEulerDiscreteScheduler`.
+        vae: an `AutoencoderKLLTXVideo`.
+        text_encoder: a `T5EncoderModel` of transformers.
+        tokenizer: the tokenizer of that T5.
+        transformer: an `LTXVideoTransformer3DModel`, plain or compiled.
+    """
+
+    _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "prompt_embeds", "negative_prompt_embeds")
+    _max_sequence_length: ClassVar[int] = 128
+    _masks_padding: ClassVar[bool] = False  # whether T5 is told which tokens only pad
+    _causal: ClassVar[bool] = False  # whether the first latent frame counts as one frame in time
+
+    def __init__(self, scheduler: Any, vae: Any, text_encoder: Any, tokenizer: Any, transformer: Any) -> None:
+        super().__init__()
+        self.scheduler, self.vae, self.transformer = scheduler, vae, transformer
+        self.text_encoder, self.tokenizer = text_encoder, tokenizer
+        self.vae_spatial_compression_ratio = vae.spatial_compression_ratio if vae is not None else 32
+        self.vae_temporal_compression_ratio = vae.temporal_compression_ratio if vae is not None else 8
+        self.transformer_spatial_patch_size = transformer.config.patch_size if transformer is not None else 1
+        self.transformer_temporal_patch_size = transformer.config.patch_size_t if transformer is not None else 1
+        self.tokenizer_max_length = tokenizer.model_max_length if tokenizer is not None else 128
+        self.video_processor = VideoProcessor(vae_scale_factor=self.vae_spatial_compression_ratio)
+        self._guidance_scale = 1.0
+        self._guidance_rescale = 0.0
+        self._attention_kwargs: dict[str, Any] | None = None
+
+    @property
+    def guidance_scale(self) -> float:
+        """Of the call that runs; a callback may set `_guidance_scale`, which holds from the next step on."""
+        return self._guidance_scale
+
+    @property
+    def guidance_rescale(self) -> float:
+        """Of the call that runs; a callback may set `_guidance_rescale`."""
+        return self._guidance_rescale
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        """Whether the negative prompt has a say at this step."""
+        return self._guidance_scale > 1.0
+
+    @property
+    def attention_kwargs(self) -> dict[str, Any] | None:
+        """What the call hands to the transformer for its adapters."""
+        return self._attention_kwargs
+
+    @torch.no_grad()
+    def encode_prompt(
+        self,
+        prompt: str | list[str] | None,
+        negative_prompt: str | list[str] | None = None,
+        do_classifier_free_guidance: bool = True,
+        num_videos_per_prompt: int = 1,
+        prompt_embeds: torch.Tensor | None = None,
+        negative_prompt_embeds: torch.Tensor | None = None,
+        prompt_attention_mask: torch.Tensor | None = None,
+        negative_prompt_attention_mask: torch.Tensor | None = None,
+        max_sequence_length: int | None = None,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+        """Embed prompts and negative prompts. Needs only the text encoder and the tokenizer.
+
+        Embeddings that are given are returned as they are. Those that are computed are repeated for the videos of a
+        prompt, one prompt after the other, and so are their masks.
+
+        Args:
+            prompt, negative_prompt: a text or a list; one negative prompt serves all, and none is the empty text.
+            do_classifier_free_guidance: whether negative prompts are needed.
+            num_videos_per_prompt: rows for each prompt.
+            max_sequence_length: tokens that a prompt is padded or cut to; by default as many as in a call.
+
+        Returns:
+            Embeddings `(B, L, C)` and masks `(B, L)` of the prompts, then of the negative prompts.
+
+        Raises:
+            InputError: neither prompts nor embeddings, no text encoder, or lists that do not match.
+        """
+        device = device or self._execution_device
+        prompts = as_list(prompt, "prompt")
+        if prompts is not None:
+            count = len(prompts)
+        elif prompt_embeds is not None:
+            count = prompt_embeds.shape[0]
+        else:
+            raise InputError("Neither prompt nor prompt_embeds was given; give one of them.")
+
+        def embed(texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+            if self.text_encoder is None or self.tokenizer is None:
+                raise InputError("This pipeline has no text encoder or no tokenizer; give embeddings and their masks.")
+            length = max_sequence_length or self._max_sequence_length
+            models = (self.text_encoder, self.tokenizer)
+            embeds, mask = encode_t5(*models, texts, length, device, dtype, masked=self._masks_padding)
+            return _repeat(embeds, num_videos_per_prompt), _repeat(mask, num_videos_per_prompt)
+
+        if prompt_embeds is None and prompts is not None:
+            prompt_embeds, prompt_attention_mask = embed(prompts)
+        if do_classifier_free_guidance and negative_prompt_embeds is None:
+            negatives = inputs.negative_list(negative_prompt, count)
+            negative_prompt_embeds, negative_prompt_attention_mask = embed(negatives)
+        return prompt_embeds, prompt_attention_mask, negative_prompt_embeds, negative_prompt_attention_mask
+
+    def set_timesteps(self, steps: int, tokens: int, timesteps: list[float] | None) -> torch.Tensor:
+        """Make the scheduler's schedule for a video of so many tokens; returns its timesteps, `(steps,)`."""
+        given: dict[str, Any] = {"timesteps": timesteps}
+        if timesteps is None:
+            given = {"sigmas": np.linspace(1.0, 1 / steps, steps)}
+        return self._install_schedule(tokens, **given)
+
+    def _install_schedule(self, tokens: int, **given: Any) -> torch.Tensor:
+        config = self.scheduler.config
+        mu = shift_for(
+            tokens,
+            config.get("base_image_seq_len", 256),
+            config.get("max_image_seq_len", 4096),
+            config.get("base_shift", 0.5),
+            config.get("max_shift", 1.15),
+        )
+        self.scheduler.set_timesteps(**given, device=self._execution_device, mu=mu)
+        schedule: torch.Tensor = self.scheduler.timesteps
+        self._num_timesteps = len(schedule)
+        return schedule
+
+    @torch.no_grad()
+    def decode(
+        self,
+        latents: torch.Tensor,
+        height: int,
+        width: int,
+        num_frames: int,
+        decode_timestep: PerVideo = 0.0,
+        decode_noise_scale: PerVideo | None = None,
+        generator: Generators = None,
+        dtype: torch.dtype | None = None,
+        output_type: str = "pil",
+    ) -> Any:
+        """Decode what a call gives with `output_type="latent"`, tokens or `(B, C, t, h, w)`, to frames.
+
+        If it fails, the latents are in `pipe.latents`, so that nothing that was sampled is lost.
+
+        Args:
+            dtype: what the latents are rounded to, and noise is drawn in; the autoencoder's by default.
+            height, width, num_frames, decode_timestep, decode_noise_scale, generator, output_type: as in a call.
+        """
+        again = f"pipe.decode(pipe.latents, height={height}, width={width}, num_frames={num_frames})"
+        with self._keeping(latents, f"pipe.vae.enable_tiling() and then {again}"), self.progress.stage("decode"):
+            if latents.ndim == 3:
+                latents = self._unpack(latents, self._latent_size(Clip(height, width, num_frames, 1)))
+            vae = self.vae
+            latents = denormalize(latents, vae.latents_mean, vae.latents_std, vae.config.scaling_factor)
+            decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
+            video = decode_latents(vae, latents.to(dtype or vae.dtype), decoding)
+            return self.video_processor.postprocess_video(video, output_type)
+
+    def _begin(
+        self,
+        texts: Texts,
+        clip: Clip,
+        options: WalkOptions,
+        decoding: Decoding,
+        callback: Callback | None,
+        callback_inputs: list[str],
+    ) -> int:
+        """Check a call, take over its guidance, and count its videos."""
+        callback_names(callback, callback_inputs, self._callback_tensor_inputs)
+        inputs.check_clip(clip, self.vae_temporal_compression_ratio)
+        guidance = {"guidance_scale": options.guidance_scale, "guidance_rescale": options.guidance_rescale}
+        checks.check_numbers(guidance | {"frame_rate": clip.frame_rate})
+        checks.check_schedule(options.num_inference_steps, options.timesteps, "timesteps")
+        checks.check_output_type(decoding.output_type)
+        videos = inputs.count_videos(texts)
+        checks.check_generators(decoding.generator, videos)
+        check_decoding(decoding, videos)
+        encoders = ("text_encoder", "tokenizer") if texts.prompt is not None else ()
+        self._require("transformer", "scheduler", *encoders, *(("vae",) if decoding.output_type != "latent" else ()))
+        self._guidance_scale, self._guidance_rescale = options.guidance_scale, options.guidance_rescale
+        self._attention_kwargs, self._interrupt = options.attention_kwargs, False
+        return videos
+
+    def _encode_texts(self, texts: Texts, videos: int) -> EncodedTexts:
+        """Texts and mask, a row for each video: `[negative; positive]` under guidance."""
+        with self.progress.stage("encode prompt"):
+            encoded = self.encode_prompt(
+                texts.prompt,
+                texts.negative_prompt,
+                self.do_classifier_free_guidance,
+                prompt_embeds=texts.given.positive,
+                prompt_attention_mask=texts.given.mask,
+                negative_prompt_embeds=texts.given.negative,
+                negative_prompt_attention_mask=texts.given.negative_mask,
+                max_sequence_length=texts.max_length,
+            )
+        embeds, mask, negatives, negative_mask = (_repeat(rows, texts.videos_each) for rows in encoded)
+        tensors = {"prompt_embeds": embeds, "negative_prompt_embeds": negatives}
+        if self.do_classifier_free_guidance:
+            tensors["prompt_embeds"] = torch.cat([negatives, embeds])
+            mask = torch.cat([negative_mask, mask])
+        return EncodedTexts(tensors, mask, videos)
+
+    def _noise(self, videos: int, size: LatentSize, generator: Generators) -> torch.Tensor:
+        """The noise that the walk starts from, `(B, C, t, h, w)` in float32."""
+        shape = (videos, self.transformer.config.in_channels, size.frames, size.height, size.width)
+        return randn(shape, generator, self._execution_device, torch.float32)
+
+    def _denoise(
+        self,
+        latents: torch.Tensor,
+        schedule: torch.Tensor,
+        texts: EncodedTexts,
+        walk: Walk,
+        where: torch.Tensor,
+        callback: Callback | None,
+        callback_inputs: list[str],
+    ) -> torch.Tensor:
+        """Walk tokens `(B, N, C)`, at the positions `where`, through the timesteps of `schedule`."""
+        predict = TransformerPredictor(self.transformer, texts, walk, where, self._attention_kwargs)
+        names = callback_names(callback, callback_inputs, self._callback_tensor_inputs)
+        with self.progress.stage("denoise", len(schedule)) as advance:
+            watch = StepWatch(self, texts.tensors, callback, names, advance)
+            return denoise(latents, watch.steps(schedule), predict, self._guidance, walk.advance, watch)
+
+    def _finish(
+        self, latents: torch.Tensor, clip: Clip, decoding: Decoding, texts: EncodedTexts, return_dict: bool
+    ) -> LTXPipelineOutput | tuple[Any]:
+        """The output of a call: frames, or the latents as they are."""
+        frames: Any = latents
+        if decoding.output_type != "latent":
+            size = (clip.height, clip.width, clip.num_frames)
+            noise = (decoding.timestep, decoding.noise_scale, decoding.generator)
+            dtype = texts.tensors["prompt_embeds"].dtype
+            frames = self.decode(latents, *size, *noise, dtype, decoding.output_type)
+        return LTXPipelineOutput(frames) if return_dict else (frames,)
+
+    def _latent_size(self, clip: Clip) -> LatentSize:
+        ratios = (self.vae_temporal_compression_ratio, self.vae_spatial_compression_ratio)
+        return LatentSize.of_video(clip.num_frames, clip.height, clip.width, *ratios)
+
+    def _positions(self, size: LatentSize, frame_rate: float, first_frame: int = 0) -> torch.Tensor:
+        """Where the tokens of a latent video are, `(1, 3, N)`."""
+        temporal = self.vae_temporal_compression_ratio * self.transformer_temporal_patch_size
+        spatial = self.vae_spatial_compression_ratio * self.transformer_spatial_patch_size
+        return positions(size, (temporal, spatial), frame_rate, self._causal, first_frame, self._execution_device)
+
+    def _pack(self, latents: torch.Tensor) -> torch.Tensor:
+        return pack(latents, self.transformer_spatial_patch_size, self.transformer_temporal_patch_size)
+
+    def _unpack(self, tokens: torch.Tensor, size: LatentSize) -> torch.Tensor:
+        return unpack(tokens, size, self.transformer_spatial_patch_size, self.transformer_temporal_patch_size)
+
+    def _guidance(self, step: Step) -> ClassifierFreeGuidance:
+        return ClassifierFreeGuidance(self._guidance_scale, self._guidance_rescale)
+
+
+def _repeat(rows: Any, times: int) -> Any:
+    """Each row `times` times, one row after the other."""
+    return rows if rows is None or times == 1 else rows.repeat_interleave(times, dim=0)
