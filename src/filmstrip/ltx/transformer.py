@@ -30,6 +30,30 @@ class LTXPrepared:
     bias: torch.Tensor | None  # added to the scores of the text, (B, 1, 1 or N, L); None where every token counts
 
 
+PERTURBATIONS = ("attention_values", "attention_skip", "transformer_block", "residual")
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """What spatio-temporal guidance leaves out of some rows (Hyung et al., arXiv 2411.18664; Lightricks/LTX-Video).
+
+    Raises:
+        InputError: an unknown mode.
+    """
+
+    mode: str  # the mixing of values, all of the self-attention, or all of the block; "residual" does nothing here
+    blocks: tuple[int, ...]  # in which it is left out
+    rows: torch.Tensor  # (B,), true where it is left out
+
+    def __post_init__(self) -> None:
+        if self.mode not in PERTURBATIONS:
+            raise InputError(f"The perturbation is {self.mode!r}; it is one of {', '.join(PERTURBATIONS)}.")
+
+    def apply(self, mode: str, perturbed: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """`tokens` `(B, N, C)`, but in the perturbed rows `perturbed`, if this is the mode."""
+        return torch.where(self.rows[:, None, None], perturbed, tokens) if mode == self.mode else tokens
+
+
 class LTXAttention(nn.Module):
     """Attention with a norm over all heads of queries and keys, and rotary positions among the tokens themselves."""
 
@@ -54,13 +78,18 @@ class LTXAttention(nn.Module):
         rotation: Rotation | None = None,
         keys_values: tuple[torch.Tensor, torch.Tensor] | None = None,
         bias: torch.Tensor | None = None,
+        perturbation: Perturbation | None = None,
     ) -> torch.Tensor:
         """`(B, N, dim)` to `(B, N, dim)`: to the given keys and values, or else to the tokens themselves."""
         query = self.norm_q(self.to_q(tokens))
         key, value = self.keys_values(tokens) if keys_values is None else keys_values
         if rotation is not None:
             query, key = rotate(query, rotation), rotate(key, rotation)
-        return self.to_out[0](attention(query, key, value, self.heads, bias))
+        mixed = attention(query, key, value, self.heads, bias)
+        if perturbation is not None:
+            mixed = perturbation.apply("attention_values", value, mixed)
+            mixed = perturbation.apply("attention_skip", tokens, mixed)
+        return self.to_out[0](mixed)
 
 
 class LTXVideoTransformerBlock(nn.Module):
@@ -97,6 +126,7 @@ class LTXVideoTransformerBlock(nn.Module):
         rotation: Rotation,
         keys_values: tuple[torch.Tensor, torch.Tensor],
         bias: torch.Tensor | None,
+        perturbation: Perturbation | None = None,
     ) -> torch.Tensor:
         """One block.
 
@@ -104,14 +134,17 @@ class LTXVideoTransformerBlock(nn.Module):
             tokens: `(B, N, C)`.
             modulation: of the timestep, `(B, 1 or N, 6, C)`.
             rotation, keys_values, bias: as in `LTXPrepared`.
+            perturbation: of this block.
         """
+        before = tokens
         table = self.scale_shift_table + modulation
         shift_attn, scale_attn, gate_attn, shift_ff, scale_ff, gate_ff = table.unbind(dim=2)
-        mixed = self.attn1(modulate(self.norm1(tokens), shift_attn, scale_attn), rotation=rotation)
+        mixed = self.attn1(modulate(self.norm1(tokens), shift_attn, scale_attn), rotation, perturbation=perturbation)
         tokens = torch.addcmul(tokens, mixed, gate_attn)
         tokens = tokens + self.attn2(tokens, keys_values=keys_values, bias=bias)
         mixed = self.ff(modulate(self.norm2(tokens), shift_ff, scale_ff))
-        return torch.addcmul(tokens, mixed, gate_ff)
+        tokens = torch.addcmul(tokens, mixed, gate_ff)
+        return tokens if perturbation is None else perturbation.apply("transformer_block", before, tokens)
 
 
 class TimestepModulation(nn.Module):
@@ -254,6 +287,7 @@ class LTXVideoTransformer3DModel(Model):
         attention_kwargs: dict[str, Any] | None = None,
         return_dict: bool = True,
         prepared: LTXPrepared | None = None,
+        perturbation: Perturbation | None = None,
     ) -> Transformer2DModelOutput | tuple[torch.Tensor]:
         """Predict the velocity.
 
@@ -263,6 +297,7 @@ class LTXVideoTransformer3DModel(Model):
             attention_kwargs: accepted as in diffusers; without an adapter nothing here reads it.
             return_dict: return the output class rather than a tuple of one.
             prepared: from `prepare`; the other arguments are that call's, and are not read where it is given.
+            perturbation: what is left out of some rows.
 
         Returns:
             The prediction, `(B, N, out_channels)`.
@@ -288,8 +323,9 @@ class LTXVideoTransformer3DModel(Model):
         tokens = self.proj_in(hidden_states)
         modulation, embedded = self.time_embed(timestep.flatten(), tokens.dtype)
         modulation = modulation.view(batch, -1, 6, tokens.shape[-1])
-        for block, keys_values in zip(self._blocks(), prepared.keys_values, strict=True):
-            tokens = block(tokens, modulation, prepared.rotation, keys_values, prepared.bias)
+        for index, (block, keys_values) in enumerate(zip(self._blocks(), prepared.keys_values, strict=True)):
+            perturbed = perturbation if perturbation and index in perturbation.blocks else None
+            tokens = block(tokens, modulation, prepared.rotation, keys_values, prepared.bias, perturbed)
 
         table = self.scale_shift_table + embedded.view(batch, -1, 1, tokens.shape[-1])
         shift, scale = table.unbind(dim=2)
