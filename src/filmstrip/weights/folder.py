@@ -57,6 +57,11 @@ CLASSES: Mapping[tuple[str, str], Row] = MappingProxyType(
         ("diffusers", "UNetSpatioTemporalConditionModel"): Row(
             "filmstrip.svd.unet", "UNetSpatioTemporalConditionModel", STEM
         ),
+        ("transformers", "CLIPImageProcessor"): Row("transformers", "CLIPImageProcessor"),
+        ("transformers", "CLIPImageProcessorPil"): Row("transformers", "CLIPImageProcessor"),
+        ("transformers", "CLIPVisionModelWithProjection"): Row(
+            "transformers", "CLIPVisionModelWithProjection", "model"
+        ),
         ("transformers", "T5EncoderModel"): Row("transformers", "T5EncoderModel", "model"),
         ("transformers", "T5Tokenizer"): Row("transformers", "T5Tokenizer"),
         ("transformers", "T5TokenizerFast"): Row("transformers", "T5TokenizerFast"),
@@ -66,7 +71,13 @@ CLASSES: Mapping[tuple[str, str], Row] = MappingProxyType(
 )
 
 # What transformers 5 calls some classes, and the names by which older versions know them too.
-OLDER_NAMES = MappingProxyType({"TokenizersBackend": "PreTrainedTokenizerFast", "T5Tokenizer": "T5TokenizerFast"})
+OLDER_NAMES = MappingProxyType(
+    {
+        "CLIPImageProcessorPil": "CLIPImageProcessor",
+        "T5Tokenizer": "T5TokenizerFast",
+        "TokenizersBackend": "PreTrainedTokenizerFast",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -295,12 +306,14 @@ def _load_component(
 ) -> object:
     if not folder.is_dir():
         raise CheckpointError(f"There is no folder {folder}, which {INDEX_NAME} beside it names.")
-    kind = row.load()
     if row.module != "transformers":
+        kind = row.load()
         if issubclass(kind, Model):
             return kind.from_folder(folder, dtype=dtype, variant=variant, device=device)
         return kind.from_folder(folder)
     try:
+        with _quiet_transformers():
+            kind = row.load()
         if row.stem is None:
             return kind.from_pretrained(str(folder), local_files_only=True)
         return _load_encoder(kind, folder, row.stem, dtype, variant).to(device)
@@ -330,14 +343,16 @@ def _load_encoder(kind: Any, folder: Path, stem: str, dtype: torch.dtype | None,
 
 @contextlib.contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """Keep transformers' own progress bars away."""
+    """Keep transformers' own progress bars away, and its words on which of its classes are the default ones."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
 
