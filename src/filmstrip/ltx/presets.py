@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from filmstrip.errors import CheckpointError
+from filmstrip.pipeline.presets import KnownModel
 
 NEGATIVE = "worst quality, inconsistent motion, blurry, jittery, distorted"
 DISTILLED_TIMESTEPS = (1000.0, 993.0, 987.0, 981.0, 975.0, 909.0, 725.0, 0.03)
@@ -19,19 +20,12 @@ _OPEN_WEIGHTS = _LICENCES + "LTX-Video-Open-Weights-License-0.X.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preset:
-    """One known checkpoint: where it is, its licence, and the settings to use when none are given."""
+class Preset(KnownModel):
+    """One known checkpoint of LTX, and the settings to use when none are given."""
 
-    name: str
-    about: str
-    repo: str | None = None  # Hub id of the diffusers folder; None: it ships with the package
-    licence: str = ""
-    licence_url: str = ""
-    download_gb: int | None = None  # all files of the folder; None: not known
     width: int = 704
     height: int = 512
     frames: int = 161
-    one_size: bool = False  # trained for these sizes alone
     fps: float = 25
     steps: int = 50
     guidance: float = 3.0

@@ -7,11 +7,9 @@ import torch
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.pipeline.checks import check_count, check_multiple
+from filmstrip.svd.presets import SCHEDULER, SIZE_MULTIPLE, unusable
 
 logger = get_logger(__name__)
-
-SIZE_MULTIPLE = 8
-SCHEDULER = {"prediction_type": "v_prediction", "timestep_type": "continuous"}  # the only ones that SVD is trained for
 
 
 def check_models(unet: Any, vae: Any, image_encoder: Any) -> None:
@@ -56,15 +54,6 @@ def check_latents(latents: torch.Tensor | None, shape: tuple[int, ...]) -> None:
     """
     if latents is not None and tuple(latents.shape) != shape:
         raise InputError(f"latents have the shape {tuple(latents.shape)}; {shape} is wanted.")
-
-
-def unusable(scheduler_config: Any) -> list[str]:
-    """What in a scheduler's config SVD cannot work with, a phrase for each entry.
-
-    Stability-AI/generative-models trains SVD on v-predictions, and tells it log(sigma) / 4: continuous timesteps.
-    """
-    found = {name: scheduler_config.get(name) for name in SCHEDULER}
-    return [f"{name} is {found[name]!r}, not {wanted!r}" for name, wanted in SCHEDULER.items() if found[name] != wanted]
 
 
 def warn_of_scheduler(scheduler: Any) -> None:
