@@ -1,15 +1,16 @@
 """What the denoising loop asks LTX's transformer, and the texts it asks about."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from filmstrip.errors import InputError
-from filmstrip.ltx.transformer import LTXPrepared
+from filmstrip.ltx.transformer import LTXPrepared, Perturbation
 from filmstrip.ltx.walk import Walk
 from filmstrip.pipeline.denoise import Step
-from filmstrip.pipeline.guiders import Condition
+from filmstrip.pipeline.guiders import Condition, SpatioTemporalGuidance
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class TransformerPredictor:
         walk: gives what the model sees of the tokens, and their timesteps.
         positions: of the tokens, `(1 or B, 3, N)`: second, pixel row, pixel column.
         attention_kwargs: handed to the transformer.
+        guide: the guidance of a step, where it perturbs the transformer.
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class TransformerPredictor:
         walk: Walk,
         positions: torch.Tensor,
         attention_kwargs: dict[str, Any] | None,
+        guide: Callable[[Step], SpatioTemporalGuidance] | None = None,
     ) -> None:
         self.transformer, self.texts, self.walk = transformer, texts, walk
-        self.positions, self.attention_kwargs = positions, attention_kwargs
+        self.positions, self.attention_kwargs, self.guide = positions, attention_kwargs, guide
         self._prepared: LTXPrepared | None = None
         self._prepared_for: tuple[Any, ...] = ()
 
@@ -54,12 +57,20 @@ class TransformerPredictor:
             timestep = timestep.expand(len(tokens), -1).repeat(len(conditions), 1)
         else:
             timestep = timestep.expand(rows)
+        more: dict[str, Any] = {}
+        if self.guide is not None and "perturbed" in conditions:
+            guidance = self.guide(step)
+            perturbed = torch.tensor([condition == "perturbed" for condition in conditions], device=tokens.device)
+            more["perturbation"] = Perturbation(
+                guidance.mode, guidance.blocks, perturbed.repeat_interleave(len(tokens))
+            )
         prediction: torch.Tensor = self.transformer(
             tokens.repeat(len(conditions), 1, 1).to(self.texts.tensors["prompt_embeds"].dtype),
             timestep=timestep,
             attention_kwargs=self.attention_kwargs,
             return_dict=False,
             prepared=prepared,
+            **more,
         )[0]
         return prediction
 
@@ -76,12 +87,14 @@ class TransformerPredictor:
         return self._prepared
 
     def _rows(self, embeds: torch.Tensor, conditions: tuple[Condition, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The rows of texts and mask for these conditions: the last, where guidance was switched off on the way."""
+        """The rows of texts and mask for these conditions: the first for the negative prompts, else the last."""
         videos, mask = self.texts.videos, self.texts.mask
-        rows = videos * len(conditions)
+        rows = videos * len({*conditions} - {"perturbed"})
         if embeds.shape[0] < rows or mask.shape[0] < rows or embeds.shape[1] != mask.shape[1]:
             raise InputError(
                 f"A callback left prompt_embeds of shape {tuple(embeds.shape)}; this step needs {rows} rows of "
                 f"{mask.shape[1]} tokens, for {' and '.join(conditions)} prompts of {videos} videos."
             )
-        return embeds[-rows:], mask[-rows:]
+        first, last = slice(-rows, videos - rows or None), slice(-videos, None)
+        parts = [first if condition == "negative" else last for condition in conditions]
+        return torch.cat([embeds[part] for part in parts]), torch.cat([mask[part] for part in parts])

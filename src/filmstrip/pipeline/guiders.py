@@ -6,9 +6,11 @@ asks the model about `conditions`, one batch after the other in that order, and 
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import torch
+
+from filmstrip.errors import InputError
 
 Condition: TypeAlias = Literal["negative", "positive", "perturbed"]
 
@@ -53,6 +55,90 @@ class ClassifierFreeGuidance:
         scale = self.scale.to(prediction) if isinstance(self.scale, torch.Tensor) else self.scale
         guided = negative + scale * (positive - negative)
         return match_deviation(guided, positive, self.rescale) if self.rescale > 0 else guided
+
+
+@dataclass(frozen=True, slots=True)
+class SpatioTemporalGuidance:
+    """Push away from the negative prompt and from a prediction with parts of the model left out, at one step.
+
+    Ho & Salimans, as above; Fan et al., "CFG-Zero*", arXiv 2503.18886; Hyung et al., "Spatiotemporal Skip Guidance",
+    arXiv 2411.18664; in the order of Lightricks/LTX-Video, `pipeline_ltx_video.py`.
+    """
+
+    scale: float = 1.0  # away from the negative prompt, above 1
+    stg_scale: float = 0.0  # away from the perturbed prediction, above 0
+    rescale: float = 1.0  # share of `match_deviation` where `stg_scale` is above 0; 1 is none of it
+    star: bool = False  # scale the negative prediction to its part that is along the positive one
+    blocks: tuple[int, ...] = ()  # that are perturbed; none: nothing to push away from
+    mode: str = "attention_values"  # how
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        negative: tuple[Condition, ...] = ("negative",) if self.scale > 1 else ()
+        perturbed: tuple[Condition, ...] = ("perturbed",) if self.stg_scale > 0 and self.blocks else ()
+        return (*negative, "positive", *perturbed)
+
+    def combine(self, prediction: torch.Tensor) -> torch.Tensor:
+        asked = self.conditions
+        answers = dict(zip(asked, prediction.float().chunk(len(asked)), strict=True))
+        guided = positive = answers["positive"]
+        if "negative" in answers:
+            negative = answers["negative"]
+            if self.star:
+                within = list(range(1, negative.ndim))
+                along = (positive * negative).sum(within, keepdim=True)
+                negative = negative * along / (negative.square().sum(within, keepdim=True) + 1e-8)
+            guided = negative + self.scale * (positive - negative)
+        if "perturbed" in answers:
+            guided = guided + self.stg_scale * (positive - answers["perturbed"])
+        return guided if self.stg_scale <= 0 or self.rescale == 1 else match_deviation(guided, positive, self.rescale)
+
+
+@dataclass(frozen=True)
+class GuidanceSchedule:
+    """`SpatioTemporalGuidance` over a walk: values that hold throughout, or one for each of `timesteps`.
+
+    Raises:
+        InputError: lists of unequal length, lists without timesteps, or timesteps that do not fall.
+    """
+
+    scale: float | tuple[float, ...] = 1.0
+    stg_scale: float | tuple[float, ...] = 0.0
+    rescale: float | tuple[float, ...] = 1.0
+    blocks: tuple[int, ...] | tuple[tuple[int, ...], ...] = ()
+    timesteps: tuple[
+        float, ...
+    ] = ()  # in [0, 1]; an entry holds from its timestep up to the one before, the last below
+    star: bool = False
+    mode: str = "attention_values"
+
+    def __post_init__(self) -> None:
+        lists = {
+            name: value for name in ("scale", "stg_scale", "rescale") if isinstance(value := getattr(self, name), tuple)
+        }
+        if self.blocks and isinstance(self.blocks[0], tuple):
+            lists["blocks"] = self.blocks
+        for name, values in lists.items():
+            if len(values) != len(self.timesteps):
+                raise InputError(
+                    f"The guidance has {len(values)} values of {name} for {len(self.timesteps)} timesteps; "
+                    "give one for each, or a single one for all."
+                )
+        if list(self.timesteps) != sorted(self.timesteps, reverse=True):
+            raise InputError(f"The timesteps of the guidance, {self.timesteps}, must fall.")
+
+    def at(self, timestep: float) -> SpatioTemporalGuidance:
+        """The guidance at a timestep in [0, 1]."""
+        place = next((i for i, least in enumerate(self.timesteps) if least <= timestep), len(self.timesteps) - 1)
+
+        def pick(value: Any) -> Any:
+            return value[place] if isinstance(value, tuple) else value
+
+        blocks: Any = self.blocks
+        blocks = blocks[place] if blocks and isinstance(blocks[0], tuple) else blocks
+        return SpatioTemporalGuidance(
+            pick(self.scale), pick(self.stg_scale), pick(self.rescale), self.star, blocks, self.mode
+        )
 
 
 def ramp(first: float, last: float, frames: int, videos: int) -> torch.Tensor:
