@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
@@ -13,7 +14,7 @@ def sinusoidal_embedding(values: torch.Tensor, dim: int, max_period: float = 100
 
     Args:
         values: `(N,)`, for example timesteps in [0, 1000].
-        dim: an even number of channels.
+        dim: channels; an odd one leaves a zero at the end.
 
     Returns:
         `(N, dim)`.
@@ -21,7 +22,7 @@ def sinusoidal_embedding(values: torch.Tensor, dim: int, max_period: float = 100
     half = dim // 2
     exponent = torch.arange(half, dtype=torch.float32, device=values.device) / half
     angles = values[:, None].float() * torch.exp(-math.log(max_period) * exponent)
-    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+    return F.pad(torch.cat([angles.cos(), angles.sin()], dim=-1), (0, dim % 2))
 
 
 class TimestepEmbedding(nn.Module):

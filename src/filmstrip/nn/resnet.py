@@ -23,6 +23,21 @@ class PointwiseConv2d(nn.Conv2d):
         return F.linear(frames.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
 
 
+class TemporalConv3d(nn.Conv3d):
+    """A (3, 1, 1) convolution, run as a (3, 1) one over time and all pixels in a row, which is the same memory.
+
+    Backends have faster 2D convolutions, and keep channels-last memory in them everywhere.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, (3, 1, 1), padding=(1, 0, 0))
+
+    def forward(self, video: torch.Tensor) -> torch.Tensor:
+        """`(B, C, T, H, W)` to the same."""
+        rows = F.conv2d(video.flatten(3), self.weight.squeeze(-1), self.bias, padding=(1, 0))
+        return rows.unflatten(3, video.shape[3:])
+
+
 class ResnetBlock2D(nn.Module):
     """Norm, SiLU and convolution, twice, over a shortcut; between them the embedding of the timestep is added."""
 
@@ -53,10 +68,10 @@ class TemporalResnetBlock(nn.Module):
     def __init__(self, channels: int, temb_channels: int | None = None, eps: float = 1e-6) -> None:
         super().__init__()
         self.norm1 = GroupNorm(channels, eps, activate=True)
-        self.conv1 = nn.Conv3d(channels, channels, (3, 1, 1), padding=(1, 0, 0))
+        self.conv1 = TemporalConv3d(channels)
         self.time_emb_proj = None if temb_channels is None else nn.Linear(temb_channels, channels)
         self.norm2 = GroupNorm(channels, eps, activate=True)
-        self.conv2 = nn.Conv3d(channels, channels, (3, 1, 1), padding=(1, 0, 0))
+        self.conv2 = TemporalConv3d(channels)
 
     def forward(
         self, video: torch.Tensor, temb: torch.Tensor | None = None, share: torch.Tensor | None = None

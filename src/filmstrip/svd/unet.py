@@ -17,7 +17,7 @@ from filmstrip.svd.transformer import TransformerContext
 from filmstrip.svd.unet_blocks import (
     DownBlockSpatioTemporal,
     SpatioTemporalBlock,
-    Step,
+    StepInputs,
     Transformers,
     UNetMidBlockSpatioTemporal,
     UpBlockSpatioTemporal,
@@ -226,7 +226,7 @@ class UNetSpatioTemporalConditionModel(Model):
         timesteps = torch.as_tensor(timestep, device=sample.device).expand(batch)
         sinusoids = sinusoidal_embedding(timesteps, self.time_embedding.linear_1.in_features)
         temb = self.time_embedding(sinusoids.to(sample.dtype)) + prepared.time_ids
-        step = Step(num_frames, nn.functional.silu(temb), prepared.image_only_indicator)
+        step = StepInputs(num_frames, nn.functional.silu(temb), prepared.image_only_indicator)
 
         frames = self.conv_in(sample.flatten(0, 1).contiguous(memory_format=torch.channels_last))
         skips = [frames]

@@ -22,7 +22,7 @@ class Transformers:
 
 
 @dataclass(frozen=True)
-class Step:
+class StepInputs:
     """What all blocks are told in one step."""
 
     num_frames: int
@@ -57,12 +57,12 @@ class SpatioTemporalBlock(nn.Module):
         transformers = cast(Iterable[TransformerSpatioTemporalModel], self.attentions or ())
         return tuple(transformer.prepare(context, num_frames) for transformer in transformers)
 
-    def resnet(self, index: int, frames: torch.Tensor, step: Step) -> torch.Tensor:
+    def resnet(self, index: int, frames: torch.Tensor, step: StepInputs) -> torch.Tensor:
         """The residual block of this number on `(B * T, C, H, W)`."""
         return self.resnets[index](frames, step.num_frames, step.temb, step.image_only_indicator)
 
     def attend(
-        self, index: int, frames: torch.Tensor, step: Step, contexts: tuple[TransformerContext, ...]
+        self, index: int, frames: torch.Tensor, step: StepInputs, contexts: tuple[TransformerContext, ...]
     ) -> torch.Tensor:
         """The transformer of this number, if there are any, on `(B * T, C, H, W)`."""
         if self.attentions is None:
@@ -88,7 +88,7 @@ class DownBlockSpatioTemporal(SpatioTemporalBlock):
         self.downsamplers = nn.ModuleList([Downsample2D(out_channels)]) if downsample else None
 
     def forward(
-        self, frames: torch.Tensor, step: Step, contexts: tuple[TransformerContext, ...]
+        self, frames: torch.Tensor, step: StepInputs, contexts: tuple[TransformerContext, ...]
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """`(B * T, C, H, W)` to `(B * T, C', H / 2, W / 2)`, and the output of every layer on the way."""
         skips = []
@@ -107,7 +107,7 @@ class UNetMidBlockSpatioTemporal(SpatioTemporalBlock):
     def __init__(self, channels: int, temb_channels: int, transformers: Transformers) -> None:
         super().__init__([channels] * 2, channels, temb_channels, 1e-5, transformers)
 
-    def forward(self, frames: torch.Tensor, step: Step, contexts: tuple[TransformerContext, ...]) -> torch.Tensor:
+    def forward(self, frames: torch.Tensor, step: StepInputs, contexts: tuple[TransformerContext, ...]) -> torch.Tensor:
         """`(B * T, C, H, W)` to the same."""
         return self.resnet(1, self.attend(0, self.resnet(0, frames, step), step, contexts), step)
 
@@ -137,7 +137,7 @@ class UpBlockSpatioTemporal(SpatioTemporalBlock):
     def forward(
         self,
         frames: torch.Tensor,
-        step: Step,
+        step: StepInputs,
         contexts: tuple[TransformerContext, ...],
         skips: list[torch.Tensor],
     ) -> torch.Tensor:
