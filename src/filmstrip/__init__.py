@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from filmstrip.ltx.condition_pipeline import LTXConditionPipeline as LTXConditionPipeline
+    from filmstrip.ltx.conditions import LTXVideoCondition as LTXVideoCondition
+    from filmstrip.ltx.image_pipeline import LTXImageToVideoPipeline as LTXImageToVideoPipeline
     from filmstrip.ltx.pipeline import LTXPipeline as LTXPipeline
     from filmstrip.ltx.transformer import LTXVideoTransformer3DModel as LTXVideoTransformer3DModel
+    from filmstrip.ltx.upsample_pipeline import LTXLatentUpsamplePipeline as LTXLatentUpsamplePipeline
+    from filmstrip.ltx.upsampler import LTXLatentUpsamplerModel as LTXLatentUpsamplerModel
     from filmstrip.ltx.vae import AutoencoderKLLTXVideo as AutoencoderKLLTXVideo
     from filmstrip.media.export import export_to_gif as export_to_gif
     from filmstrip.media.export import export_to_video as export_to_video
@@ -34,8 +39,13 @@ _PLACES = {
     "DiffusionPipeline": "filmstrip.pipeline.base",
     "EulerDiscreteScheduler": "filmstrip.schedulers.euler_discrete",
     "FlowMatchEulerDiscreteScheduler": "filmstrip.schedulers.flow_match_euler",
+    "LTXConditionPipeline": "filmstrip.ltx.condition_pipeline",
+    "LTXImageToVideoPipeline": "filmstrip.ltx.image_pipeline",
+    "LTXLatentUpsamplePipeline": "filmstrip.ltx.upsample_pipeline",
+    "LTXLatentUpsamplerModel": "filmstrip.ltx.upsampler",
     "LTXPipeline": "filmstrip.ltx.pipeline",
     "LTXPipelineOutput": "filmstrip.outputs",
+    "LTXVideoCondition": "filmstrip.ltx.conditions",
     "LTXVideoTransformer3DModel": "filmstrip.ltx.transformer",
     "MultiPipelineCallbacks": "filmstrip.pipeline.callbacks",
     "PipelineCallback": "filmstrip.pipeline.callbacks",

@@ -7,7 +7,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
-from filmstrip import AutoencoderKLLTXVideo, FlowMatchEulerDiscreteScheduler, LTXPipeline, LTXVideoTransformer3DModel
+import filmstrip
+from filmstrip import AutoencoderKLLTXVideo, FlowMatchEulerDiscreteScheduler, LTXVideoTransformer3DModel
 from tests.parity.common import pair, randomise
 
 WORDS = [
@@ -93,9 +94,12 @@ def tiny_t5() -> T5EncoderModel:
 
 
 def pipelines(
-    vae: dict[str, Any] = VAE_090, scheduler: dict[str, Any] | None = None, transformer: dict[str, Any] | None = None
-) -> tuple[LTXPipeline, diffusers.LTXPipeline]:
-    """The same pipeline of both libraries."""
+    vae: dict[str, Any] = VAE_090,
+    scheduler: dict[str, Any] | None = None,
+    transformer: dict[str, Any] | None = None,
+    kind: str = "LTXPipeline",
+) -> tuple[Any, Any]:
+    """The same pipeline of both libraries, of the class `kind`."""
     transformers = pair(
         LTXVideoTransformer3DModel, diffusers.LTXVideoTransformer3DModel, TRANSFORMER | (transformer or {}), seed=1
     )
@@ -105,14 +109,14 @@ def pipelines(
         diffusers.FlowMatchEulerDiscreteScheduler(**(scheduler or {})),
     )
     made = [
-        kind(
+        getattr(library, kind)(
             transformer=transformers[i],
             vae=vaes[i],
             scheduler=schedulers[i],
             text_encoder=tiny_t5(),
             tokenizer=tiny_tokenizer(),
         )
-        for i, kind in enumerate((LTXPipeline, diffusers.LTXPipeline))
+        for i, library in enumerate((filmstrip, diffusers))
     ]
     for pipe in made:
         pipe.set_progress_bar_config(disable=True)

@@ -246,6 +246,7 @@ class LTXBase(DiffusionPipeline):
         names = callback_names(callback, callback_inputs, self._callback_tensor_inputs)
         with self.progress.stage("denoise", len(schedule)) as advance:
             watch = StepWatch(self, texts.tensors, callback, names, advance)
+            latents = latents.to(self._execution_device, torch.float32)
             return denoise(latents, watch.steps(schedule), predict, self._guidance, walk.advance, watch)
 
     def _finish(

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import PIL.Image
 import torch
 
 from filmstrip.errors import InputError
@@ -13,6 +15,7 @@ from filmstrip.pipeline.prompts import as_list
 logger = get_logger(__name__)
 
 SIZE_MULTIPLE = 32
+STRETCH_UNSEEN = 0.1  # as a share of the aspect ratio
 
 
 @dataclass(frozen=True)
@@ -128,4 +131,27 @@ def check_tokens(latents: torch.Tensor | None, videos: int, tokens: int) -> None
         raise InputError(
             f"latents have the shape {tuple(latents.shape)}; {videos} videos of {tokens} tokens are wanted, "
             f"({videos}, {tokens}, channels)."
+        )
+
+
+def warn_of_stretch(picture: Any, clip: Clip, name: str) -> None:
+    """Warn if a picture, or the first of several, has another shape than the video, to whose size it is stretched."""
+    while isinstance(picture, list | tuple) and picture:
+        picture = picture[0]
+    if isinstance(picture, PIL.Image.Image):
+        height, width = picture.height, picture.width
+    elif isinstance(picture, torch.Tensor) and picture.ndim >= 3:
+        height, width = picture.shape[-2:]
+    elif isinstance(picture, np.ndarray) and picture.ndim >= 3:
+        height, width = picture.shape[-3:-1]
+    else:
+        return
+    if abs(width * clip.height / (height * clip.width) - 1) > STRETCH_UNSEEN:
+        logger.warning(
+            "%s is %dx%d pixels and is stretched to the video's %dx%d. Crop it to the same shape first.",
+            name,
+            width,
+            height,
+            clip.width,
+            clip.height,
         )

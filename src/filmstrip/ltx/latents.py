@@ -89,3 +89,19 @@ def positions(
         seconds = frames * (temporal / frame_rate) + first_frame / frame_rate
     grid = torch.meshgrid(seconds, rows * spatial, columns * spatial, indexing="ij")
     return torch.stack(grid).flatten(1).unsqueeze(0)
+
+
+def adain(latents: torch.Tensor, reference: torch.Tensor, factor: float = 1.0) -> torch.Tensor:
+    """Give each channel of `(B, C, T, H, W)` the mean and deviation that it has in `reference`, by the share `factor`.
+
+    Adaptive instance normalisation (Huang and Belongie, arXiv 1703.06868). The sizes may differ.
+    """
+    std, mean = torch.std_mean(latents, dim=(2, 3, 4), keepdim=True)
+    wanted_std, wanted_mean = torch.std_mean(reference, dim=(2, 3, 4), keepdim=True)
+    return torch.lerp(latents, (latents - mean) / std * wanted_std + wanted_mean, factor)
+
+
+def tone_map(latents: torch.Tensor, compression: float) -> torch.Tensor:
+    """Compress large values smoothly, by `compression` in [0, 1] (Lightricks/LTX-Video, `tone_map_latents`)."""
+    strength = 0.75 * compression
+    return latents * (1 - 0.8 * strength * torch.sigmoid(4 * strength * (latents.abs() - 1)))

@@ -91,8 +91,7 @@ class LTXPipeline(LTXBase):
         encoded = self._encode_texts(texts, videos)
         if latents is None:
             latents = self._pack(self._noise(videos, size, generator))
-        tokens = latents.to(self._execution_device, torch.float32)
         schedule = self.set_timesteps(num_inference_steps, size.elements, timesteps)
         where = self._positions(size, frame_rate)
-        tokens = self._denoise(tokens, schedule, encoded, FreeTokens(self._advance), where, *watching)
+        tokens = self._denoise(latents, schedule, encoded, FreeTokens(self._advance), where, *watching)
         return self._finish(tokens, clip, decoding, encoded, return_dict)

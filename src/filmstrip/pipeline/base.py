@@ -20,7 +20,12 @@ from filmstrip.weights.hub import Source
 logger = get_logger(__name__)
 
 # The pipelines that `DiffusionPipeline.from_pretrained` makes, and where they are.
-PIPELINES = {"LTXPipeline": "filmstrip.ltx.pipeline"}
+PIPELINES = {
+    "LTXConditionPipeline": "filmstrip.ltx.condition_pipeline",
+    "LTXImageToVideoPipeline": "filmstrip.ltx.image_pipeline",
+    "LTXLatentUpsamplePipeline": "filmstrip.ltx.upsample_pipeline",
+    "LTXPipeline": "filmstrip.ltx.pipeline",
+}
 
 
 class DiffusionPipeline:

@@ -62,6 +62,7 @@ CLASSES: Mapping[tuple[str, str], Row] = MappingProxyType(
         ("transformers", "CLIPVisionModelWithProjection"): Row(
             "transformers", "CLIPVisionModelWithProjection", "model"
         ),
+        ("ltx", "LTXLatentUpsamplerModel"): Row("filmstrip.ltx.upsampler", "LTXLatentUpsamplerModel", STEM),
         ("transformers", "T5EncoderModel"): Row("transformers", "T5EncoderModel", "model"),
         ("transformers", "T5Tokenizer"): Row("transformers", "T5Tokenizer"),
         ("transformers", "T5TokenizerFast"): Row("transformers", "T5TokenizerFast"),

@@ -1,0 +1,197 @@
+"""Pictures and clips that hold frames of a video, and the tokens that come of them.
+
+Lightricks/LTX-Video, `prepare_conditioning` of `pipeline_ltx_video.py`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise, product, repeat
+from typing import Any
+
+import PIL.Image
+import torch
+
+from filmstrip.errors import InputError
+from filmstrip.logging import get_logger
+from filmstrip.ltx.inputs import Clip, warn_of_stretch, whole_frames
+from filmstrip.ltx.latents import LatentSize, repeat_rows
+from filmstrip.media.processors import VideoProcessor
+from filmstrip.nn.noise import Generators, randn
+from filmstrip.pipeline import checks
+
+logger = get_logger(__name__)
+
+# The latent frames of a clip inside the video that become tokens of their own: the first of them stands for one frame,
+# as no latent inside the video does, and the second depends on it.
+PREFIX = 2
+
+
+@dataclass
+class LTXVideoCondition:
+    """A picture or a clip that the video shall show from a frame on.
+
+    `image` and `video` are whatever the video processor takes. `strength` is from 0, no effect, to 1, as it is.
+    """
+
+    image: Any = None
+    video: Any = None
+    frame_index: int = 0
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
+class HeldPixels:
+    """The frames of a condition, ready for the autoencoder."""
+
+    pixels: torch.Tensor  # (1 or videos, 3, ratio * k + 1, H, W) in [-1, 1]
+    frame_index: int
+    strength: float
+
+
+@dataclass(frozen=True)
+class HeldTokens:
+    """The tokens that a walk starts from: those of their own first, then the video's."""
+
+    tokens: torch.Tensor  # (B, N, C)
+    strength: torch.Tensor  # (B, N); (1, 1) without conditions
+    positions: torch.Tensor  # (1, 3, N)
+    own: int  # how many are not the video's
+
+
+def list_conditions(
+    conditions: LTXVideoCondition | list[LTXVideoCondition] | None,
+    image: Any,
+    video: Any,
+    frame_index: int | list[int],
+    strength: float | list[float],
+) -> list[LTXVideoCondition]:
+    """The conditions of a call, from its list or from its loose arguments.
+
+    Loose lists go together as in diffusers, where the shortest decides and one picture or clip counts as a list of one.
+
+    Raises:
+        InputError: both ways at once, lists of unequal length, or a condition without picture and clip.
+    """
+    if conditions is not None:
+        if image is not None or video is not None:
+            raise InputError("Both conditions and image or video were given; put all of them into conditions.")
+        listed = conditions if isinstance(conditions, list) else [conditions]
+    else:
+        if image is None and video is None:
+            return []
+        loose = {"image": image, "video": video, "frame_index": frame_index, "strength": strength}
+        lengths = {name: len(value) for name, value in loose.items() if isinstance(value, list)}
+        for name, other in product(("image", "video"), ("frame_index", "strength")):
+            if name in lengths and lengths[name] != lengths.get(other, lengths[name]):
+                raise InputError(f"{name} has {lengths[name]} entries and {other} has {lengths[other]}; give as many.")
+        repeated = [value if isinstance(value, list) else repeat(value) for value in (frame_index, strength)]
+        pictures = [value if isinstance(value, list) else [value] for value in (image, video)]
+        listed = [LTXVideoCondition(*row) for row in zip(*pictures, *repeated, strict=False)]
+        if len(listed) < max(lengths.values(), default=1):
+            logger.warning(
+                "Only %d of %d conditions are used, as in diffusers. Give them as conditions=[LTXVideoCondition(...)].",
+                len(listed),
+                max(lengths.values()),
+            )
+    for item in listed:
+        if item.image is None and item.video is None:
+            raise InputError(
+                f"The condition at frame {item.frame_index} has neither image nor video; give one of them."
+            )
+    return listed
+
+
+def load_condition(
+    item: LTXVideoCondition, processor: VideoProcessor, clip: Clip, temporal_ratio: int, videos: int
+) -> HeldPixels:
+    """The pixels of a condition, stretched to the size of the video and cut to what fits into it.
+
+    Raises:
+        InputError: a clip that begins behind the video's end, or pictures for another number of videos.
+    """
+    checks.check_numbers({"frame_index": item.frame_index, "strength": item.strength})
+    name = f"The condition at frame {item.frame_index}"
+    if not 0 <= item.strength <= 1:
+        logger.warning("%s has the strength %g, outside 0 to 1.", name, item.strength)
+    if not 0 <= item.frame_index < clip.num_frames:
+        logger.warning("%s is outside the video, which has the frames 0 to %d.", name, clip.num_frames - 1)
+    if item.image is not None:
+        if item.video is not None:
+            logger.warning("%s has both image and video; the video is not used.", name)
+        warn_of_stretch(item.image, clip, name)
+        pixels = processor.preprocess(item.image, clip.height, clip.width).unsqueeze(2)
+    else:
+        video = [item.video] if isinstance(item.video, PIL.Image.Image) else item.video
+        warn_of_stretch(video, clip, name)
+        pixels = processor.preprocess_video(video, clip.height, clip.width)
+        given, room = pixels.shape[2], clip.num_frames - item.frame_index
+        if room < 1:
+            raise InputError(f"{name} begins behind the end of the video; give an earlier frame_index, or more frames.")
+        kept = whole_frames(min(given, room), temporal_ratio)
+        if kept < given:
+            logger.warning("%s has %d frames, and the first %d fit; the others are cut.", name, given, kept)
+        if kept > (PREFIX - 1) * temporal_ratio + 1 and item.frame_index % temporal_ratio:
+            logger.warning("%s is a clip; it fits best at a multiple of %d.", name, temporal_ratio)
+        pixels = pixels[:, :, :kept]
+    repeat_rows(pixels[:, :1, :1, :1, :1], videos, "pictures in a condition")
+    return HeldPixels(pixels, item.frame_index, item.strength)
+
+
+def warn_of_overlaps(held: list[HeldPixels]) -> None:
+    """Warn of conditions that hold the same frames."""
+    spans = sorted((item.frame_index, item.frame_index + item.pixels.shape[2] - 1) for item in held)
+    for (_, end), (start, _) in pairwise(spans):
+        if start <= end:
+            logger.warning("Two conditions hold frame %d; what they show may not agree.", start)
+
+
+def hold_conditions(
+    latents: torch.Tensor,
+    held: list[HeldPixels],
+    encode: Callable[[torch.Tensor], torch.Tensor],
+    pack: Callable[[torch.Tensor], torch.Tensor],
+    positions: Callable[[LatentSize, int], torch.Tensor],
+    temporal_ratio: int,
+    generator: Generators,
+) -> HeldTokens:
+    """Put conditions into the latents that a walk starts from.
+
+    What begins with the video is mixed into it. Of a picture or clip that begins later, the first two latent frames
+    become tokens of their own at its place, and the rest is mixed into the video.
+
+    Args:
+        latents: `(B, C, t, h, w)`; changed in place.
+        encode: from pixels to latents `(1 or B, C, t, h, w)`.
+        pack: from latents to tokens.
+        positions: of the tokens of latents of a size that begin at a frame.
+        generator: of the noise in conditions that are not wholly held.
+    """
+    videos, _, frames, height, width = latents.shape
+    if not held:
+        everywhere = positions(LatentSize(frames, height, width), 0)
+        return HeldTokens(pack(latents), latents.new_zeros(1, 1), everywhere, 0)
+    strength = latents.new_zeros(videos, frames)
+    own = []
+    for item in held:
+        encoded, start = encode(item.pixels), 0
+        if item.frame_index != 0:
+            prefix, encoded = encoded[:, :, :PREFIX], encoded[:, :, PREFIX:]
+            noise = randn(prefix.shape, generator, prefix.device, prefix.dtype)
+            prefix = repeat_rows(torch.lerp(noise, prefix, item.strength), videos, "pictures in a condition")
+            own.append((prefix, item))
+            start = item.frame_index // temporal_ratio + PREFIX
+        span = slice(start, start + encoded.shape[2])
+        encoded = repeat_rows(encoded, videos, "pictures in a condition")
+        latents[:, :, span] = torch.lerp(latents[:, :, span], encoded, item.strength)
+        strength[:, span] = item.strength
+
+    tokens = [pack(prefix) for prefix, _ in own]
+    strengths = [latents.new_full(part.shape[:2], item.strength) for part, (_, item) in zip(tokens, own, strict=True)]
+    places = [positions(LatentSize(prefix.shape[2], height, width), item.frame_index) for prefix, item in own]
+    video = pack(latents)
+    return HeldTokens(
+        torch.cat([*tokens, video], dim=1),
+        torch.cat([*strengths, strength.repeat_interleave(height * width, dim=1)], dim=1),
+        torch.cat([*places, positions(LatentSize(frames, height, width), 0)], dim=2),
+        sum(part.shape[1] for part in tokens),
+    )

@@ -1,0 +1,107 @@
+"""Image to video with LTX-Video."""
+
+from typing import Any
+
+import torch
+
+from filmstrip.errors import InputError
+from filmstrip.ltx.base import LTXBase
+from filmstrip.ltx.decode import Decoding, PerVideo
+from filmstrip.ltx.encode import encode_videos
+from filmstrip.ltx.inputs import Clip, Embeddings, Texts, WalkOptions, check_tokens, warn_of_stretch
+from filmstrip.ltx.latents import LatentSize, repeat_rows
+from filmstrip.ltx.walk import FirstFrameHeld
+from filmstrip.nn.noise import Generators
+from filmstrip.outputs import LTXPipelineOutput
+from filmstrip.pipeline.denoise import Callback
+
+
+class LTXImageToVideoPipeline(LTXBase):
+    """Makes videos that begin with a picture. Its components are those of `LTXBase`."""
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: Any = None,
+        prompt: str | list[str] | None = None,
+        negative_prompt: str | list[str] | None = None,
+        height: int = 512,
+        width: int = 704,
+        num_frames: int = 161,
+        frame_rate: int = 25,
+        num_inference_steps: int = 50,
+        timesteps: list[float] | None = None,
+        guidance_scale: float = 3,
+        guidance_rescale: float = 0.0,
+        num_videos_per_prompt: int = 1,
+        generator: Generators = None,
+        latents: torch.Tensor | None = None,
+        prompt_embeds: torch.Tensor | None = None,
+        prompt_attention_mask: torch.Tensor | None = None,
+        negative_prompt_embeds: torch.Tensor | None = None,
+        negative_prompt_attention_mask: torch.Tensor | None = None,
+        decode_timestep: PerVideo = 0.0,
+        decode_noise_scale: PerVideo | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        attention_kwargs: dict[str, Any] | None = None,
+        callback_on_step_end: Callback | None = None,
+        callback_on_step_end_tensor_inputs: list[str] = ["latents"],  # noqa: B006  (diffusers' signature; only read)
+        max_sequence_length: int = 128,
+    ) -> LTXPipelineOutput | tuple[Any]:
+        """Make videos whose first frame is given.
+
+        Args:
+            image: a picture, or a list, array or tensor of them, one for all videos or one for each prompt or video; it
+                is stretched to the size of the video.
+            latents: tokens `(B, N, C)`, those of the first latent frame clean; then `image` is not looked at.
+            generator: of the picture's draw and the noise; a list has one for each video.
+
+        The other arguments, the result and the errors are those of `LTXPipeline`.
+        """
+        given = Embeddings(prompt_embeds, prompt_attention_mask, negative_prompt_embeds, negative_prompt_attention_mask)
+        texts = Texts(prompt, negative_prompt, given, num_videos_per_prompt, max_sequence_length)
+        clip = Clip(height, width, num_frames, frame_rate)
+        options = WalkOptions(num_inference_steps, timesteps, guidance_scale, guidance_rescale, attention_kwargs)
+        decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
+        watching = (callback_on_step_end, callback_on_step_end_tensor_inputs)
+        videos = self._begin(texts, clip, options, decoding, *watching)
+        size = self._latent_size(clip)
+        check_tokens(latents, videos, size.elements)
+        if latents is None:
+            pictures = self._pictures(image, clip, videos)
+
+        encoded = self._encode_texts(texts, videos)
+        if latents is None:
+            latents = self._starting_with(pictures, size, videos, generator)
+        schedule = self.set_timesteps(num_inference_steps, size.elements, timesteps)
+        where = self._positions(size, frame_rate)
+        walk = FirstFrameHeld(self._advance, size)
+        tokens = self._denoise(latents, schedule, encoded, walk, where, *watching)
+        return self._finish(tokens, clip, decoding, encoded, return_dict)
+
+    def _pictures(self, image: Any, clip: Clip, videos: int) -> torch.Tensor:
+        """The pictures as pixels `(R, 3, H, W)`.
+
+        Raises:
+            InputError: there is none, or they are not one for all videos or for each prompt or video.
+        """
+        if image is None:
+            raise InputError("Neither image nor latents was given; give the picture that the video begins with.")
+        self._require("vae")
+        warn_of_stretch(image, clip, "The picture")
+        pictures: torch.Tensor = self.video_processor.preprocess(image, clip.height, clip.width)
+        repeat_rows(pictures[:, :1, :1, :1], videos, "pictures")
+        return pictures
+
+    def _starting_with(
+        self, pictures: torch.Tensor, size: LatentSize, videos: int, generator: Generators
+    ) -> torch.Tensor:
+        """Tokens `(B, N, C)`: noise behind a first frame of pictures."""
+        if isinstance(generator, list) and len(generator) > 1:
+            pictures = repeat_rows(pictures, videos, "pictures")  # so that each generator draws its own
+        with self.progress.stage("encode picture"):
+            encoded = encode_videos(self.vae, pictures.unsqueeze(2).to(self._execution_device), generator)
+        latents = self._noise(videos, size, generator)
+        latents[:, :, :1] = repeat_rows(encoded, videos, "pictures")
+        return self._pack(latents)
