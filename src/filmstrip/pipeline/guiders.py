@@ -127,9 +127,15 @@ class GuidanceSchedule:
         if list(self.timesteps) != sorted(self.timesteps, reverse=True):
             raise InputError(f"The timesteps of the guidance, {self.timesteps}, must fall.")
 
+    @property
+    def largest_scale(self) -> float:
+        """The largest of the scales; above 1, a step of the walk asks about the negative prompt."""
+        return max(self.scale) if isinstance(self.scale, tuple) else self.scale
+
     def at(self, timestep: float) -> SpatioTemporalGuidance:
         """The guidance at a timestep in [0, 1]."""
-        place = next((i for i, least in enumerate(self.timesteps) if least <= timestep), len(self.timesteps) - 1)
+        reached = (place for place, least in enumerate(self.timesteps) if least <= timestep + 1e-6)
+        place = next(reached, len(self.timesteps) - 1)
 
         def pick(value: Any) -> Any:
             return value[place] if isinstance(value, tuple) else value

@@ -1,0 +1,280 @@
+"""The authors' way from a prompt to a video (Lightricks/LTX-Video, `pipeline_ltx_video.py`), which presets follow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from filmstrip.errors import InputError
+from filmstrip.logging import get_logger
+from filmstrip.ltx.base import LTXBase
+from filmstrip.ltx.conditions import HeldPixels, LTXVideoCondition, hold_conditions
+from filmstrip.ltx.encode import encode_pixels
+from filmstrip.ltx.inputs import SIZE_MULTIPLE, Clip, Embeddings, Texts, count_videos, whole_frames
+from filmstrip.ltx.latents import LatentSize, adain, denormalize, normalize, positions, tone_map
+from filmstrip.ltx.picture import prepare_picture
+from filmstrip.ltx.predict import EncodedTexts, TransformerPredictor
+from filmstrip.ltx.sampling import Sampling
+from filmstrip.ltx.single_file import CheckpointInfo
+from filmstrip.ltx.walk import EPS, ConditionedTokens
+from filmstrip.nn.noise import Generators, randn
+from filmstrip.outputs import LTXPipelineOutput
+from filmstrip.pipeline import checks
+from filmstrip.pipeline.denoise import Step, StepWatch, denoise
+from filmstrip.pipeline.guiders import GuidanceSchedule, SpatioTemporalGuidance
+
+logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One walk from noise to data."""
+
+    guidance: GuidanceSchedule = field(default_factory=GuidanceSchedule)
+    steps: int = 40
+    timesteps: tuple[float, ...] | None = None  # in [0, 1], falling, instead of `steps` as the checkpoint spaces them
+    skip_initial: int = 0  # steps that are left out at the noisy end, for a walk that starts from latents
+    skip_final: int = 0  # and at the other
+    tone_map: float = 0.0  # how much large latents are compressed before decoding, 0 to 1
+
+    def schedule(self, sampling: Sampling, tokens: int) -> torch.Tensor:
+        """The timesteps in [0, 1] for a video of so many tokens, `(steps,)`."""
+        if self.timesteps is not None:
+            return torch.tensor(self.timesteps)
+        times = sampling.timesteps(self.steps, tokens)[self.skip_initial : self.steps - self.skip_final]
+        return torch.from_numpy(times).float()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a checkpoint makes its best videos."""
+
+    first: Pass = field(default_factory=Pass)
+    second: Pass | None = None  # at twice the size of the first, which is then smaller than what was asked for
+    downscale: float = 2 / 3  # size of the first pass, where there is a second
+    stochastic: bool = False  # step to the predicted data and add fresh noise
+    image_noise: float = 0.15  # on what is wholly conditioned, times the square of the timestep
+    decode_timestep: float = 0.05
+    decode_noise: float = 0.025
+
+
+class RecipeTokens(ConditionedTokens):
+    """Tokens that walk from a timestep to the next lower one of a schedule, each from its own.
+
+    Args:
+        schedule: timesteps in [0, 1], `(steps,)`, falling; 0 follows.
+        stochastic: as in `Recipe`; the noise comes from the global generator.
+    """
+
+    def __init__(self, schedule: torch.Tensor, stochastic: bool, *conditioning: Any) -> None:
+        super().__init__(None, *conditioning)
+        self.schedule, self.stochastic = schedule, stochastic
+
+    def advance(self, latents: torch.Tensor, prediction: torch.Tensor, step: Step) -> torch.Tensor:
+        latents = self._renoised(latents, step)
+        times = self._timesteps(step)[..., None] / 1000
+        after = torch.where(self.schedule < times - EPS, self.schedule, 0).amax(dim=-1, keepdim=True)
+        if self.stochastic:
+            data = latents - times * prediction
+            walked = (1 - after) * data + after * torch.randn_like(latents)
+        else:
+            walked = latents - (times - after) * prediction
+        return torch.where((step.timestep / 1000 - EPS < 1 - self.strength)[..., None], walked, latents)
+
+
+class LTXRecipePipeline(LTXBase):
+    """Makes videos as the authors do, by a `Recipe`.
+
+    Args:
+        vae, text_encoder, tokenizer, transformer: as in `LTXPipeline`.
+        latent_upsampler: an `LTXLatentUpsamplerModel`, for recipes of two passes.
+
+    `recipe` is what a call follows, and `info` how the checkpoint wants to be sampled.
+    """
+
+    _max_sequence_length = 256
+    _masks_padding = True
+
+    def __init__(
+        self, vae: Any, text_encoder: Any, tokenizer: Any, transformer: Any, latent_upsampler: Any = None
+    ) -> None:
+        super().__init__(None, vae, text_encoder, tokenizer, transformer)
+        self.latent_upsampler = latent_upsampler
+        self.recipe, self.info = Recipe(), CheckpointInfo()
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str | list[str] | None = None,
+        negative_prompt: str | list[str] = "",
+        height: int = 704,
+        width: int = 1216,
+        num_frames: int = 121,
+        frame_rate: float = 30,
+        conditions: Sequence[LTXVideoCondition | HeldPixels] = (),
+        latents: torch.Tensor | None = None,
+        generator: Generators = None,
+        prompt_embeds: torch.Tensor | None = None,
+        prompt_attention_mask: torch.Tensor | None = None,
+        negative_prompt_embeds: torch.Tensor | None = None,
+        negative_prompt_attention_mask: torch.Tensor | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+    ) -> LTXPipelineOutput | tuple[Any]:
+        """Make videos.
+
+        Args:
+            prompt, negative_prompt: a text or a list of texts.
+            height, width, num_frames: of any size; the model makes the next larger one that it can, which is cropped.
+            frame_rate: frames per second that the motion is meant for.
+            conditions: pictures and clips that the video shall show.
+            latents: normalised latents `(B, C, t, h, w)` to start from, noised to the first timestep.
+            generator: of the first noise; a list has one for each video. Other noise is from the global generator.
+            prompt_embeds, negative_prompt_embeds: embedded texts `(B, L, C)`, with their masks `(B, L)`.
+            output_type: "pil", "np", "pt", or "latent" for normalised latents.
+            return_dict: return the output class rather than a tuple of one.
+
+        Raises:
+            InputError: an argument that cannot be used, before any work.
+        """
+        recipe, wanted = self.recipe, Clip(height, width, num_frames, frame_rate)
+        clip = whole_clip(wanted, self.vae_temporal_compression_ratio)
+        given = Embeddings(prompt_embeds, prompt_attention_mask, negative_prompt_embeds, negative_prompt_attention_mask)
+        texts = Texts(prompt, negative_prompt, given, 1, self._max_sequence_length)
+        videos = count_videos(texts)
+        checks.check_numbers({"frame_rate": frame_rate})
+        checks.check_output_type(output_type)
+        checks.check_generators(generator, videos)
+        needed = {"text_encoder": prompt, "tokenizer": prompt, "latent_upsampler": recipe.second}
+        self._require("vae", "transformer", *(name for name, why in needed.items() if why is not None))
+        held = [self._hold(item, wanted, clip) for item in conditions]
+
+        self._interrupt = False
+        self._guidance_scale = max(one.guidance.largest_scale for one in (recipe.first, recipe.second) if one)
+        encoded = self._encode_texts(texts, videos)
+        last = recipe.second or recipe.first
+        if recipe.second is not None:
+            small = smaller_clip(clip, recipe.downscale)
+            latents = self._upsample(self._walk(latents, small, recipe.first, encoded, held, generator))
+            clip = replace(small, height=2 * small.height, width=2 * small.width)
+        latents = self._walk(latents, clip, last, encoded, held, generator)
+        frames: Any = latents
+        if output_type != "latent":
+            frames = self._decode(latents, last.tone_map, wanted, output_type)
+        return LTXPipelineOutput(frames) if return_dict else (frames,)
+
+    def _hold(self, item: LTXVideoCondition | HeldPixels, wanted: Clip, clip: Clip) -> HeldPixels:
+        """The frames of a condition that fit into the video, with the video's margins around them.
+
+        Raises:
+            InputError: a strength outside 0 to 1, or a condition outside the video.
+        """
+        if isinstance(item, HeldPixels):
+            return item
+        if not 0 <= item.strength <= 1 or not 0 <= item.frame_index < wanted.num_frames:
+            raise InputError(
+                f"A condition at frame {item.frame_index} has strength {item.strength}; the video has the frames "
+                f"0 to {wanted.num_frames - 1}, and strengths are from 0 to 1."
+            )
+        pictures = [item.image] if item.image is not None else list(item.video)
+        kept = min(len(pictures), wanted.num_frames - item.frame_index)
+        kept = whole_frames(kept, self.vae_temporal_compression_ratio)
+        if kept < len(pictures):
+            logger.warning("A condition has %d frames, of which the first %d fit.", len(pictures), kept)
+        frames = [prepare_picture(picture, wanted.height, wanted.width) for picture in pictures[:kept]]
+        (top, bottom), (left, right) = margins(wanted.height, clip.height), margins(wanted.width, clip.width)
+        return HeldPixels(F.pad(torch.cat(frames, dim=2), (left, right, top, bottom)), item.frame_index, item.strength)
+
+    def _walk(
+        self,
+        latents: torch.Tensor | None,
+        clip: Clip,
+        one: Pass,
+        texts: EncodedTexts,
+        held: Sequence[HeldPixels],
+        generator: Generators,
+    ) -> torch.Tensor:
+        """One pass: from noise, or from latents that are noised, to latents `(B, C, t, h, w)`."""
+        size, device = self._latent_size(clip), self._execution_device
+        schedule = one.schedule(self.info.sampling, size.elements).to(device)
+        shape = (texts.videos, size.elements, self.transformer.config.in_channels)
+        start = self._unpack(randn(shape, generator, device, torch.float32), size)
+        if latents is not None:
+            start = torch.lerp(latents.to(start), start, schedule[0])
+        resized = [replace(item, pixels=resize(item.pixels, clip.height, clip.width).to(device)) for item in held]
+        tokens = hold_conditions(
+            start,
+            resized,
+            lambda pixels: encode_pixels(self.vae, pixels, None),
+            self._pack,
+            lambda size, frame: self._positions(size, clip.frame_rate, frame),
+            self.vae_temporal_compression_ratio,
+            generator,
+        )
+        noise_scale = self.recipe.image_noise if held else 0.0
+        walk = RecipeTokens(schedule, self.recipe.stochastic, tokens.tokens, tokens.strength, noise_scale, generator)
+
+        def guide(step: Step) -> SpatioTemporalGuidance:
+            return one.guidance.at(float(step.timestep) / 1000)
+
+        predict = TransformerPredictor(self.transformer, texts, walk, tokens.positions, None, guide)
+        with self.progress.stage("denoise", len(schedule)) as advance:
+            watch = StepWatch(self, texts.tensors, None, (), advance)
+            walked = denoise(tokens.tokens, watch.steps(schedule * 1000), predict, guide, walk.advance, watch)
+        return self._unpack(walked[:, tokens.own :], size)
+
+    def _upsample(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents of twice the size, with the statistics of the given ones."""
+        statistics = (self.vae.latents_mean, self.vae.latents_std, 1.0)
+        with self.progress.stage("upsample"):
+            larger = self.latent_upsampler(denormalize(latents, *statistics).to(self.latent_upsampler.dtype))
+        return adain(normalize(larger.float(), *statistics), latents)
+
+    def _decode(self, latents: torch.Tensor, compression: float, wanted: Clip, output_type: str) -> Any:
+        """Frames of the wanted size."""
+        vae, recipe, timestep = self.vae, self.recipe, None
+        with self._keeping(latents, "pipe.vae.enable_tiling()"), self.progress.stage("decode"):
+            if vae.config.timestep_conditioning:
+                latents = torch.lerp(latents, torch.randn_like(latents), recipe.decode_noise)
+                timestep = latents.new_full(latents.shape[:1], recipe.decode_timestep)
+            latents = denormalize(tone_map(latents, compression), vae.latents_mean, vae.latents_std, 1.0)
+            video = vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0].clamp(-1, 1)
+            clip = whole_clip(wanted, self.vae_temporal_compression_ratio)
+            (top, _), (left, _) = margins(wanted.height, clip.height), margins(wanted.width, clip.width)
+            video = resize(video, clip.height, clip.width)[:, :, : wanted.num_frames]
+            video = video[..., top : top + wanted.height, left : left + wanted.width]
+            return self.video_processor.postprocess_video(video, output_type)
+
+    def _positions(self, size: LatentSize, frame_rate: float, first_frame: int = 0) -> torch.Tensor:
+        ratios = (self.vae_temporal_compression_ratio, self.vae_spatial_compression_ratio)
+        return positions(size, ratios, frame_rate, self.info.causal_positions, first_frame, self._execution_device)
+
+
+def whole_clip(clip: Clip, temporal_ratio: int) -> Clip:
+    """The next larger clip that the model can make."""
+    for name in ("height", "width", "num_frames"):
+        checks.check_count(getattr(clip, name), name)
+    height, width = (-(-side // SIZE_MULTIPLE) * SIZE_MULTIPLE for side in (clip.height, clip.width))
+    return replace(
+        clip, height=height, width=width, num_frames=-(-(clip.num_frames - 1) // temporal_ratio) * temporal_ratio + 1
+    )
+
+
+def smaller_clip(clip: Clip, factor: float) -> Clip:
+    """A clip of a part of the size, in sides that the model can make."""
+    height, width = (int(side * factor) // SIZE_MULTIPLE * SIZE_MULTIPLE for side in (clip.height, clip.width))
+    return replace(clip, height=height, width=width)
+
+
+def margins(wanted: int, made: int) -> tuple[int, int]:
+    """What a side that is made has more than is wanted, before and after."""
+    return (made - wanted) // 2, made - wanted - (made - wanted) // 2
+
+
+def resize(video: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """A video `(B, C, T, H, W)` in another size, bilinearly."""
+    if video.shape[-2:] == (height, width):
+        return video
+    return F.interpolate(video, (video.shape[2], height, width), mode="trilinear")
