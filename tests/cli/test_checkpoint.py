@@ -5,25 +5,26 @@ from pathlib import Path
 import pytest
 
 from filmstrip.cli import checkpoint
+from filmstrip.cli.families import FAMILIES, LTX, SVD
 from filmstrip.errors import InputError
 from filmstrip.ltx.presets import CALL_DEFAULTS, PRESETS
 
 
 def test_a_name_of_the_table_brings_its_settings() -> None:
-    found = checkpoint.find("ltx-2b-0.9.5")
+    found = checkpoint.find("ltx-2b-0.9.5", LTX)
     assert found.location == "Lightricks/LTX-Video-0.9.5"
     assert found.preset.name == found.name == "ltx-2b-0.9.5"
     assert "OpenRAIL-M" in found.credit()
 
 
 def test_a_hub_id_may_carry_a_revision_and_brings_the_settings_of_its_row() -> None:
-    found = checkpoint.find("Lightricks/LTX-Video@0123abc")
+    found = checkpoint.find("Lightricks/LTX-Video@0123abc", LTX)
     assert (found.location, found.revision) == ("Lightricks/LTX-Video", "0123abc")
     assert found.preset.name == "ltx-2b-0.9.0"
 
 
 def test_an_unknown_repository_has_the_settings_of_the_call_and_a_licence_of_its_own() -> None:
-    found = checkpoint.find("someone/their-ltx")
+    found = checkpoint.find("someone/their-ltx", LTX)
     assert found.preset is CALL_DEFAULTS
     assert found.revision is None
     assert "https://huggingface.co/someone/their-ltx" in found.credit()
@@ -32,7 +33,7 @@ def test_an_unknown_repository_has_the_settings_of_the_call_and_a_licence_of_its
 def test_a_folder_comes_before_a_hub_id_of_the_same_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models" / "ltx").mkdir(parents=True)
-    found = checkpoint.find("models/ltx")
+    found = checkpoint.find("models/ltx", LTX)
     assert (found.location, found.preset, found.credit()) == ("models/ltx", CALL_DEFAULTS, "")
     assert checkpoint.commit(found.folder()) is None
 
@@ -43,6 +44,7 @@ def test_a_folder_comes_before_a_hub_id_of_the_same_form(tmp_path: Path, monkeyp
         ("ltx-2b-0.9.6", "did you mean ltx-2b-0.9"),
         ("dmeo", "did you mean demo"),
         ("zzz", "`filmstrip models` lists"),
+        ("svd-xt", "is a model for `filmstrip animate`"),
         ("./nowhere", "there is no such folder"),
         ("/nowhere/at/all", "there is no such folder"),
         ("a/b/c", "no known model, no folder and no Hub id"),
@@ -51,21 +53,27 @@ def test_a_folder_comes_before_a_hub_id_of_the_same_form(tmp_path: Path, monkeyp
 )
 def test_what_is_none_of_them_is_refused_with_what_it_may_have_meant(model: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        checkpoint.find(model)
+        checkpoint.find(model, LTX)
 
 
 def test_a_file_is_refused_with_what_to_give_instead(tmp_path: Path) -> None:
     (tmp_path / "ltx.safetensors").touch()
     with pytest.raises(InputError, match=r"ltx.safetensors is a file: give the folder"):
-        checkpoint.find(str(tmp_path / "ltx.safetensors"))
+        checkpoint.find(str(tmp_path / "ltx.safetensors"), LTX)
 
 
 def test_a_folder_of_the_hubs_cache_tells_its_commit() -> None:
     assert checkpoint.commit(Path("hub/models--a--b/snapshots/0123abc")) == "0123abc"
 
 
-def test_names_and_repositories_of_the_table_are_unique_and_sizes_fit_the_models() -> None:
-    assert len({preset.name for preset in PRESETS}) == len({preset.repo for preset in PRESETS}) == len(PRESETS)
+def test_names_and_repositories_of_the_tables_are_unique_and_sizes_fit_the_models() -> None:
+    for family in FAMILIES:
+        rows = family.presets
+        assert len({row.name for row in rows}) == len({row.repo for row in rows}) == len(rows)
+        assert all(row.licence for row in rows)
+    rows = [row for family in FAMILIES for row in family.presets if row.name != "demo"]
+    assert len({row.name for row in rows}) == len(rows)
+    assert all(preset.width % 64 == preset.height % 64 == 0 for preset in SVD.presets)
     for preset in PRESETS:
         assert preset.width % 32 == preset.height % 32 == 0
         assert preset.frames % 8 == 1

@@ -136,7 +136,7 @@ def test_a_distilled_preset_walks_its_own_timesteps_unless_steps_are_given() -> 
 def test_without_a_model_the_demo_is_used_and_said(
     run: Run, model: str, pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "path", lambda: Path(model))
+    monkeypatch.setattr(demo, "path", lambda embedded: Path(model))
     result = run("generate", "x", "-o", "a.mp4", "--seed", 1)
     assert result.code == 0
     first, headline, *_ = result.err.splitlines()

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from filmstrip.ltx.presets import PRESETS
+from filmstrip.cli.models import KNOWN
 
 from .conftest import Run, store
 
@@ -37,11 +37,14 @@ WHOLE = {
 def test_the_known_models_are_listed_without_any_cache(run: Run, cache: Path) -> None:
     result = run("models")
     assert result.code == 0
-    for preset in PRESETS:
+    for _, preset in KNOWN:
         assert preset.name in result.out
         assert preset.licence in result.out
     rows = run("models", "--json").json["known"]
-    assert {row["name"]: row["on_disk"] for row in rows} == {row.name: row.repo is None for row in PRESETS}
+    assert [(row["command"], row["name"], row["on_disk"]) for row in rows] == [
+        (command, preset.name, preset.repo is None) for command, preset in KNOWN
+    ]
+    assert {command for command, _ in KNOWN} == {"generate", "animate"}
 
 
 def test_whole_and_partial_downloads_and_other_repositories_are_told_apart(run: Run, cache: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from filmstrip import __version__
-from filmstrip.cli import generate, models, show
+from filmstrip.cli import animate, generate, models, show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -14,6 +14,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("generate")(generate.generate)
+app.command("animate")(animate.animate)
 app.command("show")(show.show)
 app.command("models")(models.models)
 
@@ -31,4 +32,4 @@ def _root(
         typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Make videos with LTX-Video."""
+    """Make videos with LTX-Video and Stable Video Diffusion."""

@@ -2,29 +2,30 @@
 
 import difflib
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic
 
-from filmstrip.errors import InputError
-from filmstrip.ltx.presets import CALL_DEFAULTS, PRESETS, Preset
+from filmstrip.cli.families import FAMILIES, Family, P
+from filmstrip.errors import CheckpointError, InputError
+from filmstrip.weights.files import read_json
 from filmstrip.weights.hub import Source
 
 INDEX = "model_index.json"
-DEMO_NOTICE = (
-    "Using the small demo model that ships with filmstrip. For a real one: "
-    'filmstrip generate "..." --model ltx-2b-0.9.5 -o out.mp4'
-)
+CONFIGS = ("/config.json", "/scheduler_config.json")
 HUB_ID = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?")
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Generic[P]):
     """Where a model's files are, and the settings to use when the user gives none."""
 
     name: str  # what --model takes
     location: str  # folder or Hub id
     revision: str | None  # of a Hub id, when one was asked for
-    preset: Preset
+    preset: P
+    family: Family[P]
 
     def folder(self) -> Path:
         """The folder with the model's JSON files, which are fetched alone if they are on the Hub and not cached.
@@ -33,13 +34,26 @@ class Checkpoint:
             CheckpointError: The repository is out of reach and not cached.
         """
         return Source(self.location, revision=self.revision).fetch(
-            lambda names: [name for name in names if name == INDEX or name.endswith("/config.json")]
+            lambda names: [name for name in names if name == INDEX or name.endswith(CONFIGS)]
         )
+
+    def check_family(self, folder: Path) -> None:
+        """Raises:
+        CheckpointError: the folder is no model's, or one of another family.
+        """
+        if not (folder / INDEX).is_file():
+            raise CheckpointError(f"{folder} has no {INDEX}, so it is not a model folder in diffusers' layout.")
+        kind, family = read_json(folder / INDEX).get("_class_name"), self.family
+        if kind not in family.folders:
+            needed = f"one of {', '.join(family.folders)}" if len(family.folders) > 1 else f"a {family.folders[0]}"
+            others = [other.command for other in FAMILIES if kind in other.folders]
+            hint = f" `filmstrip {others[0]}` takes it." if others else ""
+            raise CheckpointError(f"{folder} holds a {kind}, but {family.command} needs {needed}.{hint}")
 
     def credit(self) -> str:
         """A line to print before the model is used: its licence, or where that stands."""
         if self.preset.name == "demo":
-            return DEMO_NOTICE
+            return f"Using the small demo model that ships with filmstrip. For a real one: {self.family.example}"
         if Path(self.location).is_dir():
             return ""
         if self.preset.name:
@@ -52,36 +66,39 @@ def commit(folder: Path) -> str | None:
     return folder.name if folder.parent.name == "snapshots" else None
 
 
-def find(model: str | None) -> Checkpoint:
-    """The checkpoint that the value of `--model` means; None is the demo model.
+def find(model: str | None, family: Family[P]) -> Checkpoint[P]:
+    """The checkpoint of a family that the value of `--model` means; None is the demo model.
 
     Raises:
         InputError: It is neither a known name, nor a folder, nor in the form of a Hub id.
     """
-    rows = {preset.name: preset for preset in PRESETS}
+    rows = {preset.name: preset for preset in family.presets}
     model = model if model is not None else "demo"
     if model in rows:
-        return Checkpoint(model, rows[model].repo or _demo_folder(), None, rows[model])
+        return Checkpoint(model, rows[model].repo or _demo_folder(family.embedded), None, rows[model], family)
     path = Path(model).expanduser()
     if model and path.is_dir():
-        return Checkpoint(model, str(path), None, CALL_DEFAULTS)
+        return Checkpoint(model, str(path), None, family.defaults, family)
     if path.is_file():
         raise InputError(f"--model {model} is a file: give the folder that holds model_index.json.")
     if hub_id := HUB_ID.fullmatch(model):
-        preset = next((row for row in PRESETS if row.repo == hub_id["repo"]), CALL_DEFAULTS)
-        return Checkpoint(model, hub_id["repo"], hub_id["revision"], preset)
+        preset = next((row for row in family.presets if row.repo == hub_id["repo"]), family.defaults)
+        return Checkpoint(model, hub_id["repo"], hub_id["revision"], preset, family)
     raise InputError(_unknown(model, rows))
 
 
-def _demo_folder() -> str:
+def _demo_folder(embedded: str) -> str:
     from filmstrip import demo
 
-    return str(demo.path())
+    return str(demo.path(embedded))
 
 
-def _unknown(model: str, names: dict[str, Preset]) -> str:
+def _unknown(model: str, names: Collection[str]) -> str:
     if model.startswith((".", "/", "~")):
         return f"--model {model}: there is no such folder."
+    others = {row.name: family.command for family in FAMILIES for row in family.presets}
+    if model in others:
+        return f"--model {model} is a model for `filmstrip {others[model]}`."
     near = difflib.get_close_matches(model, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`filmstrip models` lists the known ones."
     return f"--model {model!r} is no known model, no folder and no Hub id (owner/name): {hint}"

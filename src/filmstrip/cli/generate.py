@@ -1,20 +1,15 @@
 """`filmstrip generate`: text to video with LTX."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from filmstrip.cli import checkpoint, options, plan
 from filmstrip.cli.display import open_display
+from filmstrip.cli.families import LTX
 from filmstrip.cli.run import carry_out
-from filmstrip.errors import CheckpointError
-from filmstrip.ltx.presets import Grid, Preset, grid
+from filmstrip.ltx.presets import Preset, grid
 from filmstrip.weights.files import read_json
-
-PIPELINE = "LTXPipeline"
-# Folders of these pipelines hold the same components.
-LTX_FOLDERS = ("LTXPipeline", "LTXImageToVideoPipeline", "LTXConditionPipeline")
 
 
 def generate(
@@ -44,65 +39,44 @@ def generate(
     with display.checking():
         text = plan.not_empty("prompt", prompt)
         seeds = plan.seeds(seed, count)
-        chosen = checkpoint.find(model)
+        chosen = checkpoint.find(model, LTX)
         preset, folder = chosen.preset, chosen.folder()
-        sizes = _grid(folder)
-        rate = plan.rate(preset.fps if fps is None else fps)
+        chosen.check_family(folder)
+        sizes = grid(*(read_json(folder / name / "config.json") for name in ("vae", "transformer")))
+        rate = plan.rate(plan.given(fps, preset.fps))
         call = {
             "prompt": text,
-            "negative_prompt": preset.negative if negative is None else negative,
-            "width": plan.side("width", preset.width if width is None else width, sizes.side, snap, notes),
-            "height": plan.side("height", preset.height if height is None else height, sizes.side, snap, notes),
+            "negative_prompt": plan.given(negative, preset.negative),
+            "width": plan.side("width", plan.given(width, preset.width), sizes.side, snap, notes),
+            "height": plan.side("height", plan.given(height, preset.height), sizes.side, snap, notes),
             "num_frames": plan.frame_count(frames, seconds, preset.frames, rate, sizes.stride, snap, notes),
             "frame_rate": rate,
             **sampling(preset, steps, guidance),
         }
-        size = (preset.width, preset.height, preset.frames)
-        if preset.one_size and (call["width"], call["height"], call["num_frames"]) != size:
-            trained = "{}x{} and {} frames".format(*size)
-            notes.append(f"The {preset.name} model is trained for {trained} only; other sizes look worse.")
+        plan.one_size(preset, call, notes)
         if negative and call["guidance_scale"] <= 1:
             notes.append(f"--negative has no effect: guidance is off (--guidance {call['guidance_scale']:g}).")
-        where = plan.device(device)
-        decided = plan.Plan(
-            command="generate",
-            model=chosen.name,
-            source=chosen.location,
-            revision=checkpoint.commit(folder),
-            pipeline=PIPELINE,
-            side=f"drop-in numbers (as diffusers' {PIPELINE})",
-            credit=chosen.credit(),
-            device=where,
-            dtype=plan.dtype(dtype, where),
-            seeds=seeds,
-            outputs=plan.outputs(output, count, call["num_frames"], call["height"], call["width"], notes),
+        decided = plan.decide(
+            chosen,
+            folder,
+            call,
+            notes,
             fps=rate,
+            seeds=seeds,
+            asked=(device, dtype),
+            output=output,
             recipe=recipe,
-            call=call,
-            notes=tuple(notes),
         )
     carry_out(decided, display, as_json=as_json, dry_run=dry_run)
 
 
-def _grid(folder: Path) -> Grid:
-    """The sizes the model in `folder` can make; refuses one of another family."""
-    if not (folder / checkpoint.INDEX).is_file():
-        raise CheckpointError(f"{folder} has no {checkpoint.INDEX}, so it is not a model folder in diffusers' layout.")
-    kind = read_json(folder / checkpoint.INDEX).get("_class_name")
-    if kind not in LTX_FOLDERS:
-        raise CheckpointError(f"{folder} holds a {kind}, but generate needs one of {', '.join(LTX_FOLDERS)}.")
-    return grid(*(read_json(folder / name / "config.json") for name in ("vae", "transformer")))
-
-
 def sampling(preset: Preset, steps: int | None, guidance: float | None) -> dict[str, Any]:
     """The part of the call that says how to walk from noise to latents and on to pixels."""
-    schedule: dict[str, Any] = {
-        "num_inference_steps": int(plan.positive("steps", preset.steps if steps is None else steps))
-    }
+    schedule: dict[str, Any] = {"num_inference_steps": int(plan.positive("steps", plan.given(steps, preset.steps)))}
     if steps is None and preset.timesteps is not None:
         schedule = {"timesteps": list(preset.timesteps)}
     return schedule | {
-        "guidance_scale": plan.at_least_zero("guidance", preset.guidance if guidance is None else guidance),
+        "guidance_scale": plan.at_least_zero("guidance", plan.given(guidance, preset.guidance)),
         "guidance_rescale": preset.guidance_rescale,
         "decode_timestep": preset.decode_timestep,
         "decode_noise_scale": preset.decode_noise_scale,

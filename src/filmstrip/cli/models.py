@@ -9,13 +9,18 @@ import typer
 
 from filmstrip.cli.checkpoint import INDEX
 from filmstrip.cli.display import size
-from filmstrip.cli.generate import LTX_FOLDERS
+from filmstrip.cli.families import FAMILIES
 from filmstrip.errors import CheckpointError
-from filmstrip.ltx.presets import PRESETS, Preset
+from filmstrip.pipeline.presets import KnownModel
 from filmstrip.weights.files import read_json
 
 if TYPE_CHECKING:
     from filmstrip.weights.cache import CachedModel
+
+KNOWN: tuple[tuple[str, KnownModel], ...] = tuple(
+    (family.command, preset) for family in FAMILIES for preset in family.presets
+)
+COMMANDS = {name: family.command for family in FAMILIES for name in family.folders}
 
 
 def models(
@@ -25,11 +30,11 @@ def models(
     from filmstrip.weights.cache import cached_models
 
     cached = cached_models()
-    known = {preset.repo for preset in PRESETS}
+    known = {preset.repo for _, preset in KNOWN}
     others = [model for model in cached if model.repo_id not in known]
-    runnable = [model for model in others if _pipeline(model) in LTX_FOLDERS]
+    runnable = [model for model in others if _pipeline(model) in COMMANDS]
     if as_json:
-        rows = [asdict(preset) | {"on_disk": _on_disk(preset, cached)} for preset in PRESETS]
+        rows = [{"command": name} | asdict(preset) | {"on_disk": _on_disk(preset, cached)} for name, preset in KNOWN]
         print(json.dumps({"known": rows, "also_cached": [_as_dict(model) for model in runnable]}, indent=2))
         return
     _print_table(cached, runnable)
@@ -52,7 +57,7 @@ def _best(repo: str | None, cached: Sequence["CachedModel"]) -> "CachedModel | N
     return max(revisions, key=lambda model: (model.complete, model.size), default=None)
 
 
-def _on_disk(preset: Preset, cached: Sequence["CachedModel"]) -> bool:
+def _on_disk(preset: KnownModel, cached: Sequence["CachedModel"]) -> bool:
     model = _best(preset.repo, cached)
     return preset.repo is None or (model is not None and model.complete)
 
@@ -67,18 +72,18 @@ def _print_table(cached: Sequence["CachedModel"], runnable: Sequence["CachedMode
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("--model", "what it is", "licence", "on this disk"):
+    for heading in ("--model", "of", "what it is", "licence", "on this disk"):
         table.add_column(heading, no_wrap=heading == "--model")
-    for preset in PRESETS:
+    for command, preset in KNOWN:
         state = _state(preset, _best(preset.repo, cached))
-        table.add_row(*map(Text, (preset.name, preset.about, preset.licence, state)))
+        table.add_row(*map(Text, (preset.name, command, preset.about, preset.licence, state)))
     for model in runnable:
-        name = f"{model.repo_id}@{model.revision}"
-        table.add_row(*map(Text, (name, f"a {_pipeline(model)}", "see its page", _cached_state(model))))
+        name, kind = f"{model.repo_id}@{model.revision}", _pipeline(model) or ""
+        table.add_row(*map(Text, (name, COMMANDS[kind], f"a {kind}", "see its page", _cached_state(model))))
     Console(highlight=False).print(table)
 
 
-def _state(preset: Preset, model: "CachedModel | None") -> str:
+def _state(preset: KnownModel, model: "CachedModel | None") -> str:
     if preset.repo is None:
         return "yes"
     if model is not None:

@@ -57,6 +57,30 @@ Negative = Annotated[
     str | None,
     typer.Option(help="What the video should not be like.", rich_help_panel=_SAMPLING, show_default="the model's"),
 ]
+GuidanceMin = Annotated[
+    float | None,
+    typer.Option(help="Guidance of the first frame.", rich_help_panel=_SAMPLING, show_default="the model's"),
+]
+GuidanceMax = Annotated[
+    float | None,
+    typer.Option(
+        help="Guidance of the last frame; it grows evenly between. At 1, guidance is off.",
+        rich_help_panel=_SAMPLING,
+        show_default="the model's",
+    ),
+]
+Motion = Annotated[
+    int | None,
+    typer.Option(help="How much shall move, 0 to 255.", rich_help_panel=_SAMPLING, show_default="the model's"),
+]
+NoiseAug = Annotated[
+    float | None,
+    typer.Option(
+        help="Noise on the picture: more of it lets the video differ more from it.",
+        rich_help_panel=_SAMPLING,
+        show_default="the model's",
+    ),
+]
 Seed = Annotated[
     int | None,
     typer.Option(help="The same seed gives the same video.", rich_help_panel=_SAMPLING, show_default="random"),

@@ -7,11 +7,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from filmstrip.cli.checkpoint import Checkpoint, commit
 from filmstrip.cli.display import duration
+from filmstrip.cli.families import P
 from filmstrip.errors import InputError
+from filmstrip.pipeline.presets import KnownModel
 
+T = TypeVar("T")
 MAX_SEED = 2**63 - 1
 MAX_COUNT = 9999
 MIN_FPS, MAX_FPS = 0.1, 1000
@@ -71,9 +75,60 @@ class Plan:
         return asdict(self) | {"outputs": [str(path) for path in self.outputs]}
 
 
+def decide(
+    chosen: Checkpoint[P],
+    folder: Path,
+    call: Mapping[str, Any],
+    notes: list[str],
+    *,
+    fps: float,
+    seeds: tuple[int, ...],
+    asked: tuple[str, str],
+    output: Path | None,
+    recipe: bool,
+) -> Plan:
+    """The plan for a call of the family's pipeline; `asked` are device and type as the user gave them.
+
+    Raises:
+        InputError: the device or the type is not there, or an output cannot be written.
+    """
+    where = device(asked[0])
+    paths = outputs(output, len(seeds), call["num_frames"], call["height"], call["width"], notes)
+    return Plan(
+        command=chosen.family.command,
+        model=chosen.name,
+        source=chosen.location,
+        revision=commit(folder),
+        pipeline=chosen.family.pipeline,
+        side=f"drop-in numbers (as diffusers' {chosen.family.pipeline})",
+        credit=chosen.credit(),
+        device=where,
+        dtype=dtype(asked[1], where),
+        seeds=seeds,
+        outputs=paths,
+        fps=fps,
+        recipe=recipe,
+        call=call,
+        notes=tuple(notes),
+    )
+
+
+def one_size(preset: KnownModel, call: Mapping[str, Any], notes: list[str]) -> None:
+    """Note that a model which was trained for one size makes another."""
+    size = (preset.width, preset.height, preset.frames)
+    if preset.one_size and (call["width"], call["height"], call["num_frames"]) != size:
+        trained = "{}x{} and {} frames".format(*size)
+        notes.append(f"The {preset.name} model is trained for {trained} only; other sizes look worse.")
+
+
 def plural(number: int, noun: str) -> str:
     """`1 step`, `2 steps`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def given(value: T | None, default: T) -> T:
+    """What the user gave, or the model's default."""
+    return default if value is None else value
 
 
 def not_empty(name: str, text: str) -> str:

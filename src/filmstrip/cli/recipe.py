@@ -9,6 +9,8 @@ from typing import Any
 from filmstrip import __version__
 from filmstrip.cli.plan import Plan
 
+# What a command is given before its options.
+SUBJECTS = {"generate": "prompt", "animate": "image"}
 # The option that sets an argument of the pipeline's call. Arguments that have none come with --model.
 OPTIONS = {
     "negative_prompt": "--negative",
@@ -16,8 +18,13 @@ OPTIONS = {
     "height": "--height",
     "num_frames": "--frames",
     "frame_rate": "--fps",
+    "fps": "--fps",
+    "motion_bucket_id": "--motion",
+    "noise_aug_strength": "--noise-aug",
     "num_inference_steps": "--steps",
     "guidance_scale": "--guidance",
+    "min_guidance_scale": "--guidance-min",
+    "max_guidance_scale": "--guidance-max",
 }
 
 
@@ -47,12 +54,12 @@ def command(recipe: Mapping[str, Any], output: str) -> str:
     Raises:
         KeyError: the recipe lacks what every recipe has.
     """
-    prompt = recipe["prompt"]
+    subject = recipe[SUBJECTS.get(recipe.get("command", ""), "prompt")]
     words = ["filmstrip", recipe["command"], "--model", recipe["model"], "--seed", recipe["seed"]]
     for argument, option in OPTIONS.items():
         if argument in recipe:
             words += [option, recipe[argument]]
     words += ["--device", recipe["device"], "--dtype", recipe["dtype"], "--output", output]
-    words[2:2] = [] if prompt.startswith("-") else [prompt]
-    words += ["--", prompt] if prompt.startswith("-") else []
+    words[2:2] = [] if subject.startswith("-") else [subject]
+    words += ["--", subject] if subject.startswith("-") else []
     return shlex.join(f"{word:g}" if isinstance(word, float) else str(word) for word in words)

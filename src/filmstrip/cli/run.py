@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,8 +26,13 @@ class Video:
     seconds: dict[str, float]
 
 
-def carry_out(plan: Plan, display: Display, *, as_json: bool, dry_run: bool) -> None:
-    """Make the videos of `plan` and print the result; with `dry_run`, only print the plan."""
+def carry_out(
+    plan: Plan, display: Display, *, as_json: bool, dry_run: bool, pictures: Mapping[str, Any] | None = None
+) -> None:
+    """Make the videos of `plan` and print the result; with `dry_run`, only print the plan.
+
+    `pictures` takes the place of the arguments of the call that name files.
+    """
     if plan.credit:
         display.say(plan.credit)
     for note in plan.notes:
@@ -38,7 +43,7 @@ def carry_out(plan: Plan, display: Display, *, as_json: bool, dry_run: bool) -> 
     display.say(plan.headline())
     with _warnings_in_one_line(display) as warnings, _memory_errors_in_one_line(plan):
         _download(plan, quiet=as_json)
-        load_seconds, videos = _make(plan, display)
+        load_seconds, videos = _make(plan, display, {**plan.call, **(pictures or {})})
     memory = _peak_memory(plan.device)
     if as_json:
         result = {
@@ -54,7 +59,7 @@ def carry_out(plan: Plan, display: Display, *, as_json: bool, dry_run: bool) -> 
     print(f"load {duration(load_seconds)}, peak memory {size(memory['bytes'])} ({memory['kind']})")
 
 
-def _make(plan: Plan, display: Display) -> tuple[float, list[Video]]:
+def _make(plan: Plan, display: Display, call: Mapping[str, Any]) -> tuple[float, list[Video]]:
     """Load, then make the videos one by one, each from its own seed, so that any can be made again alone."""
     import torch
 
@@ -71,7 +76,7 @@ def _make(plan: Plan, display: Display) -> tuple[float, list[Video]]:
                 pipe.progress = watch = Stopwatch(display, plan.device)
                 torch.manual_seed(seed)  # some VAEs draw noise from the global generator
                 generator = torch.Generator().manual_seed(seed)
-                frames = pipe(**plan.call, generator=generator, output_type="np").frames[0]
+                frames = pipe(**call, generator=generator, output_type="np").frames[0]
                 with watch.stage("write"):
                     save_video(frames, path, plan.fps, recipe=recipe(plan, seed) if plan.recipe else None)
                 videos.append(Video(str(path), seed, _bytes(path), watch.seconds))

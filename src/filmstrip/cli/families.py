@@ -1,0 +1,44 @@
+"""The two families of models: which command makes videos with them, and the table of those that are known."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from filmstrip.ltx import presets as ltx
+from filmstrip.pipeline.presets import KnownModel
+from filmstrip.svd import presets as svd
+
+P = TypeVar("P", bound=KnownModel)
+
+
+@dataclass(frozen=True)
+class Family(Generic[P]):
+    """Models that one command makes videos with."""
+
+    command: str
+    pipeline: str  # class name, importable from filmstrip
+    folders: tuple[str, ...]  # pipelines whose folders hold the same components
+    presets: tuple[P, ...]
+    defaults: P  # for folders and Hub ids that are no preset
+    embedded: str  # what the demo package calls the model that ships with filmstrip
+    example: str  # a command with a model that does not
+
+
+LTX = Family(
+    command="generate",
+    pipeline="LTXPipeline",
+    folders=("LTXPipeline", "LTXImageToVideoPipeline", "LTXConditionPipeline"),
+    presets=ltx.PRESETS,
+    defaults=ltx.CALL_DEFAULTS,
+    embedded="ltx",
+    example='filmstrip generate "..." --model ltx-2b-0.9.5 -o out.mp4',
+)
+SVD = Family(
+    command="animate",
+    pipeline="StableVideoDiffusionPipeline",
+    folders=("StableVideoDiffusionPipeline",),
+    presets=svd.PRESETS,
+    defaults=svd.CALL_DEFAULTS,
+    embedded="svd",
+    example="filmstrip animate picture.png --model svd-xt -o out.mp4",
+)
+FAMILIES: tuple[Family[ltx.Preset] | Family[svd.Preset], ...] = (LTX, SVD)
