@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from tokenizers import Tokenizer
 from transformers import T5TokenizerFast
 
@@ -123,7 +123,7 @@ def probe(settings: Settings, store: Store, weights: dict[str, Tensors], device:
     videos = generate(pipeline, [text for _, text in pairs], guidance=3.0, steps=min(16, settings.sampling_steps))
     scores = score(videos, [scene for scene, _ in pairs])
     store.log("probe", step=step, seconds=time.monotonic() - begin, **scores)
-    contact_sheet(videos, store.out / "sheet.png")
+    contact_sheet(videos, [text for _, text in pairs], store.out / "sheet.png")
     return float(scores["swapped"])
 
 
@@ -149,10 +149,10 @@ def judge(settings: Settings, store: Store, weights: dict[str, Tensors], device:
 
     guided, videos = run(best["shift"], best["guidance"], REPORT_SEED)
     unguided, _ = run(best["shift"], 1.0, REPORT_SEED)
-    contact_sheet(videos, store.out / "sheet.png")
+    pairs = evaluation_prompts(settings.judge_prompts, REPORT_SEED)
+    contact_sheet(videos, [text for _, text in pairs], store.out / "sheet.png")
     folder = save_folder(settings, store, weights, shift=best["shift"])
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    pairs = evaluation_prompts(settings.judge_prompts, REPORT_SEED)
     results = {
         "prompts": settings.judge_prompts,
         "goal": "at least 0.95 of attributes with guidance, fewer without",
@@ -173,8 +173,16 @@ def judge(settings: Settings, store: Store, weights: dict[str, Tensors], device:
     store.log("judge", done=True, attributes=guided["attributes"], unguided=unguided["attributes"], bytes=size)
 
 
-def contact_sheet(videos: torch.Tensor, path: Path) -> None:
-    """A picture of the first clips, one a row, with some of their frames."""
-    rows = [torch.cat([video[:, t] for t in SHEET_FRAMES], dim=2) for video in videos[:SHEET_ROWS]]
-    sheet = (torch.cat(rows, dim=1).clamp(0, 1) * 255).round().byte()
-    Image.fromarray(sheet.permute(1, 2, 0).cpu().numpy()).save(path)
+def contact_sheet(videos: torch.Tensor, texts: list[str], path: Path) -> None:
+    """A picture of the first clips, each a row of some of its frames below its prompt."""
+    side, strip = videos.shape[-1], 18
+    rows = list(zip(videos, texts, strict=True))[:SHEET_ROWS]
+    sheet = Image.new("RGB", (side * len(SHEET_FRAMES), (side + strip) * len(rows)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, (video, text) in enumerate(rows):
+        top = row * (side + strip)
+        draw.text((2, top + 2), text, fill="black", font=ImageFont.load_default(12))
+        frames = torch.cat([video[:, t] for t in SHEET_FRAMES], dim=2).clamp(0, 1)
+        pixels = (frames * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        sheet.paste(Image.fromarray(pixels), (0, top + strip))
+    sheet.save(path, optimize=True)
