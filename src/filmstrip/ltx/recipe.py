@@ -16,7 +16,7 @@ from filmstrip.ltx.inputs import SIZE_MULTIPLE, Clip, Embeddings, Texts, count_v
 from filmstrip.ltx.latents import LatentSize, adain, denormalize, normalize, positions, tone_map
 from filmstrip.ltx.picture import prepare_picture
 from filmstrip.ltx.predict import EncodedTexts, TransformerPredictor
-from filmstrip.ltx.sampling import Sampling
+from filmstrip.ltx.sampling import Sampling, to_next
 from filmstrip.ltx.single_file import CheckpointInfo
 from filmstrip.ltx.walk import EPS, ConditionedTokens
 from filmstrip.nn.noise import Generators, randn
@@ -74,13 +74,7 @@ class RecipeTokens(ConditionedTokens):
 
     def advance(self, latents: torch.Tensor, prediction: torch.Tensor, step: Step) -> torch.Tensor:
         latents = self._renoised(latents, step)
-        times = self._timesteps(step)[..., None] / 1000
-        after = torch.where(self.schedule < times - EPS, self.schedule, 0).amax(dim=-1, keepdim=True)
-        if self.stochastic:
-            data = latents - times * prediction
-            walked = (1 - after) * data + after * torch.randn_like(latents)
-        else:
-            walked = latents - (times - after) * prediction
+        walked = to_next(latents, prediction, self._timesteps(step) / 1000, self.schedule, self.stochastic)
         return torch.where((step.timestep / 1000 - EPS < 1 - self.strength)[..., None], walked, latents)
 
 
@@ -154,16 +148,44 @@ class LTXRecipePipeline(LTXBase):
         self._interrupt = False
         self._guidance_scale = max(one.guidance.largest_scale for one in (recipe.first, recipe.second) if one)
         encoded = self._encode_texts(texts, videos)
-        last = recipe.second or recipe.first
-        if recipe.second is not None:
-            small = smaller_clip(clip, recipe.downscale)
-            latents = self._upsample(self._walk(latents, small, recipe.first, encoded, held, generator))
-            clip = replace(small, height=2 * small.height, width=2 * small.width)
-        latents = self._walk(latents, clip, last, encoded, held, generator)
+        latents = self.sample(clip, encoded, held, latents, generator)
         frames: Any = latents
         if output_type != "latent":
-            frames = self._decode(latents, last.tone_map, wanted, output_type)
+            (top, _), (left, _) = margins(height, clip.height), margins(width, clip.width)
+            video = self.decode_video(latents, clip)[:, :, :num_frames, top : top + height, left : left + width]
+            frames = self.video_processor.postprocess_video(video, output_type)
         return LTXPipelineOutput(frames) if return_dict else (frames,)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        clip: Clip,
+        texts: EncodedTexts,
+        held: Sequence[HeldPixels] = (),
+        latents: torch.Tensor | None = None,
+        generator: Generators = None,
+    ) -> torch.Tensor:
+        """The passes of the recipe: normalised latents `(B, C, t, h, w)`, from noise or from given latents."""
+        first, second = self.recipe.first, self.recipe.second
+        if second is None:
+            return self._walk(latents, clip, first, texts, held, generator)
+        small = smaller_clip(clip, self.recipe.downscale)
+        latents = self._upsample(self._walk(latents, small, first, texts, held, generator))
+        double = replace(small, height=2 * small.height, width=2 * small.width)
+        return self._walk(latents, double, second, texts, held, generator)
+
+    @torch.no_grad()
+    def decode_video(self, latents: torch.Tensor, clip: Clip) -> torch.Tensor:
+        """Decode normalised latents to `(B, 3, T, H, W)` in [-1, 1], in the size of the clip."""
+        vae, recipe, timestep = self.vae, self.recipe, None
+        with self._keeping(latents, "pipe.vae.enable_tiling()"), self.progress.stage("decode"):
+            if vae.config.timestep_conditioning:
+                latents = torch.lerp(latents, torch.randn_like(latents), recipe.decode_noise)
+                timestep = latents.new_full(latents.shape[:1], recipe.decode_timestep)
+            latents = tone_map(latents, (recipe.second or recipe.first).tone_map)
+            latents = denormalize(latents, vae.latents_mean, vae.latents_std, 1.0)
+            video = vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0]
+            return resize(video.float().clamp(-1, 1), clip.height, clip.width)
 
     def _hold(self, item: LTXVideoCondition | HeldPixels, wanted: Clip, clip: Clip) -> HeldPixels:
         """The frames of a condition that fit into the video, with the video's margins around them.
@@ -231,21 +253,6 @@ class LTXRecipePipeline(LTXBase):
         with self.progress.stage("upsample"):
             larger = self.latent_upsampler(denormalize(latents, *statistics).to(self.latent_upsampler.dtype))
         return adain(normalize(larger.float(), *statistics), latents)
-
-    def _decode(self, latents: torch.Tensor, compression: float, wanted: Clip, output_type: str) -> Any:
-        """Frames of the wanted size."""
-        vae, recipe, timestep = self.vae, self.recipe, None
-        with self._keeping(latents, "pipe.vae.enable_tiling()"), self.progress.stage("decode"):
-            if vae.config.timestep_conditioning:
-                latents = torch.lerp(latents, torch.randn_like(latents), recipe.decode_noise)
-                timestep = latents.new_full(latents.shape[:1], recipe.decode_timestep)
-            latents = denormalize(tone_map(latents, compression), vae.latents_mean, vae.latents_std, 1.0)
-            video = vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0].clamp(-1, 1)
-            clip = whole_clip(wanted, self.vae_temporal_compression_ratio)
-            (top, _), (left, _) = margins(wanted.height, clip.height), margins(wanted.width, clip.width)
-            video = resize(video, clip.height, clip.width)[:, :, : wanted.num_frames]
-            video = video[..., top : top + wanted.height, left : left + wanted.width]
-            return self.video_processor.postprocess_video(video, output_type)
 
     def _positions(self, size: LatentSize, frame_rate: float, first_frame: int = 0) -> torch.Tensor:
         ratios = (self.vae_temporal_compression_ratio, self.vae_spatial_compression_ratio)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from filmstrip.errors import InputError
 from filmstrip.schedulers.sigmas import Array, exponential_shift, static_shift, stretch_to_terminal
@@ -27,6 +28,24 @@ def linear_quadratic(steps: int, threshold: float = 0.025) -> Array:
         curve = (even - threshold * steps) / (even * rest**2)
         done = slope * done + curve * np.maximum(done - even, 0) ** 2
     return 1 - done
+
+
+def to_next(
+    tokens: torch.Tensor, velocity: torch.Tensor, times: torch.Tensor, schedule: torch.Tensor, stochastic: bool = False
+) -> torch.Tensor:
+    """Walk tokens `(B, N, C)` to the next lower timestep of a schedule, or to 0 (Lightricks/LTX-Video, `rf.py`).
+
+    Args:
+        velocity: noise minus data, as the model predicts it.
+        times: where the tokens are, in [0, 1]: `(1 or B, 1 or N)`.
+        schedule: `(steps,)`, falling.
+        stochastic: step to the predicted data and add noise from the global generator, instead of along the velocity.
+    """
+    times = times[..., None]
+    after = torch.where(schedule < times - 1e-6, schedule, 0).amax(dim=-1, keepdim=True)
+    if not stochastic:
+        return tokens - (times - after) * velocity
+    return (1 - after) * (tokens - times * velocity) + after * torch.randn_like(tokens)
 
 
 @dataclass(frozen=True)
