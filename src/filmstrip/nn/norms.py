@@ -1,5 +1,9 @@
 """Normalisations."""
 
+from functools import cache
+from importlib.util import find_spec
+from typing import Self
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -32,11 +36,82 @@ def channel_rms_norm(hidden_states: torch.Tensor, eps: float) -> torch.Tensor:
 class GroupNorm(nn.GroupNorm):
     """Group norm (Wu and He, arXiv 1803.08494) over the channels and all later dimensions, then SiLU if `activate`."""
 
+    shared: "SharedMoments | None" = None  # set while a picture is worked on in tiles
+
     def __init__(self, channels: int, eps: float, groups: int = 32, activate: bool = False) -> None:
         super().__init__(groups, channels, eps)
         self.activate = activate
 
     def forward(self, hidden_states: torch.Tensor, shift: torch.Tensor | None = None) -> torch.Tensor:
-        """The norm of `hidden_states + shift`, `(N, C, ...)` to the same; `shift` broadcasts against it."""
-        normed = super().forward(hidden_states if shift is None else hidden_states + shift)
+        """The norm of `hidden_states + shift`, `(N, C, ...)` to the same; `shift` is `(N, C)`."""
+        if self.shared is None and self._has_kernel(hidden_states):
+            from filmstrip.nn.group_norm_cuda import group_norm
+
+            return group_norm(hidden_states, shift, self.num_groups, self.weight, self.bias, self.eps, self.activate)
+        if shift is not None:
+            hidden_states = hidden_states + shift.view(*shift.shape, *[1] * (hidden_states.ndim - 2))
+        if self.shared is None:
+            normed = super().forward(hidden_states)
+        else:
+            normed = self.norm_by(self.shared.moments(self, hidden_states), hidden_states)
         return F.silu(normed, inplace=True) if self.activate else normed
+
+    def _has_kernel(self, hidden_states: torch.Tensor) -> bool:
+        """Whether to use the kernel for channels-last memory: it has no gradient, and a compiler fuses the norm better."""
+        eager = not (torch.is_grad_enabled() or torch.compiler.is_compiling())
+        return hidden_states.is_cuda and eager and self.num_channels % 8 == 0 and _has_triton()
+
+    def norm_by(self, moments: torch.Tensor, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Norm `(N, C, ...)` by given moments of its groups, `(2, N, groups)` as from `group_moments`."""
+        mean, square = moments.repeat_interleave(self.num_channels // self.num_groups, dim=2)
+        scale = self.weight * torch.rsqrt((square - mean.square()).clamp(min=0) + self.eps)
+        offset = self.bias - mean * scale
+        shape = [*scale.shape, *[1] * (hidden_states.ndim - 2)]
+        return torch.addcmul(offset.view(shape), hidden_states, scale.view(shape)).to(hidden_states.dtype)
+
+
+def group_moments(hidden_states: torch.Tensor, groups: int) -> torch.Tensor:
+    """Mean, and mean of the squares, of each group of the channels of `(N, C, ...)`: `(2, N, groups)` in float32."""
+    grouped = hidden_states.unflatten(1, (groups, -1))
+    dims = tuple(range(2, grouped.ndim))
+    mean = grouped.mean(dims, dtype=torch.float32)
+    norm = torch.linalg.vector_norm(grouped, dim=dims, dtype=torch.float32)
+    return torch.stack([mean, norm.square() * (groups * hidden_states.shape[0] / hidden_states.numel())])
+
+
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+class SharedMoments:
+    """Lets the group norms of a module, on tiles of a picture, take their moments from all tiles and not from one each.
+
+    Within its context, run the module on all tiles; call `fix`; run it again. Each norm then has the mean of the
+    moments that it saw, so that neighbouring tiles are treated alike.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.norms = [norm for norm in module.modules() if isinstance(norm, GroupNorm)]
+        self.seen: dict[GroupNorm, list[torch.Tensor]] = {norm: [] for norm in self.norms}
+        self.fixed: dict[GroupNorm, torch.Tensor] = {}
+
+    def __enter__(self) -> Self:
+        for norm in self.norms:
+            norm.shared = self
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for norm in self.norms:
+            norm.shared = None
+
+    def moments(self, norm: GroupNorm, hidden_states: torch.Tensor) -> torch.Tensor:
+        """What a norm is to use: the moments of this tile, which are remembered, or the fixed ones."""
+        if norm in self.fixed:
+            return self.fixed[norm]
+        self.seen[norm].append(group_moments(hidden_states, norm.num_groups))
+        return self.seen[norm][-1]
+
+    def fix(self) -> None:
+        """From now on, use the mean of what was seen."""
+        self.fixed = {norm: torch.stack(seen).mean(dim=0) for norm, seen in self.seen.items() if seen}

@@ -56,7 +56,7 @@ class ResnetBlock2D(nn.Module):
         """`(N, C, H, W)` to `(N, C', H, W)`; `temb` is activated already, `(B, temb_channels)`, N a multiple of B."""
         shift = None
         if self.time_emb_proj is not None and temb is not None:
-            shift = self.time_emb_proj(temb).repeat_interleave(frames.shape[0] // temb.shape[0], dim=0)[..., None, None]
+            shift = self.time_emb_proj(temb).repeat_interleave(frames.shape[0] // temb.shape[0], dim=0)
         hidden = self.conv1(self.norm1(frames))
         hidden = self.conv2(self.norm2(hidden, shift))
         return hidden + (frames if self.conv_shortcut is None else self.conv_shortcut(frames))
@@ -83,7 +83,7 @@ class TemporalResnetBlock(nn.Module):
         """
         shift = None
         if self.time_emb_proj is not None and temb is not None:
-            shift = self.time_emb_proj(temb)[..., None, None, None]
+            shift = self.time_emb_proj(temb)
         hidden = self.conv1(self.norm1(video))
         hidden = self.conv2(self.norm2(hidden, shift))
         return video + hidden if share is None else torch.addcmul(video, hidden, share[:, None, :, None, None])
