@@ -121,8 +121,15 @@ class LTXConditionPipeline(LTXBase):
             start = level * start + (1 - level) * latents.to(start)
         with self.progress.stage("encode conditions"):
             encode = partial(encode_pixels, self.vae, generator=generator)
-            where = partial(self._positions, frame_rate=frame_rate)
-            begun = held.hold_conditions(start, frames, encode, self._pack, where, ratio, generator)
+            begun = held.hold_conditions(
+                start,
+                frames,
+                encode,
+                self._pack,
+                lambda size, first_frame: self._positions(size, frame_rate, first_frame),
+                ratio,
+                generator,
+            )
         walk = ConditionedTokens(self.scheduler, begun.tokens, begun.strength, noise_scale, generator)
         tokens = self._denoise(begun.tokens, schedule, encoded, walk, begun.positions, *watching)
         made = self._unpack(tokens[:, begun.own :], size)
