@@ -57,7 +57,7 @@ class GroupNorm(nn.GroupNorm):
         return F.silu(normed, inplace=True) if self.activate else normed
 
     def _has_kernel(self, hidden_states: torch.Tensor) -> bool:
-        """Whether to use the kernel for channels-last memory: it has no gradient, and a compiler fuses the norm better."""
+        """Whether to use the kernel for channels-last memory; it has no gradient, and a compiler does without."""
         eager = not (torch.is_grad_enabled() or torch.compiler.is_compiling())
         return hidden_states.is_cuda and eager and self.num_channels % 8 == 0 and _has_triton()
 
