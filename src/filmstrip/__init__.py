@@ -33,9 +33,11 @@ if TYPE_CHECKING:
         FlowMatchEulerDiscreteScheduler as FlowMatchEulerDiscreteScheduler,
     )
     from filmstrip.svd.unet import UNetSpatioTemporalConditionModel as UNetSpatioTemporalConditionModel
+    from filmstrip.svd.vae import AutoencoderKLTemporalDecoder as AutoencoderKLTemporalDecoder
 
 _PLACES = {
     "AutoencoderKLLTXVideo": "filmstrip.ltx.vae",
+    "AutoencoderKLTemporalDecoder": "filmstrip.svd.vae",
     "DiffusionPipeline": "filmstrip.pipeline.base",
     "EulerDiscreteScheduler": "filmstrip.schedulers.euler_discrete",
     "FlowMatchEulerDiscreteScheduler": "filmstrip.schedulers.flow_match_euler",

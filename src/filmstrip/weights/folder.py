@@ -47,6 +47,7 @@ class Row:
 CLASSES: Mapping[tuple[str, str], Row] = MappingProxyType(
     {
         ("diffusers", "AutoencoderKLLTXVideo"): Row("filmstrip.ltx.vae", "AutoencoderKLLTXVideo", STEM),
+        ("diffusers", "AutoencoderKLTemporalDecoder"): Row("filmstrip.svd.vae", "AutoencoderKLTemporalDecoder", STEM),
         ("diffusers", "LTXVideoTransformer3DModel"): Row(
             "filmstrip.ltx.transformer", "LTXVideoTransformer3DModel", STEM
         ),
