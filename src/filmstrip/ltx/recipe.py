@@ -180,6 +180,8 @@ class LTXRecipePipeline(LTXBase):
         vae, recipe, timestep = self.vae, self.recipe, None
         with self._keeping(latents, "pipe.vae.enable_tiling()"), self.progress.stage("decode"):
             if vae.config.timestep_conditioning:
+                # In this memory layout, whose order the authors' noise is drawn in.
+                latents = latents.contiguous(memory_format=torch.channels_last_3d)
                 latents = torch.lerp(latents, torch.randn_like(latents), recipe.decode_noise)
                 timestep = latents.new_full(latents.shape[:1], recipe.decode_timestep)
             latents = tone_map(latents, (recipe.second or recipe.first).tone_map)

@@ -45,7 +45,7 @@ def to_next(
     after = torch.where(schedule < times - 1e-6, schedule, 0).amax(dim=-1, keepdim=True)
     if not stochastic:
         return tokens - (times - after) * velocity
-    return (1 - after) * (tokens - times * velocity) + after * torch.randn_like(tokens)
+    return (1 - after) * (tokens - times * velocity) + after * torch.randn_like(tokens.contiguous())
 
 
 @dataclass(frozen=True)
