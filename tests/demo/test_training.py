@@ -6,12 +6,12 @@ from tokenizers import Tokenizer
 
 from filmstrip.demo import Scene, draw_clips, to_indices
 from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
-from tools.train_demo.denoiser import position_table
-from tools.train_demo.judge import score
-from tools.train_demo.optim import Average, Muon, orthogonalise
-from tools.train_demo.settings import CAPTION_TOKENS, LATENT_SIZE, REAL, TOY
-from tools.train_demo.text import build_text_encoder, build_tokenizer, encode_captions, encode_texts, fold_case
-from tools.train_demo.vae import build_vae
+from tools.train_demo.common.optim import Average, Muon, orthogonalise
+from tools.train_demo.ltx.denoiser import position_table
+from tools.train_demo.ltx.judge import score
+from tools.train_demo.ltx.settings import CAPTION_TOKENS, LATENT_SIZE, REAL, TOY
+from tools.train_demo.ltx.text import build_text_encoder, build_tokenizer, encode_captions, encode_texts, fold_case
+from tools.train_demo.ltx.vae import build_vae
 
 
 @pytest.fixture(scope="module")

@@ -1,1 +1,1 @@
-"""Trains the embedded demo model: `python -m tools.train_demo --help`."""
+"""Trains the embedded demo models: `python -m tools.train_demo --help`."""

@@ -1,4 +1,4 @@
-"""The stages in order: text, vae, latents, transformer, judge. Each is skipped when its result is there.
+"""Trains an embedded demo model, stage by stage; a stage is skipped when its result is there.
 
 Run the same command again after an interruption, or with the files that `--out` got copied into `--work`.
 """
@@ -6,62 +6,56 @@ Run the same command again after an interruption, or with the files that `--out`
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
-
-STAGES = ("text", "vae", "latents", "transformer", "judge")
 
 
 def main() -> None:
     """Parse the command line and run the stages."""
     parser = argparse.ArgumentParser(prog="python -m tools.train_demo", description=__doc__)
+    parser.add_argument("model", choices=("ltx", "svd"))
     parser.add_argument("--work", type=Path, required=True, help="state of the training; given again, it goes on")
     parser.add_argument("--out", type=Path, required=True, help="gets results and the weights worth keeping")
     parser.add_argument("--preset", choices=("real", "smoke", "toy"), default="real")
-    parser.add_argument("--budget-text", type=float, help="seconds, as all budgets")
-    parser.add_argument("--budget-vae", type=float)
-    parser.add_argument("--budget-transformer", type=float)
-    parser.add_argument("--batch", type=int, help="of the transformer")
-    parser.add_argument("--clips", type=int, help="that the transformer trains on")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="change one of the settings")
     parser.add_argument("--deadline", type=float, default=1e9, help="save and stop after so many seconds")
-    parser.add_argument("--last", choices=STAGES, default="judge", help="stop after this stage")
+    parser.add_argument("--finish", action="store_true", help="let the last training take what the deadline leaves")
+    parser.add_argument("--last", default="judge", help="stop after this stage")
     parser.add_argument("--device", help="cuda where there is one, else cpu")
     parser.add_argument("--warm-up", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
 
     deadline = time.monotonic() + arguments.deadline
     arguments.work.mkdir(parents=True, exist_ok=True)
-    # Shared with the process that compiles the transformer meanwhile; must be set before torch starts.
+    # Shared with the process that compiles the last model meanwhile; must be set before torch starts.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(arguments.work.resolve() / "inductor"))
     import torch
 
-    from tools.train_demo.settings import PRESETS
+    from tools.train_demo.common.command import Command, changed
 
+    stages = importlib.import_module(f"tools.train_demo.{arguments.model}.run")
+    if arguments.last not in stages.STAGES:
+        parser.error(f"--last {arguments.last}: the stages are {', '.join(stages.STAGES)}")
     torch.set_float32_matmul_precision("high")
-    changes = {"budget_text", "budget_vae", "budget_transformer", "batch", "clips"}
-    given = {name: value for name, value in vars(arguments).items() if name in changes and value is not None}
-    settings = replace(PRESETS[arguments.preset], **given)
+    settings = changed(stages.PRESETS[arguments.preset], arguments.set)
     device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if arguments.warm_up:
-        from tools.train_demo.run import warm_up
-
-        warm_up(settings, arguments.work, device)
-        return
-
-    from tools.train_demo.run import run
-
     helper = None
-    if device.type == "cuda" and not (arguments.work / "transformer.safetensors").exists():
-        log = (arguments.work / "warm_up.log").open("w")
-        helper = subprocess.Popen(
-            [sys.executable, "-m", "tools.train_demo", *sys.argv[1:], "--warm-up"], stdout=log, stderr=log
-        )
+    if device.type == "cuda" and not arguments.warm_up:
+        with (arguments.work / "warm_up.log").open("w") as log:
+            again = [sys.executable, "-m", "tools.train_demo", *sys.argv[1:], "--warm-up"]
+            helper = subprocess.Popen(again, stdout=log, stderr=log)
+    command = Command(
+        arguments.work, arguments.out, device, deadline, arguments.last, arguments.finish and deadline < 1e8, helper
+    )
+    if arguments.warm_up:
+        stages.warm_up(settings, command)
+        return
     try:
-        finished = run(settings, arguments.work, arguments.out, device, deadline, arguments.last, helper)
+        finished = stages.run(settings, command)
     finally:
         if helper is not None and helper.poll() is None:
             helper.terminate()

@@ -96,6 +96,7 @@ def draw_pointers(
     generator: torch.Generator,
     *,
     frames: int = POINTER_FRAMES,
+    shown: int | None = None,
     side: int = SIDE,
     dtype: torch.dtype = torch.float32,
 ) -> torch.Tensor:
@@ -105,7 +106,8 @@ def draw_pointers(
         indices: pictures, (B, 5) int64, on the device to draw on.
         motion_bucket, fps: (B,), 0 to 255 and at least 6, the values that a pipeline is called with.
         generator: a generator of that device; it decides places, from which the whole way is in view, and exact sizes.
-        frames: number of frames T.
+        frames: how long objects stay in view.
+        shown: the number T of frames to draw; all by default, 1 for the pictures alone.
         side: height and width in pixels.
         dtype: a float type for values in [0, 1], or `torch.uint8` for 0 to 255.
 
@@ -127,7 +129,7 @@ def draw_pointers(
         raise InputError(f"Objects would leave the picture: {frames} frames are too long for this speed. Draw fewer.")
     start = start_in_view(extent, extent, way, unit[:, 1:])
 
-    time = torch.arange(frames, device=device)[:, None]
+    time = torch.arange(shown or frames, device=device)[:, None]
     x, y = around(start[:, None] + step[:, None] * time, side)
     angle = (direction * (2 * math.pi / len(HEADINGS)))[:, None, None, None]
     radius = radius[:, None, None, None]
@@ -162,7 +164,7 @@ def draw_picture(
         row.append(allowed.index(name))
     generator = torch.Generator().manual_seed(seed)
     speed = torch.tensor([HIGHEST_BUCKET]), torch.tensor([7])
-    clip = draw_pointers(torch.tensor([row]), *speed, generator, dtype=torch.uint8)
+    clip = draw_pointers(torch.tensor([row]), *speed, generator, shown=1, dtype=torch.uint8)
     return Image.fromarray(clip[0, :, 0].permute(1, 2, 0).numpy())
 
 

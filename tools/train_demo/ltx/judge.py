@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
 from tokenizers import Tokenizer
 from transformers import T5TokenizerFast
 
@@ -26,10 +25,11 @@ from filmstrip.demo import (
 from filmstrip.ltx.pipeline import LTXPipeline
 from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
 from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
-from tools.train_demo.settings import FRAME_RATE, FRAMES, SIDE, Settings
-from tools.train_demo.store import Store, Tensors
-from tools.train_demo.text import build_text_encoder, fold_case, save_tokenizer
-from tools.train_demo.vae import load_vae, reconstruction_quality
+from tools.train_demo.common.sheet import save_sheet
+from tools.train_demo.common.store import Store, Tensors
+from tools.train_demo.ltx.settings import FRAME_RATE, FRAMES, SIDE, Settings
+from tools.train_demo.ltx.text import build_text_encoder, fold_case, save_tokenizer
+from tools.train_demo.ltx.vae import load_vae, reconstruction_quality
 
 CHUNK = 128
 REPORT_SEED, CHOICE_SEED = 0, 1
@@ -175,14 +175,4 @@ def judge(settings: Settings, store: Store, weights: dict[str, Tensors], device:
 
 def contact_sheet(videos: torch.Tensor, texts: list[str], path: Path) -> None:
     """A picture of the first clips, each a row of some of its frames below its prompt."""
-    side, strip = videos.shape[-1], 18
-    rows = list(zip(videos, texts, strict=True))[:SHEET_ROWS]
-    sheet = Image.new("RGB", (side * len(SHEET_FRAMES), (side + strip) * len(rows)), "white")
-    draw = ImageDraw.Draw(sheet)
-    for row, (video, text) in enumerate(rows):
-        top = row * (side + strip)
-        draw.text((2, top + 2), text, fill="black", font=ImageFont.load_default(12))
-        frames = torch.cat([video[:, t] for t in SHEET_FRAMES], dim=2).clamp(0, 1)
-        pixels = (frames * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-        sheet.paste(Image.fromarray(pixels), (0, top + strip))
-    sheet.save(path, optimize=True)
+    save_sheet(videos[:SHEET_ROWS, :, list(SHEET_FRAMES)], texts[:SHEET_ROWS], path)

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import random
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from tokenizers import Tokenizer
-from torch import nn
 
 from filmstrip.demo import draw_clips, judge_clips, measure_clips, sample_scenes
 from filmstrip.demo.measure import JUDGED
 from filmstrip.ltx.vae import AutoencoderKLLTXVideo
-from tools.train_demo.optim import Average, adam_state, load_adam
-from tools.train_demo.settings import CAPTION_TOKENS, Settings
-from tools.train_demo.store import Clock, Store
-from tools.train_demo.text import encode_texts, scene_captions
+from tools.train_demo.common.autoencoder import QUIET_LOG_VARIANCE, RAMP, autoencoder_loss
+from tools.train_demo.common.store import Store
+from tools.train_demo.common.trainer import Losses, Plan, Trainer
+from tools.train_demo.ltx.settings import CAPTION_TOKENS, Settings
+from tools.train_demo.ltx.text import encode_texts, scene_captions
 
-OBJECT_WEIGHT = 6.0  # of pixels on the object in the reconstruction loss
-KL_WEIGHT = 5e-4
-STATISTICS_WEIGHT = 1e-2  # keeps the channels of the latents near mean 0 and deviation 1
-QUIET_LOG_VARIANCE = -6.0  # at the start; at 0 the noise would swamp the latents
 LATENT_NOISE = 0.1  # most noise that the decoder is trained to remove
 NOISY_SHARE = 0.7
-RAMP = 0.3  # share of the budget after which KL is at full weight and the decoder gets noise
 
 
 def build_vae(settings: Settings, device: torch.device) -> AutoencoderKLLTXVideo:
@@ -38,120 +31,58 @@ def build_vae(settings: Settings, device: torch.device) -> AutoencoderKLLTXVideo
 
 
 def vae_loss(
-    vae: AutoencoderKLLTXVideo, clips: torch.Tensor, noise_level: torch.Tensor, kl_weight: torch.Tensor
+    vae: AutoencoderKLLTXVideo, clips: torch.Tensor, noise_level: torch.Tensor, progress: torch.Tensor
 ) -> torch.Tensor:
-    """Reconstruction, KL and statistics of the latents.
+    """The loss of a batch.
 
     Args:
         clips: (B, 3, T, H, W) in [0, 1]. The corner pixel is background.
         noise_level: (B,), how much noise is mixed into the latents before decoding.
-        kl_weight: scalar.
+        progress: share of the budget that is spent, a scalar.
     """
-    weight = 1 + (OBJECT_WEIGHT - 1) * (clips != clips[..., :1, :1]).any(1, keepdim=True).float()
     video = clips * 2 - 1
     mean, log_variance = (part.float() for part in vae.encoder(video).chunk(2, dim=1))
     log_variance = log_variance.clamp(-30, 20)
     latents = mean + (log_variance / 2).exp() * torch.randn_like(mean)
     latents = torch.lerp(latents, torch.randn_like(latents), noise_level[:, None, None, None, None])
-    error = vae.decoder(latents, noise_level).float() - video
-    reconstruction = (weight * (error.abs() + error.square())).mean() / weight.mean()
-    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-    deviation, centre = torch.std_mean(mean, dim=(0, 2, 3, 4))
-    statistics = (centre.square() + (deviation - 1).square()).mean()
-    return reconstruction + kl_weight * kl + STATISTICS_WEIGHT * statistics
+    return autoencoder_loss(video, vae.decoder(latents, noise_level), mean, log_variance, progress)
 
 
-class VaeTraining:
-    """The autoencoder, its optimiser and moving average, and a pool of clips drawn once."""
+def vae_trainer(settings: Settings, device: torch.device) -> tuple[Trainer, AutoencoderKLLTXVideo]:
+    """The trainer, and the autoencoder that it trains."""
+    torch.manual_seed(0)
+    vae = build_vae(settings, device)
+    pool = _draw_pool(settings, device)
+    on_gpu = device.type == "cuda"
+    compute = torch.compile(vae_loss, dynamic=False) if on_gpu else vae_loss
 
-    def __init__(self, settings: Settings, device: torch.device) -> None:
-        self.settings, self.device = settings, device
-        self.on_gpu = device.type == "cuda"
-        self.vae = build_vae(settings, device)
-        self.parameters = [p for p in self.vae.parameters() if p.requires_grad]
-        self.average = Average(self.parameters)
-        self.average_weight = torch.tensor(0.0, device=device)
-        self.optimizer = torch.optim.AdamW(self.parameters, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-        self.pool = _draw_pool(settings, device)
-        self.loss_of = torch.compile(vae_loss, dynamic=False) if self.on_gpu else vae_loss
+    def loss(progress: torch.Tensor) -> Losses:
+        clips = pool[torch.randint(len(pool), (settings.vae_batch,), device=device)].float() / 255
+        noise = torch.rand(len(clips), device=device) * LATENT_NOISE
+        noise *= (torch.rand(len(clips), device=device) < NOISY_SHARE) * (progress > RAMP)
+        with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
+            return {"loss": compute(vae, clips, noise, progress)}
 
-    def loss(self, progress: float) -> torch.Tensor:
-        """Of a fresh batch, when a share `progress` of the budget is spent."""
-        row = torch.randint(len(self.pool), (self.settings.vae_batch,), device=self.device)
-        clips = self.pool[row].float() / 255
-        noise = torch.rand(len(clips), device=self.device) * LATENT_NOISE
-        noise *= (torch.rand(len(clips), device=self.device) < NOISY_SHARE) * float(progress > RAMP)
-        kl_weight = torch.full((), KL_WEIGHT * min(progress / RAMP, 1.0), device=self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.on_gpu):
-            return self.loss_of(self.vae, clips, noise, kl_weight)
-
-    def step(self, step: int, progress: float) -> torch.Tensor:
-        """One optimiser step; returns the loss."""
-        settings = self.settings
-        cosine = 0.5 * (1 + math.cos(math.pi * progress))
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings.vae_rate * min((step + 1) / settings.vae_warm_up, 1.0) * max(cosine, 0.01)
-        self.optimizer.zero_grad()
-        loss = self.loss(progress)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
-        self.average.update(self.average_weight.fill_(1 - min(settings.vae_ema, (1 + step) / (10 + step))))
-        return loss.detach()
-
-    def save(self, store: Store, step: int, spent: float) -> None:
-        tensors = {f"raw.{i}": p for i, p in enumerate(self.parameters)}
-        tensors |= {f"ema.{i}": p for i, p in enumerate(self.average.values)}
-        store.save("vae_progress", tensors | adam_state(self.optimizer), step=step, spent=spent)
-
-    def load(self, store: Store) -> tuple[int, float]:
-        """Go on from the last save, if there is one: (step, seconds spent)."""
-        if (saved := store.load("vae_progress")) is None:
-            return 0, 0.0
-        tensors, facts = saved
-        with torch.no_grad():
-            for i, (parameter, mean) in enumerate(zip(self.parameters, self.average.values, strict=True)):
-                parameter.copy_(tensors[f"raw.{i}"])
-                mean.copy_(tensors[f"ema.{i}"])
-        load_adam(self.optimizer, tensors)
-        return facts["step"], facts["spent"]
-
-    def finish(self) -> AutoencoderKLLTXVideo:
-        """The autoencoder with averaged weights."""
-        with torch.no_grad():
-            for parameter, mean in zip(self.parameters, self.average.values, strict=True):
-                parameter.copy_(mean)
-        return self.vae.eval()
+    plan = Plan(
+        settings.budget_vae, settings.vae_rate, settings.vae_warm_up, settings.vae_ema, settings.save_every, (0.9, 0.99)
+    )
+    parameters = {name: p for name, p in vae.named_parameters() if p.requires_grad}
+    return Trainer("vae_training", parameters, {"": loss}, plan, device), vae
 
 
 def train_vae(settings: Settings, store: Store, device: torch.device, deadline: float) -> bool:
     """Train the autoencoder, or go on; True when it is finished."""
     if store.load("vae") is not None:
         return True
-    torch.manual_seed(0)
-    training = VaeTraining(settings, device)
-    step, spent = training.load(store)
-    begin = time.monotonic()
-    training.loss(0.0).backward()  # compiles
-    store.log("vae", compiled=time.monotonic() - begin, parameters=training.vae.num_parameters())
-    clock = Clock(settings.budget_vae, spent, deadline)
-    saved_at = time.monotonic()
-    while not clock.done and not clock.out_of_time:
-        loss = training.step(step, clock.progress)
-        step += 1
-        if step % 500 == 0:
-            store.log("vae", step=step, spent=clock.spent, loss=loss.item())
-        if time.monotonic() - saved_at > settings.save_every:
-            training.save(store, step, clock.spent)
-            saved_at = time.monotonic()
-    if not clock.done:
-        training.save(store, step, clock.spent)
+    trainer, vae = vae_trainer(settings, device)
+    if not trainer.train(store, deadline, kind=lambda step: ""):
         return False
-    vae = training.finish()
-    del training
-    store.log("vae", step=step, done=True, **reconstruction_quality(vae, min(64, settings.judge_prompts), device))
+    trainer.settle()
+    vae.eval()
+    quality = reconstruction_quality(vae, min(64, settings.judge_prompts), device)
+    store.log("vae", done=True, parameters=vae.num_parameters(), **quality)
     _add_statistics(settings, vae, device)
-    store.save("vae", vae.state_dict(), steps=step)
+    store.save("vae", vae.state_dict())
     return True
 
 

@@ -61,6 +61,7 @@ class Settings:
     guidances: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 6.0)
     shifts: tuple[float, ...] = (1.0, 2.0, 3.0)
     judge_prompts: int = 200
+    judge_seconds: float = 55.0  # kept free before the deadline when the transformer is done
 
     @property
     def width(self) -> int:

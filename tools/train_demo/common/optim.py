@@ -7,7 +7,7 @@ from collections import defaultdict
 import torch
 from torch.nn import Parameter
 
-from tools.train_demo.store import Tensors
+from tools.train_demo.common.store import Tensors
 
 # Coefficients of the quintic Newton-Schulz iteration (Jordan et al., "Muon", 2024, kellerjordan.github.io/posts/muon).
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -28,7 +28,8 @@ def orthogonalise(matrices: torch.Tensor) -> torch.Tensor:
 
 
 class Muon:
-    """Momentum, orthogonalised (Muon), with matrices of one shape stacked into one.
+    """Momentum, orthogonalised (Muon), with matrices of one shape stacked into one. Convolutions are matrices from
+    all that an output sees to the outputs.
 
     Updates are scaled to AdamW's usual size, 0.2 in the root mean square (Liu et al., arXiv 2502.16982, section 2.2),
     so that both share a learning rate.
@@ -36,9 +37,9 @@ class Muon:
 
     def __init__(self, matrices: list[Parameter], momentum: float = 0.95, weight_decay: float = 0.01) -> None:
         self.momentum, self.weight_decay = momentum, weight_decay
-        self.groups: dict[torch.Size, list[Parameter]] = defaultdict(list)
+        self.groups: dict[tuple[int, int], list[Parameter]] = defaultdict(list)
         for matrix in matrices:
-            self.groups[matrix.shape].append(matrix)
+            self.groups[matrix.shape[0], matrix[0].numel()].append(matrix)
         self.buffers = {
             shape: torch.zeros(len(group), *shape, device=group[0].device) for shape, group in self.groups.items()
         }
@@ -47,13 +48,13 @@ class Muon:
     def step(self, rate: torch.Tensor) -> None:
         """One step with the learning rate `rate`, a scalar tensor."""
         for shape, group in self.groups.items():
-            gradients = torch.stack([p.grad for p in group if p.grad is not None])
+            gradients = torch.stack([p.grad.flatten(1) for p in group if p.grad is not None])
             buffer = self.buffers[shape]
             buffer.lerp_(gradients, 1 - self.momentum)
             update = orthogonalise(gradients.lerp(buffer, self.momentum)).float()
             update = update * (rate * -0.2 * max(shape) ** 0.5)
             torch._foreach_mul_(group, 1 - rate * self.weight_decay)
-            torch._foreach_add_(group, list(update.unbind()))
+            torch._foreach_add_(group, [u.view(p.shape) for u, p in zip(update, group, strict=True)])
 
     def state(self) -> Tensors:
         return {f"muon.{'x'.join(map(str, shape))}": buffer for shape, buffer in self.buffers.items()}

@@ -22,8 +22,8 @@ from torch import nn
 from transformers import T5Config, T5EncoderModel
 
 from filmstrip.demo import ATTRIBUTES, caption, from_indices, sample_scenes
-from tools.train_demo.settings import TEXT_TOKENS, Settings
-from tools.train_demo.store import Clock, Store
+from tools.train_demo.common.store import Clock, Store
+from tools.train_demo.ltx.settings import TEXT_TOKENS, Settings
 
 SPACE = "▁"
 PUNCTUATION = ".,;:!?'\"-()"

@@ -6,16 +6,13 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-
-# Copied to the output folder each time they change. What is left out can be made again in seconds.
-PUBLISHED = ("vae", "transformer", "ema", "optimizer")
 
 Tensors = dict[str, torch.Tensor]
 
@@ -26,10 +23,11 @@ class Store:
     Args:
         work: holds everything; a later run goes on from it.
         out: gets the log, the weights worth keeping and the results.
+        published: names of the weights that `out` gets each time they change.
     """
 
-    def __init__(self, work: Path, out: Path) -> None:
-        self.work, self.out = work, out
+    def __init__(self, work: Path, out: Path, published: Sequence[str]) -> None:
+        self.work, self.out, self.published = work, out, published
         self.start = time.monotonic()
         for folder in (work, out):
             folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +48,7 @@ class Store:
         plain = {key: tensor.detach().contiguous().cpu() for key, tensor in tensors.items()}
         save_file(plain, beside, metadata={"facts": json.dumps(facts)})
         os.replace(beside, path)
-        if name in PUBLISHED:
+        if name in self.published:
             shutil.copy(path, self.out / path.name)
 
     def load(self, name: str) -> tuple[Tensors, dict[str, Any]] | None:

@@ -1,0 +1,1 @@
+"""Training of the embedded LTX model: text, vae, latents, transformer, judge."""

@@ -1,0 +1,1 @@
+"""Training of the embedded SVD model: vision, vae, latents, unet, judge."""
