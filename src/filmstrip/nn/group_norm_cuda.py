@@ -4,23 +4,26 @@ PyTorch's kernel copies channels-last tensors into the other order and leaves it
 twice and write it once, and compute in float32. Import this module only where Triton is installed.
 """
 
-from __future__ import annotations  # Triton reads "constexpr" off the annotation's text
-
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 triton: Any = importlib.import_module("triton")
 tl: Any = importlib.import_module("triton.language")
-constexpr = Any
+if TYPE_CHECKING:
+    constexpr = Any
+else:  # Triton looks up unquoted annotations of kernels, and takes none but its own
+    constexpr = tl.constexpr
 
 TILE = 4096  # elements that a program holds at a time
 PROGRAMS = 2048  # to aim for, so that all multiprocessors have work
 PIECES = 128  # sums of a channel that the second kernel reads at a time
 
 
-def _sum(x: Any, sums: Any, rows: Any, piece: Any, channels: constexpr, height: constexpr, width: constexpr) -> None:
+def _sum(
+    x: "Any", sums: "Any", rows: "Any", piece: "Any", channels: constexpr, height: constexpr, width: constexpr
+) -> None:
     """For each channel of a piece of a sample's rows: the sum, and that of squares, less the sample's first row.
 
     The first row stands near the mean where that is far from 0, so that the variance does not cancel out.
@@ -44,15 +47,15 @@ def _sum(x: Any, sums: Any, rows: Any, piece: Any, channels: constexpr, height: 
 
 
 def _combine(
-    x: Any,
-    sums: Any,
-    shift: Any,
-    weight: Any,
-    bias: Any,
-    affine: Any,
-    rows: Any,
-    parts: Any,
-    eps: Any,
+    x: "Any",
+    sums: "Any",
+    shift: "Any",
+    weight: "Any",
+    bias: "Any",
+    affine: "Any",
+    rows: "Any",
+    parts: "Any",
+    eps: "Any",
     channels: constexpr,
     size: constexpr,
     width: constexpr,
@@ -90,10 +93,10 @@ def _combine(
 
 
 def _apply(
-    x: Any,
-    affine: Any,
-    y: Any,
-    rows: Any,
+    x: "Any",
+    affine: "Any",
+    y: "Any",
+    rows: "Any",
     channels: constexpr,
     height: constexpr,
     width: constexpr,
