@@ -254,8 +254,10 @@ def recipe_pipeline(case: Case) -> LTXRecipePipeline:
     pipe = LTXRecipePipeline(case.vae, None, None, case.transformer)
     pipe.set_progress_bar_config(disable=True)
     pipe.info = case.info
-    if case.params.get("sampler") == "uniform":
-        pipe.info = replace(pipe.info, sampling=Sampling())
+    sampler = case.params.get("sampler") or "from_checkpoint"
+    if sampler != "from_checkpoint":
+        uniform = sampler.lower() == "uniform"
+        pipe.info = replace(pipe.info, sampling=Sampling("Uniform" if uniform else "LinearQuadratic"))
     timestep = call.get("decode_timestep", 0.0)
     pipe.recipe = Recipe(
         stochastic=call.get("stochastic_sampling", False),

@@ -1,17 +1,22 @@
 """What LTX's pipelines share: components, texts, schedule, and the way from noise to frames."""
 
-from typing import Any, ClassVar
+import os
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 
-from filmstrip.errors import InputError
+from filmstrip.errors import CheckpointError, InputError
 from filmstrip.ltx import inputs
 from filmstrip.ltx.decode import Decoding, PerVideo, check_decoding, decode_latents
 from filmstrip.ltx.inputs import Clip, Texts, WalkOptions
 from filmstrip.ltx.latents import LatentSize, denormalize, pack, positions, unpack
 from filmstrip.ltx.predict import EncodedTexts, TransformerPredictor
 from filmstrip.ltx.sampling import shift_for
+from filmstrip.ltx.single_file import CheckpointInfo, read_info
+from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
+from filmstrip.ltx.vae import AutoencoderKLLTXVideo
 from filmstrip.ltx.walk import Walk
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators, randn
@@ -21,6 +26,10 @@ from filmstrip.pipeline.base import DiffusionPipeline
 from filmstrip.pipeline.denoise import Callback, Step, StepWatch, callback_names, denoise
 from filmstrip.pipeline.guiders import ClassifierFreeGuidance
 from filmstrip.pipeline.prompts import as_list, encode_t5
+from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
+from filmstrip.weights.folder import fetch_pipeline, load_components, read_index
+from filmstrip.weights.hub import Source, fetch_file
+from filmstrip.weights.model import as_device
 
 
 class LTXBase(DiffusionPipeline):
@@ -52,6 +61,68 @@ class LTXBase(DiffusionPipeline):
         self._guidance_scale = 1.0
         self._guidance_rescale = 0.0
         self._attention_kwargs: dict[str, Any] | None = None
+        self.info = CheckpointInfo()  # of a single file; only the authors' recipe reads it
+
+    @classmethod
+    def from_single_file(
+        cls,
+        pretrained_model_link_or_path: str | os.PathLike[str],
+        *,
+        config: str | os.PathLike[str] | None = None,
+        torch_dtype: torch.dtype | str | None = None,
+        dtype: torch.dtype | str | None = None,
+        device: torch.device | str | None = None,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        force_download: bool = False,
+        **components: Any,
+    ) -> Self:
+        """Load a pipeline whose transformer and VAE are in one of the authors' files.
+
+        Args:
+            pretrained_model_link_or_path: the file; or, on the Hub, its address or "owner/repository/file".
+            config: a pipeline folder, or a repository, from which to load what the file does not hold: the text
+                encoder and the tokenizer.
+            torch_dtype, dtype, device, revision, cache_dir, local_files_only, token, force_download: as in
+                `from_pretrained`.
+            components: made by hand, or `None` to go without; these are not loaded.
+
+        Raises:
+            CheckpointError: something is missing, damaged, or of another kind.
+            InputError: a component that this pipeline does not take.
+        """
+        expected = cls.component_names()
+        if unknown := [name for name in components if name not in expected]:
+            raise InputError(
+                f"{cls.__name__}.from_single_file does not take {', '.join(unknown)}; "
+                f"its components are {', '.join(expected)}."
+            )
+        kind, where, hub = dtype or torch_dtype, as_device(device), (cache_dir, local_files_only, token, force_download)
+        file = fetch_file(pretrained_model_link_or_path, revision, *hub)
+        info = read_info(file)
+        in_file: dict[str, Callable[[], Any]] = {
+            "vae": lambda: AutoencoderKLLTXVideo.from_single_file(file, dtype=kind, device=where),
+            "transformer": lambda: LTXVideoTransformer3DModel.from_single_file(file, dtype=kind, device=where),
+            "scheduler": lambda: FlowMatchEulerDiscreteScheduler(**info.scheduler_config),
+        }
+        made = dict.fromkeys(cls._optional_components) | components
+        if config is not None:
+            source = Source(config, None, None, *hub)
+            passed = made | dict.fromkeys(in_file)
+            folder = fetch_pipeline(source, passed)
+            loaded = load_components(folder, read_index(folder), expected, passed, dtype=kind, device=where)
+            made |= {name: part for name, part in loaded.items() if name not in passed}
+        made |= {name: load() for name, load in in_file.items() if name in expected and name not in made}
+        if missing := [name for name in expected if name not in made]:
+            raise CheckpointError(
+                f"{file} does not hold {' and '.join(missing)}; pass {missing[0]}= by hand, or None to go without, "
+                "or give in config= a pipeline folder that has it."
+            )
+        pipe = cls(**made)
+        pipe.info, pipe.name_or_path = info, os.fspath(pretrained_model_link_or_path)
+        return pipe
 
     @property
     def guidance_scale(self) -> float:

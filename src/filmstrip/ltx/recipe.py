@@ -17,7 +17,6 @@ from filmstrip.ltx.latents import LatentSize, adain, denormalize, normalize, pos
 from filmstrip.ltx.picture import prepare_picture
 from filmstrip.ltx.predict import EncodedTexts, TransformerPredictor
 from filmstrip.ltx.sampling import Sampling, to_next
-from filmstrip.ltx.single_file import CheckpointInfo
 from filmstrip.ltx.walk import EPS, ConditionedTokens
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import LTXPipelineOutput
@@ -88,6 +87,7 @@ class LTXRecipePipeline(LTXBase):
     `recipe` is what a call follows, and `info` how the checkpoint wants to be sampled.
     """
 
+    _optional_components = ("latent_upsampler",)
     _max_sequence_length = 256
     _masks_padding = True
 
@@ -96,7 +96,7 @@ class LTXRecipePipeline(LTXBase):
     ) -> None:
         super().__init__(None, vae, text_encoder, tokenizer, transformer)
         self.latent_upsampler = latent_upsampler
-        self.recipe, self.info = Recipe(), CheckpointInfo()
+        self.recipe = Recipe()
 
     @torch.no_grad()
     def __call__(
@@ -187,7 +187,8 @@ class LTXRecipePipeline(LTXBase):
             latents = tone_map(latents, (recipe.second or recipe.first).tone_map)
             latents = denormalize(latents, vae.latents_mean, vae.latents_std, 1.0)
             video = vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0]
-            return resize(video.float().clamp(-1, 1), clip.height, clip.width)
+            video = video.float().clamp(-1, 1)
+            return video if recipe.second is None else resize(video, clip.height, clip.width)
 
     def _hold(self, item: LTXVideoCondition | HeldPixels, wanted: Clip, clip: Clip) -> HeldPixels:
         """The frames of a condition that fit into the video, with the video's margins around them.

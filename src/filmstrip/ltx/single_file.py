@@ -94,6 +94,15 @@ class CheckpointInfo:
     causal_positions: bool = False  # whether positions in time know that the first latent is one frame alone
     allowed_timesteps: tuple[float, ...] | None = None  # all that a distilled model knows; None: any
 
+    @property
+    def scheduler_config(self) -> dict[str, Any]:
+        """The `FlowMatchEulerDiscreteScheduler` that diffusers' folder of the checkpoint has."""
+        if self.sampling.shifting != "SD3":
+            return {}
+        tokens = {"base_image_seq_len": 1024, "max_image_seq_len": 4096}
+        shifts = {"base_shift": 0.95, "max_shift": 2.05, "shift_terminal": self.sampling.target_shift_terminal}
+        return {"use_dynamic_shifting": True, **tokens, **shifts}
+
 
 def read_info(file: Path) -> CheckpointInfo:
     """How the checkpoint in a file wants to be sampled.
