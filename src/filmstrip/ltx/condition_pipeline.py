@@ -107,8 +107,9 @@ class LTXConditionPipeline(LTXBase):
         watching = (callback_on_step_end, callback_on_step_end_tensor_inputs)
         videos = self._begin(texts, clip, options, decoding, *watching)
         size = self._latent_size(clip)
-        noise_scale = image_cond_noise_scale if items else 0.0
-        self._check_conditions(items, latents, denoise_strength, noise_scale, videos, size)
+        given_latents = self._check_latents(latents, denoise_strength, videos, size)
+        checks.check_numbers({"image_cond_noise_scale": image_cond_noise_scale})
+        self._require(*(("vae",) if items else ()))
         ratio = self.vae_temporal_compression_ratio
         frames = [held.load_condition(item, self.video_processor, clip, ratio, videos) for item in items]
         held.warn_of_overlaps(frames)
@@ -117,8 +118,8 @@ class LTXConditionPipeline(LTXBase):
         schedule = self.set_timesteps(num_inference_steps, size.elements, timesteps)
         schedule, level = self._last_part(schedule, denoise_strength)
         start = self._noise(videos, size, generator)
-        if latents is not None and denoise_strength < 1:
-            start = level * start + (1 - level) * latents.to(start)
+        if given_latents is not None:
+            start = level * start + (1 - level) * given_latents.to(start)
         with self.progress.stage("encode conditions"):
             encode = partial(encode_pixels, self.vae, generator=generator)
             begun = held.hold_conditions(
@@ -130,38 +131,33 @@ class LTXConditionPipeline(LTXBase):
                 ratio,
                 generator,
             )
+        noise_scale = image_cond_noise_scale if items else 0.0
         walk = ConditionedTokens(self.scheduler, begun.tokens, begun.strength, noise_scale, generator)
         tokens = self._denoise(begun.tokens, schedule, encoded, walk, begun.positions, *watching)
         made = self._unpack(tokens[:, begun.own :], size)
         return self._finish(made, clip, decoding, encoded, return_dict)
 
-    def _check_conditions(
-        self,
-        items: list[LTXVideoCondition],
-        latents: torch.Tensor | None,
-        denoise_strength: float,
-        noise_scale: float,
-        videos: int,
-        size: LatentSize,
-    ) -> None:
-        """Raises:
-        InputError: numbers out of range, or latents of another shape than the videos.
+    def _check_latents(
+        self, latents: torch.Tensor | None, share: float, videos: int, size: LatentSize
+    ) -> torch.Tensor | None:
+        """The latents to start from, if a walk over this share of the steps starts from any.
+
+        Raises:
+            InputError: a share outside 0 to 1, or latents of another shape than the videos.
         """
-        checks.check_numbers({"denoise_strength": denoise_strength, "image_cond_noise_scale": noise_scale})
-        if not 0 <= denoise_strength <= 1:
-            raise InputError(f"denoise_strength is {denoise_strength}; it must be from 0 to 1.")
-        if items:
-            self._require("vae")
-        if latents is None and denoise_strength < 1:
-            logger.warning(
-                "denoise_strength is %g and there are no latents: the walk starts from pure noise, too late.",
-                denoise_strength,
-            )
-        if latents is not None and denoise_strength == 1:
-            logger.warning("latents are not used where denoise_strength is 1: give a smaller one.")
+        checks.check_numbers({"denoise_strength": share})
+        if not 0 <= share <= 1:
+            raise InputError(f"denoise_strength is {share}; it must be from 0 to 1.")
+        if latents is None and share < 1:
+            logger.warning("denoise_strength is %g and there are no latents: the walk starts late, from noise.", share)
+        if latents is None or share == 1:
+            if latents is not None:
+                logger.warning("latents are not used where denoise_strength is 1; give a smaller one.")
+            return None
         wanted = (videos, self.transformer.config.in_channels, size.frames, size.height, size.width)
-        if latents is not None and denoise_strength < 1 and tuple(latents.shape) != wanted:
+        if tuple(latents.shape) != wanted:
             raise InputError(f"latents have the shape {tuple(latents.shape)}; {wanted} is wanted.")
+        return latents
 
     def _last_part(self, schedule: torch.Tensor, share: float) -> tuple[torch.Tensor, float]:
         """The last part of the schedule, by its share of the steps, and the noise level before it."""

@@ -13,7 +13,7 @@ import torch
 
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
-from filmstrip.ltx.inputs import Clip, warn_of_stretch, whole_frames
+from filmstrip.ltx.inputs import Clip, cut_frames, warn_of_stretch
 from filmstrip.ltx.latents import LatentSize, repeat_rows
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators, randn
@@ -124,16 +124,13 @@ def load_condition(
         video = [item.video] if isinstance(item.video, PIL.Image.Image) else item.video
         warn_of_stretch(video, clip, name)
         pixels = processor.preprocess_video(video, clip.height, clip.width)
-        given, room = pixels.shape[2], clip.num_frames - item.frame_index
+        room = clip.num_frames - item.frame_index
         if room < 1:
             raise InputError(f"{name} begins behind the end of the video; give an earlier frame_index, or more frames.")
-        kept = whole_frames(min(given, room), temporal_ratio)
-        if kept < given:
-            logger.warning("%s has %d frames, and the first %d fit; the others are cut.", name, given, kept)
-        if kept > (PREFIX - 1) * temporal_ratio + 1 and item.frame_index % temporal_ratio:
+        pixels = cut_frames(pixels, room, temporal_ratio, name)
+        if pixels.shape[2] > (PREFIX - 1) * temporal_ratio + 1 and item.frame_index % temporal_ratio:
             logger.warning("%s is a clip; it fits best at a multiple of %d.", name, temporal_ratio)
-        pixels = pixels[:, :, :kept]
-    repeat_rows(pixels[:, :1, :1, :1, :1], videos, "pictures in a condition")
+    repeat_rows(pixels[:, :1, :1, :1, :1], videos, "pictures")
     return HeldPixels(pixels, item.frame_index, item.strength)
 
 
@@ -167,31 +164,27 @@ def hold_conditions(
         generator: of the noise in conditions that are not wholly held.
     """
     videos, _, frames, height, width = latents.shape
+    everywhere = positions(LatentSize(frames, height, width), 0)
     if not held:
-        everywhere = positions(LatentSize(frames, height, width), 0)
         return HeldTokens(pack(latents), latents.new_zeros(1, 1), everywhere, 0)
     strength = latents.new_zeros(videos, frames)
-    own = []
+    tokens, strengths, places = [], [], []
     for item in held:
         encoded, start = encode(item.pixels), 0
         if item.frame_index != 0:
             prefix, encoded = encoded[:, :, :PREFIX], encoded[:, :, PREFIX:]
             noise = randn(prefix.shape, generator, prefix.device, prefix.dtype)
-            prefix = repeat_rows(torch.lerp(noise, prefix, item.strength), videos, "pictures in a condition")
-            own.append((prefix, item))
+            tokens.append(pack(repeat_rows(torch.lerp(noise, prefix, item.strength), videos, "pictures")))
+            strengths.append(latents.new_full(tokens[-1].shape[:2], item.strength))
+            places.append(positions(LatentSize(prefix.shape[2], height, width), item.frame_index))
             start = item.frame_index // temporal_ratio + PREFIX
         span = slice(start, start + encoded.shape[2])
-        encoded = repeat_rows(encoded, videos, "pictures in a condition")
+        encoded = repeat_rows(encoded, videos, "pictures")
         latents[:, :, span] = torch.lerp(latents[:, :, span], encoded, item.strength)
         strength[:, span] = item.strength
-
-    tokens = [pack(prefix) for prefix, _ in own]
-    strengths = [latents.new_full(part.shape[:2], item.strength) for part, (_, item) in zip(tokens, own, strict=True)]
-    places = [positions(LatentSize(prefix.shape[2], height, width), item.frame_index) for prefix, item in own]
-    video = pack(latents)
     return HeldTokens(
-        torch.cat([*tokens, video], dim=1),
+        torch.cat([*tokens, pack(latents)], dim=1),
         torch.cat([*strengths, strength.repeat_interleave(height * width, dim=1)], dim=1),
-        torch.cat([*places, positions(LatentSize(frames, height, width), 0)], dim=2),
+        torch.cat([*places, everywhere], dim=2),
         sum(part.shape[1] for part in tokens),
     )

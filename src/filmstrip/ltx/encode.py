@@ -15,16 +15,17 @@ def encode_pixels(vae: Any, pixels: torch.Tensor, generator: Generators) -> torc
     Several generators draw a row each from one video, so that each of them draws what it would alone. As in diffusers,
     the latents are not multiplied by the autoencoder's scaling factor, which is 1 in all published checkpoints.
     """
-    posterior = vae.encode(pixels.to(vae.dtype), return_dict=False)[0]
+    posterior = vae.encode(pixels.to(vae.device, vae.dtype), return_dict=False)[0]
     if isinstance(generator, list):
         rows = repeat_rows(posterior.parameters, max(len(generator), len(pixels)), "videos to encode")
         posterior = DiagonalGaussianDistribution(rows)
     return normalize(posterior.sample(generator).float(), vae.latents_mean, vae.latents_std, 1.0)
 
 
-def encode_videos(vae: Any, pixels: torch.Tensor, generator: Generators) -> torch.Tensor:
-    """Encode videos or pictures `(B, 3, T, H, W)` one after the other, each with its own draw, to `(B, C, t, h, w)`."""
+def encode_videos(vae: Any, pixels: torch.Tensor, generator: Generators, videos: int) -> torch.Tensor:
+    """Encode `(R, 3, T, H, W)` row by row, each with its own draw, to a row for each video, `(videos, C, t, h, w)`."""
     generators = generator if isinstance(generator, list) else [generator]
-    generators = generators * len(pixels) if len(generators) == 1 else generators
-    rows = [encode_pixels(vae, row, one) for row, one in zip(pixels.split(1), generators, strict=True)]
-    return torch.cat(rows)
+    if len(generators) > 1:
+        pixels = repeat_rows(pixels, videos, "pictures")
+    rows = [encode_pixels(vae, row, generators[i % len(generators)]) for i, row in enumerate(pixels.split(1))]
+    return repeat_rows(torch.cat(rows), videos, "pictures")

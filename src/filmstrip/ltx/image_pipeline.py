@@ -6,10 +6,10 @@ import torch
 
 from filmstrip.errors import InputError
 from filmstrip.ltx.base import LTXBase
+from filmstrip.ltx.conditions import LTXVideoCondition, load_condition
 from filmstrip.ltx.decode import Decoding, PerVideo
 from filmstrip.ltx.encode import encode_videos
-from filmstrip.ltx.inputs import Clip, Embeddings, Texts, WalkOptions, check_tokens, warn_of_stretch
-from filmstrip.ltx.latents import LatentSize, repeat_rows
+from filmstrip.ltx.inputs import Clip, Embeddings, Texts, WalkOptions, check_tokens
 from filmstrip.ltx.walk import FirstFrameHeld
 from filmstrip.nn.noise import Generators
 from filmstrip.outputs import LTXPipelineOutput
@@ -69,39 +69,20 @@ class LTXImageToVideoPipeline(LTXBase):
         size = self._latent_size(clip)
         check_tokens(latents, videos, size.elements)
         if latents is None:
-            pictures = self._pictures(image, clip, videos)
+            if image is None:
+                raise InputError("Neither image nor latents was given; give the picture that the video begins with.")
+            self._require("vae")
+            ratio = self.vae_temporal_compression_ratio
+            first = load_condition(LTXVideoCondition(image), self.video_processor, clip, ratio, videos).pixels
 
         encoded = self._encode_texts(texts, videos)
         if latents is None:
-            latents = self._starting_with(pictures, size, videos, generator)
+            with self.progress.stage("encode picture"):
+                held = encode_videos(self.vae, first, generator, videos)
+            noise = self._noise(videos, size, generator)
+            latents = self._pack(torch.cat([held, noise[:, :, 1:]], dim=2))
         schedule = self.set_timesteps(num_inference_steps, size.elements, timesteps)
         where = self._positions(size, frame_rate)
         walk = FirstFrameHeld(self._advance, size)
         tokens = self._denoise(latents, schedule, encoded, walk, where, *watching)
         return self._finish(tokens, clip, decoding, encoded, return_dict)
-
-    def _pictures(self, image: Any, clip: Clip, videos: int) -> torch.Tensor:
-        """The pictures as pixels `(R, 3, H, W)`.
-
-        Raises:
-            InputError: there is none, or they are not one for all videos or for each prompt or video.
-        """
-        if image is None:
-            raise InputError("Neither image nor latents was given; give the picture that the video begins with.")
-        self._require("vae")
-        warn_of_stretch(image, clip, "The picture")
-        pictures: torch.Tensor = self.video_processor.preprocess(image, clip.height, clip.width)
-        repeat_rows(pictures[:, :1, :1, :1], videos, "pictures")
-        return pictures
-
-    def _starting_with(
-        self, pictures: torch.Tensor, size: LatentSize, videos: int, generator: Generators
-    ) -> torch.Tensor:
-        """Tokens `(B, N, C)`: noise behind a first frame of pictures."""
-        if isinstance(generator, list) and len(generator) > 1:
-            pictures = repeat_rows(pictures, videos, "pictures")  # so that each generator draws its own
-        with self.progress.stage("encode picture"):
-            encoded = encode_videos(self.vae, pictures.unsqueeze(2).to(self._execution_device), generator)
-        latents = self._noise(videos, size, generator)
-        latents[:, :, :1] = repeat_rows(encoded, videos, "pictures")
-        return self._pack(latents)

@@ -83,6 +83,17 @@ def whole_frames(num_frames: int, temporal_ratio: int) -> int:
     return (num_frames - 1) // temporal_ratio * temporal_ratio + 1
 
 
+def cut_frames(pixels: torch.Tensor, room: int, temporal_ratio: int, name: str) -> torch.Tensor:
+    """The first `ratio * k + 1` frames of `(B, C, T, H, W)`, as many as there is room for; says what is cut."""
+    given = pixels.shape[2]
+    kept = whole_frames(min(given, room), temporal_ratio)
+    if kept < given:
+        logger.warning(
+            "%s has %d frames; the first %d are used (%d k + 1), the others cut.", name, given, kept, temporal_ratio
+        )
+    return pixels[:, :, :kept]
+
+
 def count_videos(texts: Texts) -> int:
     """The number of videos of a call: of the texts, or of the rows of the embeddings, times those of each.
 

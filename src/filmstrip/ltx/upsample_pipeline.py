@@ -5,18 +5,15 @@ from typing import Any
 import torch
 
 from filmstrip.errors import InputError
-from filmstrip.logging import get_logger
 from filmstrip.ltx.decode import Decoding, PerVideo, check_decoding, decode_latents
 from filmstrip.ltx.encode import encode_videos
-from filmstrip.ltx.inputs import whole_frames
+from filmstrip.ltx.inputs import cut_frames
 from filmstrip.ltx.latents import adain, denormalize, normalize, tone_map
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators
 from filmstrip.outputs import LTXPipelineOutput
 from filmstrip.pipeline import checks
 from filmstrip.pipeline.base import DiffusionPipeline
-
-logger = get_logger(__name__)
 
 
 class LTXLatentUpsamplePipeline(DiffusionPipeline):
@@ -67,8 +64,7 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
         """
         checks.check_multiple(height, width, self.vae_spatial_compression_ratio)
         checks.check_output_type(output_type)
-        numbers = {"adain_factor": adain_factor, "tone_map_compression_ratio": tone_map_compression_ratio}
-        checks.check_numbers(numbers)
+        checks.check_numbers({"adain_factor": adain_factor, "tone_map_compression_ratio": tone_map_compression_ratio})
         if not 0 <= tone_map_compression_ratio <= 1:
             raise InputError(f"tone_map_compression_ratio is {tone_map_compression_ratio}; it must be from 0 to 1.")
         self._require("vae", "latent_upsampler")
@@ -80,7 +76,7 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
 
         if video is not None:
             with self.progress.stage("encode video"):
-                given = encode_videos(vae, given.to(device), generator)
+                given = encode_videos(vae, given, generator, len(given))
         statistics = (vae.latents_mean, vae.latents_std, vae.config.scaling_factor)
         original = denormalize(given.to(device, torch.float32), *statistics).to(self.latent_upsampler.dtype)
         with self.progress.stage("upsample"):
@@ -115,13 +111,5 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
                     "wanted, as LTXConditionPipeline gives with output_type='latent'."
                 )
             return latents
-        pixels: torch.Tensor = self.video_processor.preprocess_video(video, height, width)
-        frames = whole_frames(pixels.shape[2], self.vae_temporal_compression_ratio)
-        if frames != pixels.shape[2]:
-            logger.warning(
-                "The video has %d frames, which is not %d k + 1; the last %d are cut.",
-                pixels.shape[2],
-                self.vae_temporal_compression_ratio,
-                pixels.shape[2] - frames,
-            )
-        return pixels[:, :, :frames]
+        pixels = self.video_processor.preprocess_video(video, height, width)
+        return cut_frames(pixels, pixels.shape[2], self.vae_temporal_compression_ratio, "The video")
