@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from filmstrip.media.processors import VaeImageProcessor as VaeImageProcessor
     from filmstrip.media.processors import VideoProcessor as VideoProcessor
     from filmstrip.outputs import LTXPipelineOutput as LTXPipelineOutput
+    from filmstrip.outputs import StableVideoDiffusionPipelineOutput as StableVideoDiffusionPipelineOutput
     from filmstrip.pipeline.base import DiffusionPipeline as DiffusionPipeline
     from filmstrip.pipeline.callbacks import MultiPipelineCallbacks as MultiPipelineCallbacks
     from filmstrip.pipeline.callbacks import PipelineCallback as PipelineCallback
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from filmstrip.schedulers.flow_match_euler import (
         FlowMatchEulerDiscreteScheduler as FlowMatchEulerDiscreteScheduler,
     )
+    from filmstrip.svd.pipeline import StableVideoDiffusionPipeline as StableVideoDiffusionPipeline
     from filmstrip.svd.unet import UNetSpatioTemporalConditionModel as UNetSpatioTemporalConditionModel
     from filmstrip.svd.vae import AutoencoderKLTemporalDecoder as AutoencoderKLTemporalDecoder
 
@@ -52,6 +54,8 @@ _PLACES = {
     "MultiPipelineCallbacks": "filmstrip.pipeline.callbacks",
     "PipelineCallback": "filmstrip.pipeline.callbacks",
     "SDCFGCutoffCallback": "filmstrip.pipeline.callbacks",
+    "StableVideoDiffusionPipeline": "filmstrip.svd.pipeline",
+    "StableVideoDiffusionPipelineOutput": "filmstrip.outputs",
     "UNetSpatioTemporalConditionModel": "filmstrip.svd.unet",
     "VaeImageProcessor": "filmstrip.media.processors",
     "VideoProcessor": "filmstrip.media.processors",

@@ -54,7 +54,11 @@ def load_image(
 
 
 def flatten(image: PIL.Image.Image, background: str = "white") -> PIL.Image.Image:
-    """Composite a transparent picture on a background colour that PIL knows; others just become RGB."""
+    """Composite a transparent picture on a background colour that PIL knows; others just become RGB, of 8 bits."""
+    if image.mode.startswith("I"):  # 16 bits, which PIL would cut off at 255
+        image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+    elif image.mode == "La":  # which PIL converts to nothing but LA
+        image = image.convert("LA")
     if not image.has_transparency_data:
         return image.convert("RGB")
     layer = image.convert("RGBA")

@@ -25,6 +25,7 @@ PIPELINES = {
     "LTXImageToVideoPipeline": "filmstrip.ltx.image_pipeline",
     "LTXLatentUpsamplePipeline": "filmstrip.ltx.upsample_pipeline",
     "LTXPipeline": "filmstrip.ltx.pipeline",
+    "StableVideoDiffusionPipeline": "filmstrip.svd.pipeline",
 }
 
 

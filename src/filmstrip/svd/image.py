@@ -41,7 +41,7 @@ def as_stills(image: Any) -> list[Still]:
     if isinstance(image, PIL.Image.Image):
         return [flatten(image, BACKGROUND)]
     if isinstance(image, np.ndarray):
-        channels_first = torch.from_numpy(np.ascontiguousarray(_plain(image)))
+        channels_first = torch.from_numpy(_plain(image).copy())
         batch = _rgb(channels_first.movedim(-1, -3) if image.ndim > 2 else channels_first, "an array")
         batch = (batch + 1) / 2 if batch.min() < 0 else batch
         return [PIL.Image.fromarray(picture.numpy()) for picture in to_uint8(batch.clamp(0, 1)).movedim(1, -1)]
