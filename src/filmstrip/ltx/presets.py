@@ -47,6 +47,7 @@ PRESETS = (
         height=128,
         frames=25,
         steps=25,
+        guidance=4.0,
         one_size=True,
     ),
     Preset(
