@@ -24,16 +24,17 @@ class PointwiseConv2d(nn.Conv2d):
 
 
 class TemporalConv3d(nn.Conv3d):
-    """A (3, 1, 1) convolution, run as a (3, 1) one over time and all pixels in a row, which is the same memory.
-
-    Backends have faster 2D convolutions, and keep channels-last memory in them everywhere.
-    """
+    """A (3, 1, 1) convolution in channels-last memory."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels, (3, 1, 1), padding=(1, 0, 0))
 
     def forward(self, video: torch.Tensor) -> torch.Tensor:
         """`(B, C, T, H, W)` to the same."""
+        if video.is_cuda:
+            return super().forward(video)
+        # PyTorch's own 3D convolution, which the CPU may get, leaves channels-last memory. The 2D one stays in it, and
+        # over time and all pixels in a row it is the same.
         rows = F.conv2d(video.flatten(3), self.weight.squeeze(-1), self.bias, padding=(1, 0))
         return rows.unflatten(3, video.shape[3:])
 
