@@ -12,7 +12,9 @@ import torch
 
 import filmstrip
 from filmstrip import demo
+from filmstrip.media.export import save_video
 from filmstrip.media.load import load_video
+from tests.parity.svd_pipelines import picture, pipelines
 
 from .conftest import FakePipeline, Run
 
@@ -23,6 +25,7 @@ FILES: dict[str, dict[str, Any]] = {
     "unet/config.json": {"_class_name": "UNetSpatioTemporalConditionModel", "num_frames": 5},
     "scheduler/scheduler_config.json": SCHEDULER,
 }
+STRETCHED = "cat.png is 90x60 and will be stretched to 64x64: crop it first, or give --width and --height in its shape."
 SMALL = ("--width", 64, "--height", 64, "--steps", 2)
 
 
@@ -208,3 +211,28 @@ def test_without_a_model_the_demo_is_used_and_said(
     assert result.code == 0
     assert result.err.startswith("Using the small demo model that ships with filmstrip. For a real one: filmstrip anim")
     assert "128" in result.out
+
+
+def test_the_frames_are_those_of_the_class(run: Run) -> None:
+    pipe, _ = pipelines()
+    pipe.save_pretrained("real")
+    picture(1).save("cat.png")
+    words = ("--fps", 12, "--motion", 40, "--guidance-max", 2, "--seed", 5, "--count", 2, "--dtype", "float32")
+    result = run("animate", "cat.png", "-m", "real", *SMALL, *words, "--device", "cpu", "-o", "a.mp4", "--json")
+    assert (result.code, result.json["warnings"]) == (0, [STRETCHED])
+    assert list(result.json["videos"][0]["seconds"]) == ["encode image", "denoise", "decode", "write"]
+    frames = pipe(
+        picture(1),
+        height=64,
+        width=64,
+        num_inference_steps=2,
+        fps=12,
+        motion_bucket_id=40,
+        max_guidance_scale=2.0,
+        generator=torch.Generator().manual_seed(6),
+        output_type="np",
+    ).frames[0]
+    save_video(frames, "b.mp4", 12)
+    made, wanted = ([frame.tobytes() for frame in load_video(name)] for name in ("a-0002.mp4", "b.mp4"))
+    assert made == wanted
+    assert made != [frame.tobytes() for frame in load_video("a-0001.mp4")]
