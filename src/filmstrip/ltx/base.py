@@ -108,18 +108,19 @@ class LTXBase(DiffusionPipeline):
             "scheduler": lambda: FlowMatchEulerDiscreteScheduler(**info.scheduler_config),
         }
         made = dict.fromkeys(cls._optional_components) | components
+        passed = made | dict.fromkeys(in_file)
+        folder = index = None
         if config is not None:
-            source = Source(config, None, None, *hub)
-            passed = made | dict.fromkeys(in_file)
-            folder = fetch_pipeline(source, passed)
-            loaded = load_components(folder, read_index(folder), expected, passed, dtype=kind, device=where)
-            made |= {name: part for name, part in loaded.items() if name not in passed}
-        made |= {name: load() for name, load in in_file.items() if name in expected and name not in made}
-        if missing := [name for name in expected if name not in made]:
+            folder = fetch_pipeline(Source(config, None, None, *hub), passed)
+            index = read_index(folder)
+        if missing := [name for name in expected if name not in {*passed, *(index.components if index else ())}]:
             raise CheckpointError(
                 f"{file} does not hold {' and '.join(missing)}; pass {missing[0]}= by hand, or None to go without, "
                 "or give in config= a pipeline folder that has it."
             )
+        if folder is not None and index is not None:
+            made = load_components(folder, index, expected, passed, dtype=kind, device=where) | made
+        made |= {name: load() for name, load in in_file.items() if name in expected and name not in components}
         pipe = cls(**made)
         pipe.info, pipe.name_or_path = info, os.fspath(pretrained_model_link_or_path)
         return pipe
@@ -291,6 +292,9 @@ class LTXBase(DiffusionPipeline):
                 max_sequence_length=texts.max_length,
             )
         embeds, mask, negatives, negative_mask = (_repeat(rows, texts.videos_each) for rows in encoded)
+        kind = self.transformer.dtype
+        if kind.itemsize > 1:  # the type it computes in; T5 may have been loaded in another
+            embeds, negatives = embeds.to(kind), negatives if negatives is None else negatives.to(kind)
         tensors = {"prompt_embeds": embeds, "negative_prompt_embeds": negatives}
         if self.do_classifier_free_guidance:
             tensors["prompt_embeds"] = torch.cat([negatives, embeds])
