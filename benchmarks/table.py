@@ -23,7 +23,12 @@ def render(results: Path = RESULTS) -> str:
     Raises:
         ValueError: a result comes from a toy run, or lacks a row that has to be shown.
     """
-    tables = {"ltx.json": ltx_table, "startup.json": startup_table}
+    tables = {
+        "ltx.json": ltx_table,
+        "startup.json": startup_table,
+        "demo_ltx.json": adherence_table,
+        "demo_time.json": demo_time_table,
+    }
     found = {name: results / name for name in tables if (results / name).exists()}
     return "\n\n".join(tables[name](json.loads(path.read_text("utf-8"))) for name, path in found.items())
 
@@ -67,6 +72,42 @@ def startup_table(result: Row) -> str:
         cells = [row["library"], f"{row['median_s']:.2f} s", f"{row['with_t5_s']:.2f} s"]
         lines.append(f"| {' | '.join([*cells, str(row['files']), format(row['lines'], ',')])} |")
     note = f"Medians of {result['repeats']} processes on one {result['device']}, torch {result['torch']}."
+    return "\n".join([*lines, "", note])
+
+
+def adherence_table(result: Row) -> str:
+    """How often the embedded LTX model shows what the prompt says."""
+    attributes = ("colour", "shape", "background", "motion")
+    itself = result["judge_itself"]
+    rows: dict[str, list[float]] = {
+        f"generated, guidance {result['guided']['guidance']:g}": [result["guided"][name] for name in attributes],
+        "generated, guidance off": [result["unguided"][name] for name in attributes],
+        "clips drawn by the project": [itself[f"drawn_{name}"] for name in attributes],
+        "the same through the autoencoder": [itself[f"reconstructed_{name}"] for name in attributes],
+    }
+    lines = [f"| the embedded LTX model | {' | '.join(attributes)} | mean |", f"| --- |{' --- |' * 5}"]
+    for name, values in rows.items():
+        cells = [format(value, ".1%") for value in (*values, sum(values) / len(values))]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    parameters = sum(result["parameters"].values()) / 1e6
+    note = (
+        f"Share of attributes that an image measurement finds as the prompt has them, over {result['prompts']} prompts "
+        "whose pairs of attributes training never saw, one clip each. The last two rows are the error of the "
+        f"measurement itself and of the autoencoder ({itself['psnr']:.1f} dB). {parameters:.1f} million parameters, "
+        f"{result['folder_bytes'] / 1e6:.1f} MB, trained on one {result['device']}."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def demo_time_table(result: Row) -> str:
+    """What a clip of an embedded model costs on a CPU."""
+    lines = ["| the embedded models on a CPU | start to finished file | peak memory |", "| --- | --- | --- |"]
+    for row in result["rows"]:
+        lines.append(f"| `filmstrip {row['command']}` | {row['median_s']:.1f} s | {row['peak_bytes'] / 1e6:.0f} MB |")
+    note = (
+        f"Imports and loading included; medians of {result['repeats']} runs on {result['threads']} threads of one "
+        f"{result['device']}, torch {result['torch']}."
+    )
     return "\n".join([*lines, "", note])
 
 

@@ -57,6 +57,22 @@ def test_startup_is_a_line_for_each_library(tmp_path):
     assert "| diffusers | 2.90 s | 4.80 s | 258 | 179,376 |" in render(tmp_path)
 
 
+def test_adherence_is_a_line_for_each_source_with_the_mean(tmp_path):
+    scores = {"colour": 1.0, "shape": 0.9, "background": 1.0, "motion": 0.98}
+    itself = {f"{kind}_{name}": 1.0 for kind in ("drawn", "reconstructed") for name in scores} | {"psnr": 31.0}
+    result = {"guided": scores | {"guidance": 4.0}, "unguided": scores, "judge_itself": itself, "prompts": 200}
+    result |= {"parameters": {"vae": 3e6}, "folder_bytes": 11.9e6, "device": "H100"}
+    (tmp_path / "demo_ltx.json").write_text(json.dumps(result))
+    assert "| generated, guidance 4 | 100.0% | 90.0% | 100.0% | 98.0% | 97.0% |" in render(tmp_path)
+
+
+def test_demo_time_is_a_line_for_each_command(tmp_path):
+    rows = [{"command": "generate", "median_s": 6.54, "peak_bytes": 5.5e8}]
+    result = {"rows": rows, "repeats": 3, "threads": 2, "device": "CPU", "torch": "2.13"}
+    (tmp_path / "demo_time.json").write_text(json.dumps(result))
+    assert "| `filmstrip generate` | 6.5 s | 550 MB |" in render(tmp_path)
+
+
 def test_toy_results_and_missing_rows_are_not_shown(tmp_path):
     path = tmp_path / "ltx.json"
     path.write_text(json.dumps(ltx_result(toy=True)))

@@ -1,0 +1,58 @@
+"""What a clip of the embedded models costs on this CPU, from the start of the program to the finished file.
+
+    python -m benchmarks.demo --out benchmarks/results
+
+Results go to `demo_time.json`, a row for each command.
+"""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import measure
+
+COMMANDS = {
+    "generate": ["generate", "a small green star moves up and grows over a grey background"],
+}
+
+
+def run(words: Sequence[str]) -> dict[str, Any]:
+    """Run the command line in a new process: seconds, and the peak of resident memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = ["-o", str(Path(folder) / "out.mp4"), "--seed", "0", "--device", "cpu", "--json"]
+        program = "from filmstrip.cli.main import main; main()"
+        start = time.perf_counter()
+        child = subprocess.run([sys.executable, "-c", program, *words, *output], capture_output=True, check=True)
+        return {"seconds": time.perf_counter() - start} | json.loads(child.stdout)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run each command several times, and write `demo_time.json`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the result")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of which the median is taken")
+    given = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+
+    command = f"python -m benchmarks.demo {shlex.join(words)}"
+    result = measure.environment(command, torch.device("cpu")) | {"repeats": given.repeats, "rows": []}
+    result["threads"] = torch.get_num_threads()
+    for name, asked in COMMANDS.items():
+        runs = [run(asked) for _ in range(given.repeats)]
+        row = {"command": name, **measure.spread([one["seconds"] for one in runs])}
+        row["peak_bytes"] = max(one["peak_memory_bytes"] for one in runs)
+        result["rows"].append(row)
+    measure.write_json(given.out / "demo_time.json", result)
+
+
+if __name__ == "__main__":
+    main()
