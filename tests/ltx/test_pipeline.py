@@ -149,3 +149,11 @@ def test_unpack_inverts_pack(patch: int, patch_t: int) -> None:
 def test_denormalize_inverts_normalize() -> None:
     latents, mean, std = torch.randn(1, 4, 2, 3, 3), torch.randn(4), torch.rand(4) + 0.5
     torch.testing.assert_close(denormalize(normalize(latents, mean, std, 0.7), mean, std, 0.7), latents)
+
+
+def test_text_encoder_may_be_of_another_type_than_the_transformer() -> None:
+    made, _ = pipelines(VAE_095)
+    expected = run(made)
+    made.text_encoder.to(torch.bfloat16)
+    assert run(made).dtype == torch.float32
+    assert (run(made) - expected).abs().mean() < 0.01

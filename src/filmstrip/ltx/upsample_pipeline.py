@@ -100,9 +100,8 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
             InputError: neither or both were given, or the latents are not this autoencoder's.
         """
         if (video is None) == (latents is None):
-            raise InputError(
-                f"{'Neither' if video is None else 'Both'} video and latents were given; give one of them."
-            )
+            what = "Neither video nor latents was" if video is None else "Both video and latents were"
+            raise InputError(f"{what} given; give one of them.")
         if latents is not None:
             channels = self.vae.config.latent_channels
             if latents.ndim != 5 or latents.shape[1] != channels:
