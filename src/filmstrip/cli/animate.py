@@ -59,7 +59,7 @@ def animate(
             "height": plan.side("height", plan.given(height, preset.height), SIZE_MULTIPLE, snap, notes),
             "num_frames": int(plan.positive("frames", plan.given(frames, trained_frames))),
             "fps": _fps(plan.rate(plan.given(fps, preset.fps)), notes),
-            "motion_bucket_id": _motion(plan.given(motion, preset.motion)),
+            "motion_bucket_id": plan.within("motion", plan.given(motion, preset.motion), MOTION),
             "noise_aug_strength": plan.at_least_zero("noise-aug", plan.given(noise_aug, preset.noise_aug)),
             "num_inference_steps": int(plan.positive("steps", plan.given(steps, preset.steps))),
             "min_guidance_scale": plan.given(guidance_min, preset.guidance_min),
@@ -120,12 +120,6 @@ def _fps(rate: float, notes: list[str]) -> float:
     if not FPS[0] <= rate <= FPS[1]:
         notes.append(f"--fps {rate:g} is outside of {FPS[0]} to {FPS[1]}, which the model is trained for.")
     return int(rate) if rate == int(rate) else rate
-
-
-def _motion(bucket: int) -> int:
-    if not MOTION[0] <= bucket <= MOTION[1]:
-        raise InputError(f"--motion is {bucket}, but it must be from {MOTION[0]} to {MOTION[1]}.")
-    return bucket
 
 
 def _check_guidance(first: float, last: float) -> None:

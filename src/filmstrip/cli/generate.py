@@ -57,15 +57,7 @@ def generate(
         if negative and call["guidance_scale"] <= 1:
             notes.append(f"--negative has no effect: guidance is off (--guidance {call['guidance_scale']:g}).")
         decided = plan.decide(
-            chosen,
-            folder,
-            call,
-            notes,
-            fps=rate,
-            seeds=seeds,
-            asked=(device, dtype),
-            output=output,
-            recipe=recipe,
+            chosen, folder, call, notes, fps=rate, seeds=seeds, asked=(device, dtype), output=output, recipe=recipe
         )
     carry_out(decided, display, as_json=as_json, dry_run=dry_run)
 

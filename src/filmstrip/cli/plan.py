@@ -159,6 +159,13 @@ def at_least_zero(name: str, value: float) -> float:
     return value
 
 
+def within(name: str, value: int, bounds: tuple[int, int]) -> int:
+    """`value`, or an `InputError` when it is not within the bounds, both included."""
+    if not bounds[0] <= value <= bounds[1]:
+        raise InputError(f"--{name} is {value}, but it must be from {bounds[0]} to {bounds[1]}.")
+    return value
+
+
 def side(name: str, asked: int, multiple: int, snap: bool, notes: list[str]) -> int:
     """The multiple of `multiple` nearest to `asked` pixels, with a note; refused when `snap` is off."""
     positive(name, asked)
