@@ -72,6 +72,17 @@ def test_flatten_composites_transparency(mode: str) -> None:
     assert flatten(PIL.Image.new("L", (1, 1), 9)).getpixel((0, 0)) == (9, 9, 9)
 
 
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
+def test_flatten_scales_sixteen_bits_to_eight(mode: str) -> None:
+    values = PIL.Image.fromarray(np.arange(256, dtype=np.uint16).reshape(16, 16) * 257)
+    flat = np.asarray(flatten(values.convert("I").convert(mode)))
+    assert (flat == np.arange(256).reshape(16, 16, 1)).all()
+
+
+def test_flatten_knows_premultiplied_grey() -> None:
+    assert flatten(PIL.Image.new("La", (1, 1), (0, 0))).getpixel((0, 0)) == (255, 255, 255)
+
+
 def test_an_animation_is_refused_where_a_still_picture_is_needed(tmp_path: Path) -> None:
     for name in ("a.gif", "a.webp"):
         path = save_video(plain(3), tmp_path / name, 8)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers.pipelines.ltx.pipeline_ltx import rescale_noise_cfg
 
-from filmstrip.pipeline.guiders import ClassifierFreeGuidance, match_deviation
+from filmstrip.pipeline.guiders import ClassifierFreeGuidance, match_deviation, ramp
 
 NEGATIVE, POSITIVE = torch.randn(2, 3, 6, 4, generator=torch.Generator().manual_seed(0))
 POSITIVE = POSITIVE * torch.tensor([0.5, 1.0, 3.0]).view(3, 1, 1)
@@ -67,3 +67,82 @@ def test_matching_scales_towards_the_positive_prediction_by_the_share():
 def test_a_guider_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         ClassifierFreeGuidance(3.0).scale = 2.0
+
+
+def test_a_ramp_guides_each_frame_with_its_own_scale():
+    scales = ramp(1.0, 3.0, frames=5, videos=2)
+    assert scales.shape == (2, 5, 1, 1, 1)
+    negative, positive = torch.randn(2, 2, 5, 4, 3, 2)
+    guided = ClassifierFreeGuidance(scales).combine(torch.cat([negative, positive]))
+    for frame, scale in enumerate((1.0, 1.5, 2.0, 2.5, 3.0)):
+        wanted = ClassifierFreeGuidance(scale).combine(torch.cat([negative, positive])) if scale > 1 else positive
+        assert torch.allclose(guided[:, frame], wanted[:, frame], atol=1e-6)
+
+
+@pytest.mark.parametrize(("first", "last", "enabled"), [(1.0, 3.0, True), (3.0, 1.0, True), (0.5, 1.0, False)])
+def test_a_ramp_is_guidance_where_any_frame_is_guided(first, last, enabled):
+    assert ClassifierFreeGuidance(ramp(first, last, 3, 1)).enabled is enabled
+
+
+PERTURBED = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(1))
+ALL = torch.cat([BOTH, PERTURBED])
+
+
+def test_spatio_temporal_guidance_comes_after_the_prompts_and_before_the_rescale():
+    guidance = SpatioTemporalGuidance(3.0, 0.8, rescale=0.7, blocks=(1,))
+    assert guidance.conditions == ("negative", "positive", "perturbed")
+    guided = NEGATIVE + 3 * (POSITIVE - NEGATIVE) + 0.8 * (POSITIVE - PERTURBED)
+    wanted = torch.stack([0.7 * g * p.std() / g.std() + 0.3 * g for g, p in zip(guided, POSITIVE, strict=True)])
+    torch.testing.assert_close(guidance.combine(ALL), wanted)
+
+
+def test_without_spatio_temporal_guidance_nothing_is_rescaled():
+    guidance = SpatioTemporalGuidance(3.0, 0.0, rescale=0.7, blocks=(1,))
+    assert guidance.conditions == ("negative", "positive")
+    torch.testing.assert_close(guidance.combine(BOTH), ClassifierFreeGuidance(3.0).combine(BOTH))
+
+
+def test_without_blocks_there_is_nothing_to_push_away_from():
+    guidance = SpatioTemporalGuidance(1.0, 0.8, rescale=0.7)
+    assert guidance.conditions == ("positive",)
+    torch.testing.assert_close(guidance.combine(POSITIVE), POSITIVE)
+
+
+def test_cfg_star_keeps_of_the_negative_prediction_what_is_along_the_positive():
+    guided = SpatioTemporalGuidance(4.0, star=True).combine(BOTH)
+    for row in range(3):
+        negative, positive = NEGATIVE[row], POSITIVE[row]
+        scaled = negative * (negative * positive).sum() / negative.square().sum()
+        torch.testing.assert_close(guided[row], scaled + 4 * (positive - scaled))
+    aligned = torch.cat([0.2 * POSITIVE, POSITIVE])  # a negative that differs in size alone says nothing
+    torch.testing.assert_close(SpatioTemporalGuidance(4.0, star=True).combine(aligned), POSITIVE)
+
+
+def test_a_schedule_gives_the_entry_of_the_first_timestep_that_is_not_above():
+    schedule = GuidanceSchedule(
+        scale=(1, 6, 8), stg_scale=(0, 4, 2), rescale=0.5, blocks=((), (0, 1), (2,)), timesteps=(1.0, 0.9937, 0.6)
+    )
+    assert schedule.at(1.0) == SpatioTemporalGuidance(1, 0, 0.5)
+    assert schedule.at(0.9937) == SpatioTemporalGuidance(6, 4, 0.5, blocks=(0, 1))
+    assert schedule.at(0.9936) == schedule.at(0.1) == SpatioTemporalGuidance(8, 2, 0.5, blocks=(2,))
+    assert schedule.largest_scale == 8
+
+
+def test_a_schedule_of_single_values_holds_throughout():
+    schedule = GuidanceSchedule(3.0, 1.0, 0.7, (19,), star=True, mode="attention_skip")
+    wanted = SpatioTemporalGuidance(3.0, 1.0, 0.7, True, (19,), "attention_skip")
+    assert schedule.at(1.0) == schedule.at(0.0) == wanted
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({"scale": (1, 2)}, "2 values of scale for 3 timesteps"),
+        ({"blocks": ((1,), (2,), (3,), (4,))}, "4 values of blocks for 3 timesteps"),
+        ({"timesteps": (0.5, 0.6, 0.7)}, "must fall"),
+        ({"timesteps": (), "stg_scale": (1.0,)}, "1 values of stg_scale for 0 timesteps"),
+    ],
+)
+def test_a_schedule_whose_lists_do_not_match_is_refused(lists, message):
+    with pytest.raises(InputError, match=message):
+        GuidanceSchedule(**({"timesteps": (1.0, 0.9, 0.5)} | lists))
