@@ -23,8 +23,8 @@ def modules_after(statement: str) -> set[str]:
     return set(result.stdout.split())
 
 
-def test_importing_the_pipeline_brings_nothing_heavy_and_few_files() -> None:
-    added = modules_after("from filmstrip import LTXPipeline")
+def test_importing_the_pipelines_brings_nothing_heavy_and_few_files() -> None:
+    added = modules_after("from filmstrip import LTXPipeline, StableVideoDiffusionPipeline")
     roots = {name.partition(".")[0] for name in added}
     assert roots.isdisjoint(HEAVY)
     assert len([name for name in added if name.startswith("filmstrip")]) <= 60

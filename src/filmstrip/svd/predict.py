@@ -1,12 +1,14 @@
 """What the denoising loop asks SVD's UNet."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from filmstrip.pipeline.denoise import Step
 from filmstrip.pipeline.guiders import Condition
-from filmstrip.svd.unet import SVDPrepared
+
+if TYPE_CHECKING:  # the models are imported when they are loaded
+    from filmstrip.svd.unet import SVDPrepared
 
 
 class UNetPredictor:
