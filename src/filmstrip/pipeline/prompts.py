@@ -40,13 +40,13 @@ def encode_t5(
 
 
 def _warn_of_cuts(tokenizer: Any, prompts: Sequence[str], max_sequence_length: int) -> None:
-    for prompt, ids in zip(prompts, tokenizer(list(prompts)).input_ids, strict=True):
+    for prompt, ids in zip(prompts, tokenizer(list(prompts), verbose=False).input_ids, strict=True):
         if len(ids) > max_sequence_length:
             # The last of the tokens that are kept is the end mark.
             cut = tokenizer.decode(ids[max_sequence_length - 1 : -1])
             logger.warning(
-                "The prompt %r has %d tokens and max_sequence_length is %d; this part was cut: %r",
-                prompt,
+                "The prompt %r... has %d tokens, and max_sequence_length is %d: this part was cut: %r",
+                prompt[:40],
                 len(ids),
                 max_sequence_length,
                 cut,
