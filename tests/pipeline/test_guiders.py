@@ -6,7 +6,14 @@ import pytest
 import torch
 from diffusers.pipelines.ltx.pipeline_ltx import rescale_noise_cfg
 
-from filmstrip.pipeline.guiders import ClassifierFreeGuidance, match_deviation, ramp
+from filmstrip.errors import InputError
+from filmstrip.pipeline.guiders import (
+    ClassifierFreeGuidance,
+    GuidanceSchedule,
+    SpatioTemporalGuidance,
+    match_deviation,
+    ramp,
+)
 
 NEGATIVE, POSITIVE = torch.randn(2, 3, 6, 4, generator=torch.Generator().manual_seed(0))
 POSITIVE = POSITIVE * torch.tensor([0.5, 1.0, 3.0]).view(3, 1, 1)

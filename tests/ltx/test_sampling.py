@@ -1,0 +1,54 @@
+"""Timesteps are spaced as the authors space them."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers.pipelines.ltx.pipeline_ltx_condition import linear_quadratic_schedule
+
+from filmstrip.errors import InputError
+from filmstrip.ltx.sampling import Sampling, linear_quadratic, to_next
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 8, 30])
+def test_linear_quadratic_gives_the_numbers_of_diffusers(steps):
+    np.testing.assert_allclose(linear_quadratic(steps), linear_quadratic_schedule(steps).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("shifting", [None, "SD3", "SimpleDiffusion"])
+@pytest.mark.parametrize("sampler", ["Uniform", "LinearQuadratic", "Constant"])
+def test_timesteps_fall_from_one(sampler, shifting):
+    times = Sampling(sampler, shifting, target_shift_terminal=0.1, shift=1.3).timesteps(7, 2000)
+    assert times[0] == 1
+    assert (np.diff(times) < 0).all()
+    assert times[-1] > 0
+
+
+def test_a_terminal_is_where_the_last_step_begins():
+    assert Sampling(shifting="SD3", target_shift_terminal=0.2).timesteps(9, 500)[-1] == pytest.approx(0.2)
+
+
+def test_one_step_with_a_terminal_is_a_number():
+    """The authors' code gives none."""
+    assert Sampling(shifting="SD3", target_shift_terminal=0.1).timesteps(1, 500).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("wrong", [{"sampler": "Cubic"}, {"shifting": "SD4"}, {"sampler": "Constant"}])
+def test_what_is_not_known_is_refused(wrong):
+    with pytest.raises(InputError):
+        Sampling(**wrong)
+
+
+def test_the_last_step_goes_to_the_data_whatever_the_schedule():
+    data, noise = torch.randn(2, 1, 4, 3).unbind()
+    schedule, times = torch.tensor([1.0, 0.6]), torch.full((1, 1), 0.6)
+    torch.testing.assert_close(to_next(0.6 * noise + 0.4 * data, noise - data, times, schedule), data)
+
+
+@pytest.mark.parametrize("stochastic", [False, True])
+def test_each_token_goes_to_the_next_timestep_below_its_own(stochastic):
+    data, noise = torch.zeros(1, 3, 2), torch.ones(1, 3, 2)
+    times = torch.tensor([[1.0, 0.7, 0.0]])
+    stepped = to_next(times[..., None] * noise, noise - data, times, torch.tensor([1.0, 0.8, 0.5]), stochastic)
+    if not stochastic:
+        torch.testing.assert_close(stepped[0, :, 0], torch.tensor([0.8, 0.5, 0.0]))
+    assert torch.equal(stepped[0, 2], data[0, 2])
