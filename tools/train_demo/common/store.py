@@ -31,6 +31,8 @@ class Store:
         self.start = time.monotonic()
         for folder in (work, out):
             folder.mkdir(parents=True, exist_ok=True)
+        for name in published:
+            self._publish(work / f"{name}.safetensors")
 
     def log(self, stage: str, **values: Any) -> None:
         """Add one line to log.jsonl and print it."""
@@ -49,6 +51,10 @@ class Store:
         save_file(plain, beside, metadata={"facts": json.dumps(facts)})
         os.replace(beside, path)
         if name in self.published:
+            self._publish(path)
+
+    def _publish(self, path: Path) -> None:
+        if path.exists():
             shutil.copy(path, self.out / path.name)
 
     def load(self, name: str) -> tuple[Tensors, dict[str, Any]] | None:

@@ -72,9 +72,9 @@ class Trainer:
         groups: dict[str, list[Parameter]] = {prefix: [] for prefix in shares}
         for key in [name for name in self.names if name not in set(for_muon)]:
             groups[max((p for p in shares if key.startswith(p)), key=len)].append(parameters[key])
-        self.shares = [shares[prefix] for prefix, group in groups.items() if group]
+        self.shares = list(shares.values())
         self.adam = torch.optim.AdamW(
-            [{"params": group, "lr": torch.tensor(0.0, device=device)} for group in groups.values() if group],
+            [{"params": group, "lr": torch.tensor(0.0, device=device)} for group in groups.values()],
             betas=plan.betas,
             weight_decay=0.01,
             fused=True,

@@ -17,7 +17,7 @@ from filmstrip.schedulers.euler_discrete import EulerDiscreteScheduler
 from filmstrip.svd.pipeline import StableVideoDiffusionPipeline
 from tools.train_demo.common.sheet import save_sheet
 from tools.train_demo.common.store import Store, Tensors
-from tools.train_demo.svd.settings import SCHEDULER, SIDE, USUAL_FPS, Settings
+from tools.train_demo.svd.settings import SCHEDULER, USUAL_FPS, Settings
 from tools.train_demo.svd.unet import build_unet
 from tools.train_demo.svd.vae import load_vae, reconstruction_quality
 from tools.train_demo.svd.vision import load_image_encoder
@@ -66,11 +66,11 @@ def title(row: list[int]) -> str:
 class HeldOut:
     """Held-out pictures, the same for all speeds: each leaves room for the fastest at the usual rate."""
 
-    def __init__(self, count: int, seed: int, device: torch.device) -> None:
+    def __init__(self, count: int, seed: int, side: int, device: torch.device) -> None:
         self.indices = sample_pointers(count, torch.Generator().manual_seed(seed), held_out=True).to(device)
         fastest = (torch.full((count,), value, device=device) for value in (HIGHEST_BUCKET, USUAL_FPS))
         generator = torch.Generator(device).manual_seed(seed)
-        drawn = draw_pointers(self.indices, *fastest, generator, shown=1, dtype=torch.uint8)[:, :, 0]
+        drawn = draw_pointers(self.indices, *fastest, generator, shown=1, side=side, dtype=torch.uint8)[:, :, 0]
         self.pixels = drawn.float() / 255
         self.titles = [title(row) for row in self.indices.tolist()]
         self.images = [Image.fromarray(picture.permute(1, 2, 0).numpy()) for picture in drawn.cpu()]
@@ -91,8 +91,8 @@ def animate(
     for start in range(0, len(images), CHUNK):
         frames = pipeline(
             images[start : start + CHUNK],
-            height=SIDE,
-            width=SIDE,
+            height=images[0].height,
+            width=images[0].width,
             num_inference_steps=steps,
             min_guidance_scale=guidance[0],
             max_guidance_scale=guidance[1],
@@ -109,7 +109,7 @@ def score(videos: torch.Tensor, pictures: HeldOut, bucket: int, fps: int) -> tup
     """What was measured, in the mean, and the speeds (B,) in pixels a frame."""
     measured = measure_travel(videos, pictures.pixels)
     ones = torch.ones(len(videos), device=videos.device)
-    wanted = velocity(pictures.indices, bucket * ones, fps * ones) * SIDE
+    wanted = velocity(pictures.indices, bucket * ones, fps * ones) * videos.shape[-1]
     right_speed = wanted.norm(dim=1)[0].item()
     allowed = SPEED_ERROR[0] * right_speed + SPEED_ERROR[1]
     flags = {
@@ -137,7 +137,7 @@ def probe(settings: Settings, store: Store, unet_weights: Tensors, device: torch
     """Judge the model while it trains, with few steps."""
     begin = time.monotonic()
     pipeline = load_pipeline(save_folder(settings, store, unet_weights), device)
-    pictures = HeldOut(settings.probe_pictures, CHOICE_SEED, device)
+    pictures = HeldOut(settings.probe_pictures, CHOICE_SEED, settings.side, device)
     steps = min(12, settings.sampling_steps)
     videos = animate(pipeline, pictures.images, SHEET_BUCKET, USUAL_FPS, (1.0, 1.0), steps)
     scores, _ = score(videos, pictures, SHEET_BUCKET, USUAL_FPS)
@@ -160,11 +160,11 @@ def judge(settings: Settings, store: Store, unet_weights: Tensors, device: torch
         store.log("judge", seconds=time.monotonic() - begin, **scores)
         return scores, speeds, videos
 
-    choice = HeldOut(settings.choice_pictures, CHOICE_SEED, device)
+    choice = HeldOut(settings.choice_pictures, CHOICE_SEED, settings.side, device)
     tried = [run(choice, guidance, USUAL_BUCKET)[0] for guidance in settings.guidances]
     best: Guidance = max(tried, key=lambda scores: scores["score"])["guidance"]
 
-    report = HeldOut(settings.judge_pictures, REPORT_SEED, device)
+    report = HeldOut(settings.judge_pictures, REPORT_SEED, settings.side, device)
     by_bucket = [run(report, best, bucket) for bucket in settings.buckets]
     contact_sheet(by_bucket[-1][2], report, store.out / "sheet.png")
     results: dict[str, Any] = {

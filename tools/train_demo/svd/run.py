@@ -9,7 +9,7 @@ import torch
 from tools.train_demo.common.command import Command, wait
 from tools.train_demo.common.store import Store, Tensors
 from tools.train_demo.svd.judge import judge, probe
-from tools.train_demo.svd.settings import FRAMES, PRESETS, SIDE, Settings
+from tools.train_demo.svd.settings import FRAMES, PRESETS, Settings
 from tools.train_demo.svd.unet import unet_trainer
 from tools.train_demo.svd.vae import build_vae, encode_clips, fast_encoder, train_vae
 from tools.train_demo.svd.vision import train_vision
@@ -70,6 +70,8 @@ def warm_up(settings: Settings, command: Command) -> None:
     trainer.step("")
     print(f"compiled the step of the UNet after {time.monotonic() - begin:.0f} s", flush=True)
     vae = build_vae(settings).to(device).requires_grad_(False)
-    clips = torch.rand(settings.encode_batch, 3, FRAMES + settings.noisings, SIDE, SIDE, device=device)
+    clips = torch.rand(
+        settings.encode_batch, 3, FRAMES + settings.noisings, settings.side, settings.side, device=device
+    )
     fast_encoder(vae, device)(clips)
     print(f"compiled the encoder after {time.monotonic() - begin:.0f} s", flush=True)

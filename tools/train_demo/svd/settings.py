@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 FRAMES = 14
-SIDE = 128
 PICTURE_SIDE = 224  # what CLIP sees; stock diffusers knows no other size
 USUAL_FPS = 7  # of the pipeline
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -16,13 +15,15 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 class Settings:
     """Sizes, batch sizes, learning rates, and budgets in seconds."""
 
+    side: int = 128  # height and width of videos in pixels
+
     embedding: int = 64  # of a picture, by CLIP
     vision_width: int = 64
     vision_layers: int = 2
     patch: int = 28
     vision_batch: int = 256
     vision_rate: float = 1.5e-3
-    budget_vision: float = 25.0
+    budget_vision: float = 20.0
 
     vae_channels: tuple[int, ...] = (32, 64, 64, 64)
     latent_channels: int = 4
@@ -30,7 +31,7 @@ class Settings:
     vae_batch: int = 8
     vae_rate: float = 1e-3
     vae_ema: float = 0.998
-    budget_vae: float = 95.0
+    budget_vae: float = 90.0
 
     clips: int = 65536
     noisings: int = 2  # of each picture
@@ -75,14 +76,14 @@ class Settings:
             "block_out_channels": self.vae_channels,
             "layers_per_block": 1,
             "latent_channels": self.latent_channels,
-            "sample_size": SIDE,
+            "sample_size": self.side,
             "force_upcast": False,
         }
 
     @property
     def latent_side(self) -> int:
         """Height and width of the latents."""
-        return SIDE // 2 ** (len(self.vae_channels) - 1)
+        return self.side // 2 ** (len(self.vae_channels) - 1)
 
     def unet_config(self) -> dict[str, Any]:
         """Arguments of the UNet."""
@@ -120,6 +121,7 @@ SCHEDULER = {
 REAL = Settings()
 TOY = replace(
     REAL,
+    side=64,
     embedding=32,
     vision_width=32,
     vision_layers=1,

@@ -15,7 +15,7 @@ from filmstrip.svd.vae import AutoencoderKLTemporalDecoder
 from tools.train_demo.common.autoencoder import QUIET_LOG_VARIANCE, autoencoder_loss
 from tools.train_demo.common.store import Store, Tensors
 from tools.train_demo.common.trainer import Losses, Plan, Trainer
-from tools.train_demo.svd.settings import FRAMES, SIDE, Settings
+from tools.train_demo.svd.settings import FRAMES, Settings
 from tools.train_demo.svd.vision import draw_motions, embed, load_image_encoder
 
 NOISE_MEAN, NOISE_DEVIATION = -3.0, 0.5  # log of the noise on pictures: a normal (Stability-AI/generative-models)
@@ -113,8 +113,9 @@ def reconstruction_quality(vae: AutoencoderKLTemporalDecoder, count: int, device
     """PSNR of held-out clips, and the error of the measure on drawn clips and on their reconstructions."""
     pictures, bucket, fps = draw_motions(count, 5, device, held_out=True)
     bucket = bucket.clamp(min=32)
-    clips = draw_pointers(pictures, bucket, fps.clamp(max=12), torch.Generator(device).manual_seed(5))
-    wanted = velocity(pictures, bucket, fps.clamp(max=12)) * SIDE
+    fps, side = fps.clamp(max=12), vae.config.sample_size
+    clips = draw_pointers(pictures, bucket, fps, torch.Generator(device).manual_seed(5), side=side)
+    wanted = velocity(pictures, bucket, fps) * side
     decoded = []
     for part in clips.split(8):
         frames = vae.decode(encode(vae, part).flatten(0, 1).to(vae.dtype), num_frames=FRAMES, return_dict=False)[0]
@@ -150,7 +151,7 @@ def encode_clips(settings: Settings, store: Store, device: torch.device) -> Tens
     strength = draw_strengths((settings.clips, settings.noisings), generator, device)
     parts: dict[str, list[torch.Tensor]] = {"latents": [], "pictures": [], "tokens": []}
     for *motion, levels in zip(*(c.split(settings.encode_batch) for c in (*columns, strength)), strict=True):
-        clips = draw_pointers(*motion, generator, dtype=torch.uint8).float() / 255
+        clips = draw_pointers(*motion, generator, side=settings.side, dtype=torch.uint8).float() / 255
         first = clips[:, :, :1].expand(-1, -1, settings.noisings, -1, -1)
         # The noise belongs to pixels in [-1, 1].
         static = torch.randn(first.shape, generator=generator, device=device) * levels[:, None, :, None, None] / 2
@@ -184,4 +185,4 @@ def _draw(settings: Settings, count: int, seed: int, device: torch.device) -> to
     """Clips for training the autoencoder, (N, 3, T, H, W) uint8."""
     generator = torch.Generator(device).manual_seed(seed)
     parts = zip(*(c.split(settings.encode_batch) for c in draw_motions(count, seed, device)), strict=True)
-    return torch.cat([draw_pointers(*part, generator, dtype=torch.uint8) for part in parts])
+    return torch.cat([draw_pointers(*part, generator, side=settings.side, dtype=torch.uint8) for part in parts])

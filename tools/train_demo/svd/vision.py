@@ -75,7 +75,7 @@ def train_vision(settings: Settings, store: Store, device: torch.device, deadlin
     if not trainer.train(store, deadline, kind=lambda step: ""):
         return False
     trainer.settle()
-    score = _reading(models, min(1024, 4 * settings.judge_pictures), device)
+    score = _reading(settings, models, device)
     store.log("vision", done=True, parameters=sum(p.numel() for p in models["encoder"].parameters()), **score)
     store.save("vision", models["encoder"].state_dict(), **score)
     return True
@@ -100,15 +100,15 @@ def _draw_pool(settings: Settings, device: torch.device) -> tuple[torch.Tensor, 
     motions = draw_motions(settings.clips, 1, device)
     generator = torch.Generator(device).manual_seed(1)
     parts = zip(*(column.split(CHUNK) for column in motions), strict=True)
-    pictures = [_first_frames(*part, generator) for part in parts]
+    pictures = [_first_frames(settings, *part, generator) for part in parts]
     return torch.cat(pictures), motions[0]
 
 
 def _first_frames(
-    pictures: torch.Tensor, bucket: torch.Tensor, fps: torch.Tensor, generator: torch.Generator
+    settings: Settings, pictures: torch.Tensor, bucket: torch.Tensor, fps: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
     """Where objects start that will move so: (B, 3, H, W) uint8."""
-    return draw_pointers(pictures, bucket, fps, generator, shown=1, dtype=torch.uint8)[:, :, 0]
+    return draw_pointers(pictures, bucket, fps, generator, shown=1, side=settings.side, dtype=torch.uint8)[:, :, 0]
 
 
 def _reading_loss(models: nn.ModuleDict, pictures: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -117,10 +117,10 @@ def _reading_loss(models: nn.ModuleDict, pictures: torch.Tensor, wanted: torch.T
 
 
 @torch.no_grad()
-def _reading(models: nn.ModuleDict, count: int, device: torch.device) -> dict[str, float]:
+def _reading(settings: Settings, models: nn.ModuleDict, device: torch.device) -> dict[str, float]:
     """Share of held-out pictures in which each attribute is read right, and the deviation of the embeddings."""
-    motions = draw_motions(count, 2, device, held_out=True)
-    drawn = _first_frames(*motions, torch.Generator(device).manual_seed(2)).float() / 255
+    motions = draw_motions(4 * settings.judge_pictures, 2, device, held_out=True)
+    drawn = _first_frames(settings, *motions, torch.Generator(device).manual_seed(2)).float() / 255
     embedding = embed(models["encoder"], drawn)
     right = [(out.argmax(1) == motions[0][:, i]).float().mean() for i, out in enumerate(models["reader"](embedding))]
     scores = {f"{name}_read": share.item() for name, share in zip(POINTER_ATTRIBUTES, right, strict=True)}
