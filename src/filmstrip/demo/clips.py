@@ -194,15 +194,11 @@ def around(centre: torch.Tensor, side: int) -> tuple[torch.Tensor, torch.Tensor]
 def paint(
     distance: torch.Tensor, colour: torch.Tensor, background: torch.Tensor, dtype: torch.dtype = torch.float32
 ) -> torch.Tensor:
-    """Fill shapes with antialiased edges.
+    """Videos (B, 3, T, H, W) of shapes with antialiased edges, of a dtype as in `draw_clips`.
 
     Args:
         distance: signed distance to the edge in frame widths, (B, T, H, W).
         colour, background: indices in `PALETTE`, (B,).
-        dtype: as for `draw_clips`.
-
-    Returns:
-        Videos (B, 3, T, H, W) in sRGB.
     """
     cover = (0.5 - distance * distance.shape[-1]).clamp(0, 1)[:, None]
     palette = torch.tensor(list(PALETTE.values()), device=distance.device) / 255

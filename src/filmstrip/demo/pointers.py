@@ -11,16 +11,13 @@ from __future__ import annotations
 import itertools
 import math
 from functools import cache
-from typing import TYPE_CHECKING
 
 import torch
+from PIL import Image
 
 from filmstrip.demo.clips import MARGIN, RADIUS_SPREAD, SIDE, around, paint, start_in_view
 from filmstrip.demo.scenes import PALETTE
 from filmstrip.errors import InputError
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 POINTER_FRAMES = 14
 WIDTHS_PER_SECOND = 1 / 1024  # for each unit of the motion bucket
@@ -28,7 +25,6 @@ FPS = (6, 30)  # slower ones would let the fastest objects leave the picture
 HIGHEST_BUCKET = 255
 
 Point = tuple[float, float]
-Line = tuple[float, float, float]  # inside where `a * x + b * y < c`
 
 # Upper halves of objects that point to the right; the axis mirrors them. Each part is convex in this half, and its
 # corners run from the front over the top to the back.
@@ -53,8 +49,8 @@ POINTER_ATTRIBUTES: dict[str, tuple[str, ...]] = {
 }
 
 
-def _lines(part: tuple[Point, ...]) -> list[Line]:
-    """The edges of a part, with normals of length 1 that point outwards; three of them."""
+def _lines(part: tuple[Point, ...]) -> list[tuple[float, float, float]]:
+    """Three edges of a part: inside of it is `a * x + b * y < c`, with (a, b) of length 1."""
     lines = []
     for (x0, y0), (x1, y1) in itertools.pairwise(part):
         length = math.hypot(x1 - x0, y1 - y0)
@@ -154,8 +150,6 @@ def draw_picture(
     Raises:
         InputError: for a name that is not listed.
     """
-    from PIL import Image
-
     row = []
     names = (colour, shape, background, direction, size)
     for (attribute, allowed), name in zip(POINTER_ATTRIBUTES.items(), names, strict=True):

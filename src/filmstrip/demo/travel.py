@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, fields
 
 import torch
-import torch.nn.functional as F
 
 from filmstrip.demo.measure import CHUNK, COLOUR_LIMIT, LEAST_AREA, area_and_centre, crop, separate
 from filmstrip.demo.pointers import HEADINGS
@@ -66,10 +65,10 @@ def measure_travel(videos: torch.Tensor, pictures: torch.Tensor) -> Travel:
 
 def _measure(videos: torch.Tensor, pictures: torch.Tensor) -> Travel:
     videos, pictures = videos.float(), pictures.float()
-    width = videos.shape[-1]
     _, _, cover = separate(videos)
     area, centre = area_and_centre(cover)
-    step = _slope(centre)
+    time = torch.arange(videos.shape[2], device=centre.device) - (videos.shape[2] - 1) / 2
+    step = torch.einsum("btc,t->bc", centre, time) / time.square().sum()  # the line that fits the centres best
     way = step.norm(dim=1) * (videos.shape[2] - 1)
     angle = torch.atan2(step[:, 1], step[:, 0]) * (len(HEADINGS) / (2 * math.pi))
     seen = (area > LEAST_AREA).float().mean(1) >= 0.8
@@ -80,7 +79,7 @@ def _measure(videos: torch.Tensor, pictures: torch.Tensor) -> Travel:
     error = (colours[0] - colours[1]).norm(dim=-1).amax(0)
     mean_square = (videos[:, :, 0] - pictures).square().mean((1, 2, 3))
     return Travel(
-        velocity=step * width,
+        velocity=step * videos.shape[-1],
         direction=direction.where(seen & (way > LEAST_WAY), -1),
         overlap=overlap,
         shape_kept=seen & (overlap > KEPT_OVERLAP),
@@ -89,19 +88,13 @@ def _measure(videos: torch.Tensor, pictures: torch.Tensor) -> Travel:
     )
 
 
-def _slope(centre: torch.Tensor) -> torch.Tensor:
-    """The steady velocity (B, 2) that fits the centres (B, T, 2) best, in the least squares."""
-    time = torch.arange(centre.shape[1], device=centre.device) - (centre.shape[1] - 1) / 2
-    return torch.einsum("btc,t->bc", centre, time) / time.square().sum()
-
-
 def _overlap(clip: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Intersection over union (B,) of the objects of two clips (B, 3, 1, H, W), each moved to the middle."""
     crops = []
     for video in (clip, other):
         _, _, cover = separate(video)
         area, centre = area_and_centre(cover)
-        crops.append(crop(F.threshold(cover, 0.05, 0.0), centre, torch.full_like(area, CROP_REACH))[:, 0])
+        crops.append(crop(cover, centre, torch.full_like(area, CROP_REACH))[:, 0])
     first, second = crops
     union = torch.maximum(first, second).sum((1, 2))
     return torch.minimum(first, second).sum((1, 2)) / union.clamp(min=1e-6)
