@@ -9,7 +9,6 @@ import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -38,52 +37,83 @@ VAE_NAMES = MappingProxyType(
         f"{STATISTICS}std-of-means": "latents_std",
     }
 )
-# The authors count all blocks of a side; here resampling (C) and widening (X) are parts of stages of layers (R).
-BLOCK_NAMES = MappingProxyType(
-    {
-        "encoder RCXRCXRCRR": (
-            "D0 D0.downsamplers.0 D0.conv_out D1 D1.downsamplers.0 D1.conv_out D2 D2.downsamplers.0 D3 M"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One way in which the encoder or the decoder of a published autoencoder is built.
+
+    The authors count all blocks; here resampling and widening are parts of stages of layers, or of the middle block.
+    """
+
+    theirs: str  # the authors' blocks, in the order of the keys; with a + where residual
+    ours: str  # where each is here, within `blocks`
+    blocks: str
+    widths: tuple[int, ...]  # in the config, over that at the pixels
+    config: Mapping[str, Any]
+
+
+ENCODERS = (
+    Side(  # 0.9.0, 0.9.1
+        "res_x compress_all res_x_y res_x compress_all res_x_y res_x compress_all res_x res_x",
+        "0 0.downsamplers.0 0.conv_out 1 1.downsamplers.0 1.conv_out 2 2.downsamplers.0 3 mid_block",
+        "down_blocks",
+        (1, 2, 4, 4),
+        MappingProxyType({"spatio_temporal_scaling": (True, True, True, False)}),
+    ),
+    Side(  # 0.9.5 and later
+        "res_x compress_space_res res_x compress_time_res res_x compress_all_res res_x compress_all_res res_x",
+        "0 0.downsamplers.0 1 1.downsamplers.0 2 2.downsamplers.0 3 3.downsamplers.0 mid_block",
+        "down_blocks",
+        (1, 2, 4, 8, 16),
+        MappingProxyType(
+            {
+                "spatio_temporal_scaling": (True, True, True, True),
+                "down_block_types": ("LTXVideo095DownBlock3D",) * 4,
+                "downsample_type": ("spatial", "temporal", "spatiotemporal", "spatiotemporal"),
+            }
         ),
-        "encoder RCRCRCRCR": "D0 D0.downsamplers.0 D1 D1.downsamplers.0 D2 D2.downsamplers.0 D3 D3.downsamplers.0 M",
-        "decoder RRCRXCRXCR": "M U0 U1.upsamplers.0 U1 U2.conv_in U2.upsamplers.0 U2 U3.conv_in U3.upsamplers.0 U3",
-        "decoder RCRCRCR": "M U0.upsamplers.0 U0 U1.upsamplers.0 U1 U2.upsamplers.0 U2",
-    }
+    ),
 )
-SHORT = MappingProxyType({"D": "down_blocks.", "U": "up_blocks.", "M": "mid_block"})
-LETTERS = MappingProxyType({"res_x": "R", "res_x_y": "X"})
-DOWNSAMPLERS = MappingProxyType(
-    {
-        "compress_all": "conv",
-        "compress_space_res": "spatial",
-        "compress_time_res": "temporal",
-        "compress_all_res": "spatiotemporal",
-    }
+DECODERS = (
+    Side(  # 0.9.0
+        "res_x res_x compress_all res_x res_x_y compress_all res_x res_x_y compress_all res_x",
+        "mid_block 0 1.upsamplers.0 1 2.conv_in 2.upsamplers.0 2 3.conv_in 3.upsamplers.0 3",
+        "up_blocks",
+        (1, 2, 4, 4),
+        MappingProxyType({"decoder_spatio_temporal_scaling": (True, True, True, False)}),
+    ),
+    Side(  # 0.9.1 and later
+        "res_x compress_all+ res_x compress_all+ res_x compress_all+ res_x",
+        "mid_block 0.upsamplers.0 0 1.upsamplers.0 1 2.upsamplers.0 2",
+        "up_blocks",
+        (2, 4, 8),
+        MappingProxyType(
+            {
+                "decoder_spatio_temporal_scaling": (True, True, True),
+                "upsample_residual": (True, True, True),
+                "upsample_factor": (2, 2, 2),
+            }
+        ),
+    ),
 )
 # What is not built otherwise here.
 FIXED = MappingProxyType(
-    {"norm_layer": "pixel_norm", "use_quant_conv": False, "latent_log_var": "uniform", "spatial_padding_mode": "zeros"}
+    {
+        "norm_layer": "pixel_norm",
+        "use_quant_conv": False,
+        "latent_log_var": "uniform",
+        "spatial_padding_mode": "zeros",
+        "patch_size": 4,
+    }
 )
 TRANSFORMER_ENTRIES = (
-    *("in_channels", "out_channels", "num_attention_heads", "attention_head_dim", "cross_attention_dim"),
-    *("num_layers", "caption_channels", "activation_fn", "norm_elementwise_affine", "norm_eps", "attention_bias"),
+    "in_channels out_channels num_attention_heads attention_head_dim cross_attention_dim num_layers caption_channels "
+    "activation_fn norm_elementwise_affine norm_eps attention_bias"
 )
-VAE_ENTRIES = (
-    "in_channels",
-    "out_channels",
-    "latent_channels",
-    "patch_size",
-    "scaling_factor",
-    "timestep_conditioning",
-)
-UPSAMPLER_ENTRIES = (
-    "in_channels",
-    "mid_channels",
-    "num_blocks_per_stage",
-    "dims",
-    "spatial_upsample",
-    "temporal_upsample",
-)
-SCHEDULER_ENTRIES = ("sampler", "shifting", "base_resolution", "target_shift_terminal", "shift")
+VAE_ENTRIES = "in_channels out_channels latent_channels scaling_factor timestep_conditioning"
+UPSAMPLER_ENTRIES = "in_channels mid_channels num_blocks_per_stage dims spatial_upsample temporal_upsample"
+SCHEDULER_ENTRIES = "sampler shifting base_resolution target_shift_terminal shift"
 
 
 @dataclass(frozen=True)
@@ -112,10 +142,11 @@ def read_info(file: Path) -> CheckpointInfo:
     """
     said = _open(file)[1]
     with _reading(file):
-        scheduler = {name: said["scheduler"][name] for name in SCHEDULER_ENTRIES if said["scheduler"].get(name)}
         causal = said["transformer"].get("causal_temporal_positioning", False)
         allowed = said.get("allowed_inference_steps")
-        return CheckpointInfo(Sampling(**scheduler), causal, tuple(allowed) if allowed else None)
+        return CheckpointInfo(
+            Sampling(**_pick(said["scheduler"], SCHEDULER_ENTRIES)), causal, tuple(allowed) if allowed else None
+        )
 
 
 def read_transformer(file: Path) -> Original:
@@ -151,9 +182,16 @@ def read_vae(file: Path) -> Original:
                 )
         down, up = _blocks(theirs, "encoder"), _blocks(theirs, "decoder")[::-1]  # in the order of the keys
         config = _pick(theirs, VAE_ENTRIES) | {"decoder_causal": theirs.get("causal_decoder", False)}
-        config |= _encoder_config(down, stored["encoder.conv_in.conv.weight"].shape[0], theirs["patch_size"])
-        config |= _decoder_config(up, stored["decoder.conv_out.conv.weight"].shape[1])
-        modules = _modules(file, "encoder", "down_blocks", down) | _modules(file, "decoder", "up_blocks", up)
+        encoder, decoder = _side(file, ENCODERS, down), _side(file, DECODERS, up)
+        layers, decoder_layers = ([said["num_layers"] for kind, said in side if kind == "res_x"] for side in (down, up))
+        noise = [said.get("inject_noise", False) for kind, said in up if kind == "res_x"]
+    inner, outer = stored["encoder.conv_in.conv.weight"].shape[0], stored["decoder.conv_out.conv.weight"].shape[1]
+    config |= {**encoder.config, "layers_per_block": layers, "decoder_layers_per_block": decoder_layers[::-1]}
+    config |= {**decoder.config, "decoder_inject_noise": noise[::-1]}
+    config |= {"block_out_channels": [inner * width for width in encoder.widths]}
+    config |= {"decoder_block_out_channels": [outer * width for width in decoder.widths]}
+    config |= {"spatial_compression_ratio": 32, "temporal_compression_ratio": 8}
+    modules = _modules("encoder", encoder) | _modules("decoder", decoder)
     keys = {_rename(_in_module(key, modules), VAE_NAMES): key for key in stored}
     return Original(config, {new: stored[key] for new, key in keys.items() if not new.startswith(STATISTICS)})
 
@@ -199,8 +237,8 @@ def _require(file: Path, stored: Tensors, what: str, key: str) -> None:
         raise CheckpointError(f"{file} holds no LTX {what} in the authors' layout: it has no {key}.")
 
 
-def _pick(said: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {name: said[name] for name in names if name in said}
+def _pick(said: Mapping[str, Any], names: str) -> dict[str, Any]:
+    return {name: said[name] for name in names.split() if said.get(name) is not None}
 
 
 def _rename(key: str, names: Mapping[str, str]) -> str:
@@ -216,68 +254,21 @@ def _in_module(key: str, modules: Mapping[str, str]) -> str:
     return f"{block}.{parts[3]}" if block else key
 
 
-def _modules(file: Path, side: str, name: str, blocks: Blocks) -> dict[str, str]:
-    """Where each of the authors' blocks of a side is here."""
-    layout = "".join(LETTERS.get(kind, "C") for kind, _ in blocks)
-    if f"{side} {layout}" not in BLOCK_NAMES:
-        kinds = ", ".join(kind for kind, _ in blocks)
-        raise CheckpointError(f"{file} has an autoencoder whose {side} is none of the published ones: {kinds}.")
-    places = enumerate(BLOCK_NAMES[f"{side} {layout}"].split())
-    return {f"{side}.{name}.{number}": f"{side}.{SHORT[place[0]]}{place[1:]}" for number, place in places}
+def _side(file: Path, known: Sequence[Side], blocks: Blocks) -> Side:
+    theirs = " ".join(f"{kind}{'+' if said.get('residual') else ''}" for kind, said in blocks)
+    for side in known:
+        if side.theirs == theirs:
+            return side
+    raise CheckpointError(f"The autoencoder of {file} is built as none of the published ones: {theirs}.")
+
+
+def _modules(prefix: str, side: Side) -> dict[str, str]:
+    """Where each of the authors' blocks is here."""
+    here = [place if place == "mid_block" else f"{side.blocks}.{place}" for place in side.ours.split()]
+    return {f"{prefix}.{side.blocks}.{number}": f"{prefix}.{place}" for number, place in enumerate(here)}
 
 
 def _blocks(theirs: Mapping[str, Any], side: str) -> Blocks:
     """A side's blocks as the metadata list them, from pixels to latents."""
     listed = theirs[f"{side}_blocks"] if f"{side}_blocks" in theirs else theirs["blocks"]
     return [(kind, {"num_layers": said} if isinstance(said, int) else said) for kind, said in listed]
-
-
-def _encoder_config(blocks: Blocks, width: int, patch: int) -> dict[str, Any]:
-    widths: list[int] = []
-    layers: list[int] = []
-    samplers: list[str | None] = []
-    for kind, said in blocks:
-        if kind == "res_x":
-            widths, layers, samplers = [*widths, width], [*layers, said["num_layers"]], [*samplers, None]
-            continue
-        width *= 1 if kind == "compress_all" else said.get("multiplier", 2)
-        if kind != "res_x_y":
-            samplers[-1] = DOWNSAMPLERS[kind]
-    stages = len(widths) - 1  # the last is the middle block
-    first = "conv" in samplers  # 0.9.0 and 0.9.1
-    return {
-        "block_out_channels": widths[:stages] if first else widths,
-        "down_block_types": [f"LTXVideo{'' if first else '095'}DownBlock3D"] * stages,
-        "layers_per_block": layers,
-        "spatio_temporal_scaling": [sampler is not None for sampler in samplers[:stages]],
-        "downsample_type": [sampler or "conv" for sampler in samplers[:stages]],
-        "spatial_compression_ratio": patch * 2 ** sum(sampler not in (None, "temporal") for sampler in samplers),
-        "temporal_compression_ratio": 2 ** sum(sampler not in (None, "spatial") for sampler in samplers),
-    }
-
-
-def _decoder_config(blocks: Blocks, last: int) -> dict[str, Any]:
-    factors = [said.get("multiplier", 2 if kind == "res_x_y" else 1) for kind, said in blocks]
-    width = last * prod(factors)
-    stages: list[tuple[int, int, bool]] = []  # width before narrowing, layers, noise
-    samplers: list[tuple[bool, bool, int]] = []  # whether there is one, residual, factor
-    sampler = (False, False, 1)
-    for (kind, said), factor in zip(blocks, factors, strict=True):
-        width //= factor
-        if kind == "compress_all":
-            sampler = (True, said.get("residual", False), factor)
-        elif kind == "res_x":
-            stages.append((width * sampler[2], said["num_layers"], said.get("inject_noise", False)))
-            samplers.append(sampler)
-            sampler = (False, False, 1)
-    # The config lists stages from pixels to latents; the last of them is the middle block.
-    widths, layers, noise = (list(entry) for entry in zip(*stages[::-1], strict=True))
-    scaled, residual, narrowed = (list(entry) for entry in zip(*samplers[:0:-1], strict=True))
-    return {
-        "decoder_block_out_channels": widths[:-1],
-        "decoder_layers_per_block": layers,
-        "decoder_inject_noise": noise,
-        "decoder_spatio_temporal_scaling": scaled,
-        "upsample_residual": residual,
-        "upsample_factor": narrowed,
-    }
