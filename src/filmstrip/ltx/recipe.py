@@ -223,7 +223,8 @@ class LTXRecipePipeline(LTXBase):
     ) -> torch.Tensor:
         """One pass: from noise, or from latents that are noised, to latents `(B, C, t, h, w)`."""
         size, device = self._latent_size(clip), self._execution_device
-        schedule = one.schedule(self.info.sampling, size.elements).to(device)
+        schedule = one.schedule(self.info.sampling, size.elements)
+        times, schedule = schedule.tolist(), schedule.to(device)
         shape = (texts.videos, size.elements, self.transformer.config.in_channels)
         start = self._unpack(randn(shape, generator, device, torch.float32), size)
         if latents is not None:
@@ -242,7 +243,7 @@ class LTXRecipePipeline(LTXBase):
         walk = RecipeTokens(schedule, self.recipe.stochastic, tokens.tokens, tokens.strength, noise_scale, generator)
 
         def guide(step: Step) -> SpatioTemporalGuidance:
-            return one.guidance.at(float(step.timestep) / 1000)
+            return one.guidance.at(times[step.index])
 
         predict = TransformerPredictor(self.transformer, texts, walk, tokens.positions, None, guide)
         with self.progress.stage("denoise", len(schedule)) as advance:
