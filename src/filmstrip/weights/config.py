@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import json
 import os
 import types
 import typing
@@ -13,7 +12,7 @@ from typing import Any, ClassVar, Literal, NoReturn, Self, Union
 
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.logging import get_logger
-from filmstrip.weights.files import make_folder, read_json, replacing
+from filmstrip.weights.files import make_folder, read_json, write_json
 from filmstrip.weights.hub import Source
 
 logger = get_logger(__name__)
@@ -22,10 +21,7 @@ NOT_WRITTEN = ("_name_or_path", "_use_default_values")
 
 
 class Config(dict[str, Any]):
-    """A read-only dictionary whose entries are attributes too: `config["x"]` is `config.x`.
-
-    Change it with `Configurable.register_to_config`, or copy it with `dict(config)`.
-    """
+    """A read-only dictionary whose entries are attributes too: `config["x"]` is `config.x`."""
 
     def __getattr__(self, name: str) -> Any:
         if name in self:
@@ -48,12 +44,11 @@ class Config(dict[str, Any]):
 class Configurable:
     """Base of every class that has a config.
 
-    Defining a subclass wraps its `__init__`, so that the arguments, defaults included, are in `self.config`
-    from the first line of `__init__` on. Values are kept as passed: a tuple stays a tuple, a list a list.
+    Defining a subclass wraps its `__init__`, so that the arguments, as passed and defaults included, are in
+    `self.config` from the first line of `__init__` on.
     """
 
     config_name: ClassVar[str] = "config.json"
-    ignore_for_config: ClassVar[Sequence[str]] = ()
     _config: Config
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -78,9 +73,8 @@ class Configurable:
     def from_config(cls, config: Mapping[str, Any], **changes: Any) -> Self:
         """Make an object from a config, its own or one of another class, with some entries changed.
 
-        Entries that `__init__` does not take are ignored with a warning (silently where they begin with "_"),
-        but stay in the new object's config. Entries that their owner had by default are left to this class's
-        defaults.
+        Entries that `__init__` does not take are ignored with a warning (silently where they begin with "_"), but stay
+        in the new object's config. Entries that their owner had by default are left to this class's defaults.
 
         Raises:
             InputError: `config` is not a mapping, or an entry has the wrong type.
@@ -93,7 +87,7 @@ class Configurable:
         defaulted = config.get("_use_default_values", ())
         kept = {k: v for k, v in config.items() if k not in defaulted and k != "_use_default_values"}
         values = kept | changes
-        wanted = {name: values[name] for name in _parameters(cls) if name in values}
+        wanted = {name: values[name] for name in inspect.signature(cls).parameters if name in values}
         others = {k: v for k, v in values.items() if k not in wanted}
         unknown = sorted(k for k in others if not k.startswith("_"))
         if unknown:
@@ -122,15 +116,8 @@ class Configurable:
         Raises:
             CheckpointError: There is no such file, or it does not hold a JSON object.
         """
-        source = Source(
-            pretrained_model_name_or_path,
-            subfolder,
-            revision,
-            cache_dir,
-            local_files_only,
-            token,
-            force_download,
-        )
+        name = pretrained_model_name_or_path
+        source = Source(name, subfolder, revision, cache_dir, local_files_only, token, force_download)
         return read_json(source.fetch(lambda names: [cls.config_name]) / cls.config_name)
 
     @classmethod
@@ -151,15 +138,8 @@ class Configurable:
         Raises:
             CheckpointError: There is no such file, or this class cannot be made from what it holds.
         """
-        source = Source(
-            pretrained_model_name_or_path,
-            subfolder,
-            revision,
-            cache_dir,
-            local_files_only,
-            token,
-            force_download,
-        )
+        name = pretrained_model_name_or_path
+        source = Source(name, subfolder, revision, cache_dir, local_files_only, token, force_download)
         return cls.from_folder(source.fetch(lambda names: [cls.config_name]), **changes)
 
     @classmethod
@@ -178,22 +158,13 @@ class Configurable:
         Raises:
             InputError: The folder cannot be written, or an entry has no JSON form.
         """
-        text = self.to_json_string()
-        with replacing(make_folder(save_directory) / self.config_name) as beside:
-            beside.write_text(text, encoding="utf-8")
+        entries = {k: v for k, v in self.config.items() if k not in NOT_WRITTEN}
+        entries["_class_name"] = type(self).__name__
+        write_json(make_folder(save_directory) / self.config_name, entries)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Write the config into a folder, from which `from_pretrained` makes the same object."""
         self.save_config(save_directory)
-
-    def to_json_string(self) -> str:
-        """The config as `save_config` writes it."""
-        entries = {k: v for k, v in self.config.items() if k not in NOT_WRITTEN}
-        entries["_class_name"] = type(self).__name__
-        try:
-            return json.dumps(entries, indent=2, sort_keys=True, default=_plain) + "\n"
-        except TypeError as error:
-            raise InputError(f"The config of this {type(self).__name__} cannot be written as JSON: {error}.") from error
 
 
 def _recording(init: Callable[..., None]) -> Callable[..., None]:
@@ -208,35 +179,23 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
             bound = signature.bind(self, *args, **public)
             passed = set(bound.arguments)
             bound.apply_defaults()
-            names = list(signature.parameters)[1:]
-            entries = {name: bound.arguments[name] for name in names if name not in self.ignore_for_config}
-            entries = {**private, **entries, "_class_name": type(self).__name__}
-            if defaulted := [name for name in entries if name in signature.parameters and name not in passed]:
-                entries["_use_default_values"] = defaulted
-            self._config = Config(entries)
+            entries = {name: value for name, value in bound.arguments.items() if value is not self}
+            defaulted = [name for name in entries if name not in passed]
+            notes = {"_use_default_values": defaulted} if defaulted else {}
+            self._config = Config({**private, **entries, "_class_name": type(self).__name__, **notes})
         init(self, *args, **public)
 
     return wrapped
 
 
-def _parameters(cls: type[Configurable]) -> dict[str, inspect.Parameter]:
-    """What the class's `__init__` takes, by name, but for `self` and what is kept out of configs."""
-    parameters = list(inspect.signature(cls.__init__).parameters.items())[1:]
-    return {name: parameter for name, parameter in parameters if name not in cls.ignore_for_config}
-
-
-def _hints(cls: type[Configurable]) -> dict[str, Any]:
-    return typing.get_type_hints(cls.__init__)
-
-
 def _check_types(cls: type[Configurable], values: Mapping[str, Any]) -> None:
     """Refuse values that are not of the type that the class's `__init__` declares."""
+    hints, parameters = typing.get_type_hints(cls.__init__), inspect.signature(cls).parameters
     for name, value in values.items():
-        hint = _hints(cls).get(name, Any)
-        if _fits(value, hint) or (value is None and _parameters(cls)[name].default is None):
-            continue
-        wanted = getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint)
-        raise InputError(f"The config entry {name} of {cls.__name__} is {value!r}; it must be of type {wanted}.")
+        hint = hints.get(name, Any)
+        if not _fits(value, hint) and not (value is None and parameters[name].default is None):
+            wanted = hint.__name__ if isinstance(hint, type) else hint
+            raise InputError(f"The config entry {name} of {cls.__name__} is {value!r}; it must be of type {wanted}.")
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -255,12 +214,3 @@ def _fits(value: Any, hint: Any) -> bool:
         elements = [part for part in parts if part is not Ellipsis] or [Any]
         return isinstance(value, (list, tuple)) and all(any(_fits(v, e) for e in elements) for v in value)
     return isinstance(value, kind)
-
-
-def _plain(value: Any) -> Any:
-    """What JSON has no form for, in one that it has."""
-    if isinstance(value, Path):
-        return value.as_posix()
-    if hasattr(value, "tolist"):  # NumPy arrays and numbers, tensors
-        return value.tolist()
-    raise TypeError(f"{value!r} has no JSON form")

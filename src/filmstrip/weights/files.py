@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,15 +47,13 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def replacing_files(folder: Path) -> Iterator[Path]:
     """Yield a folder beside `folder` to write files to. They move into `folder` if the block ends well, or vanish."""
-    beside = make_folder(folder.with_name(f".{folder.name}.{os.getpid()}.part"))
     try:
-        yield beside
-        for file in beside.iterdir():
-            os.replace(file, folder / file.name)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
+            yield Path(beside)
+            for file in Path(beside).iterdir():
+                os.replace(file, folder / file.name)
     except OSError as error:
         raise InputError(f"The files of {folder} cannot be written: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def is_plain_name(name: str) -> bool:
@@ -65,9 +63,20 @@ def is_plain_name(name: str) -> bool:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON as diffusers does: sorted, indented by two."""
+    """Write JSON as diffusers does: sorted, indented by two; arrays and tensors as lists, paths as text.
+
+    Raises:
+        InputError: Something has no JSON form, or the place cannot be written.
+    """
+
+    def plain(value: Any) -> Any:
+        if not hasattr(value, "tolist") and not isinstance(value, Path):
+            raise InputError(f"{path.name} cannot be written as JSON, which has no form for {value!r}.")
+        return value.as_posix() if isinstance(value, Path) else value.tolist()
+
+    text = json.dumps(content, indent=2, sort_keys=True, default=plain) + "\n"
     with replacing(path) as beside:
-        beside.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        beside.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
