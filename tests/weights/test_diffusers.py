@@ -71,21 +71,6 @@ def test_weights_go_there_and_back(variant, size, tmp_path):
     assert samples.same_weights(again, ours)
 
 
-def test_the_older_naming_of_shards_with_a_variant_is_read_as_diffusers_reads_it(tmp_path):
-    ours = samples.vae()
-    ours.save_pretrained(tmp_path, variant="fp16", max_shard_size="20KB")
-    index = tmp_path / "diffusion_pytorch_model.safetensors.index.fp16.json"
-    text = index.read_text()
-    for path in tmp_path.glob("*.safetensors"):
-        older = path.name.replace(".fp16-", "-").replace(".safetensors", ".fp16.safetensors")
-        text = text.replace(path.name, older)
-        path.rename(tmp_path / older)
-    index.unlink()
-    (tmp_path / "diffusion_pytorch_model.safetensors.fp16.index.json").write_text(text)
-    for kind in (AutoencoderKLLTXVideo, diffusers.AutoencoderKLLTXVideo):
-        assert samples.same_weights(kind.from_pretrained(tmp_path, variant="fp16"), ours)
-
-
 @pytest.fixture(scope="module")
 def components():
     return samples.components()

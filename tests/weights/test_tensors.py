@@ -39,11 +39,6 @@ def write(folder, variant=None, size="10GB"):
             "fp16",
             ["model.safetensors.index.fp16.json", "model.fp16-00001-of-00001.safetensors"],
         ),
-        (
-            ["model.safetensors.fp16.index.json", "model-00001-of-00001.fp16.safetensors"],
-            "fp16",
-            ["model.safetensors.fp16.index.json", "model-00001-of-00001.fp16.safetensors"],
-        ),
     ],
 )
 def test_the_files_of_a_variant_are_found_by_name(names, variant, found):

@@ -1,5 +1,6 @@
 """The base of every model: an `nn.Module` with a config, whose weights are read and written as safetensors."""
 
+import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,22 +52,14 @@ class Model(nn.Module, Configurable):
     @property
     def dtype(self) -> torch.dtype:
         """The type of the first floating-point parameter, or else buffer; float32 where there is none."""
-        for parameter in self.parameters():
-            if parameter.is_floating_point():
-                return parameter.dtype
-        for buffer in self.buffers():
-            if buffer.is_floating_point():
-                return buffer.dtype
-        return torch.float32
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
 
     @property
     def device(self) -> torch.device:
         """Where the first parameter, or else buffer, lies; the CPU where there is none."""
-        for parameter in self.parameters():
-            return parameter.device
-        for buffer in self.buffers():
-            return buffer.device
-        return torch.device("cpu")
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
     def num_parameters(self, only_trainable: bool = False) -> int:
         """The number of parameters, or of those that take gradients."""

@@ -2,7 +2,7 @@
 
 The names are those of diffusers and transformers. For the stem "diffusion_pytorch_model" and the variant "fp16" they
 are diffusion_pytorch_model.fp16.safetensors, or diffusion_pytorch_model.fp16-00001-of-00002.safetensors and so on
-with diffusion_pytorch_model.safetensors.index.fp16.json. The older order of shard number and variant is read too.
+with diffusion_pytorch_model.safetensors.index.fp16.json.
 """
 
 import contextlib
@@ -41,17 +41,16 @@ def weight_files(names: Collection[str], stem: str, variant: str | None = None) 
     Raises:
         CheckpointError: There is an index, but not every numbered shard.
     """
-    index = next((name for name in _index_names(stem, variant) if name in names), None)
-    if index is None:
-        single = f"{stem}{_dotted(variant)}.safetensors"
+    single, index, shard = _names(stem, variant)
+    if index not in names:
         return [single] if single in names else []
-    shards = _shards(names, stem, variant)
-    counts = {count for _, count in shards.values()}
-    absent = sorted({n for count in counts for n in range(1, count + 1)} - {n for n, _ in shards.values()})
+    shards = {name: match for name in sorted(names) if (match := shard.fullmatch(name))}
+    count = max((int(match[2]) for match in shards.values()), default=0)
+    absent = sorted({*range(1, count + 1)} - {int(match[1]) for match in shards.values()})
     if absent or not shards:
-        which = f"shards {', '.join(map(str, absent))} of {max(counts)}" if shards else "its shards"
+        which = f"shards {', '.join(map(str, absent))} of {count}" if shards else "its shards"
         raise CheckpointError(f"There is an index {index}, but {which} are missing.")
-    return [index, *sorted(shards)]
+    return [index, *shards]
 
 
 def variants(names: Collection[str], stem: str) -> list[str]:
@@ -62,15 +61,14 @@ def variants(names: Collection[str], stem: str) -> list[str]:
 
 def absence(folder: Path | str, names: Collection[str], stem: str, variant: str | None) -> str:
     """The sentence for a folder without the wanted weights: what it has instead, and what to do."""
-    wanted = f"{stem}{_dotted(variant)}.safetensors"
+    wanted = _names(stem, variant)[0]
     # Scripts that fall back on another variant look for the first words, which are diffusers'.
-    text = f"Error no file named {stem}{_dotted(variant)}.bin found in directory {folder}, nor {wanted}."
-    there = [v for v in (None, *variants(names, stem)) if v != variant and weight_files(names, stem, v)]
-    others = [f"variant={v!r}" for v in there]
-    pickles = [name for name in names if name.endswith(PICKLES)]
+    text = f"Error no file named {wanted.removesuffix('safetensors')}bin found in directory {folder}, nor {wanted}."
+    others = [v for v in (None, *variants(names, stem)) if v != variant and weight_files(names, stem, v)]
     if others:
-        return f"{text} It has weights of another variant: pass {' or '.join(others)}."
-    if pickles:
+        passing = " or ".join(f"variant={v!r}" for v in others)
+        return f"{text} It has weights of another variant: pass {passing}."
+    if pickles := [name for name in names if name.endswith(PICKLES)]:
         return (
             f"{text} It has {', '.join(pickles)}: a pickle can run code when it is read and is refused. Convert it to "
             "safetensors, for example with https://huggingface.co/spaces/safetensors/convert."
@@ -86,14 +84,11 @@ def read_headers(folder: Path, stem: str, variant: str | None = None) -> dict[st
             names a file that is absent or lies elsewhere.
     """
     names = [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
-    index = next((folder / name for name in _index_names(stem, variant) if name in names), None)
-    single = f"{stem}{_dotted(variant)}.safetensors"
-    if index is None and single not in names:
+    single, index, _ = _names(stem, variant)
+    if index not in names and single not in names:
         raise CheckpointError(absence(folder, names, stem, variant))
-    stored: dict[str, Stored] = {}
-    for file in _indexed_files(index) if index else [folder / single]:
-        stored |= read_header(file)[0]
-    return stored
+    files = _indexed_files(folder / index) if index in names else [folder / single]
+    return {key: tensor for file in files for key, tensor in read_header(file)[0].items()}
 
 
 def read_header(file: Path) -> tuple[dict[str, Stored], dict[str, str]]:
@@ -102,11 +97,9 @@ def read_header(file: Path) -> tuple[dict[str, Stored], dict[str, str]]:
     Raises:
         CheckpointError: The file is missing or damaged.
     """
-    stored: dict[str, Stored] = {}
     with open_tensors(file) as tensors:
-        for key in tensors.keys():  # noqa: SIM118 (not a mapping)
-            view = tensors.get_slice(key)
-            stored[key] = Stored(file, key, tuple(view.get_shape()), view.get_dtype())
+        views = {key: tensors.get_slice(key) for key in tensors.keys()}  # noqa: SIM118 (not a mapping)
+        stored = {key: Stored(file, key, tuple(view.get_shape()), view.get_dtype()) for key, view in views.items()}
         return stored, tensors.metadata() or {}
 
 
@@ -142,7 +135,8 @@ def write_tensors(
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    pattern = f"{stem}{_dotted(variant)}{{suffix}}.safetensors"
+    single, index, _ = _names(stem, variant)
+    pattern = single.removesuffix(".safetensors") + "{suffix}.safetensors"
     try:
         if not isinstance(max_shard_size, str) and max_shard_size < 1:
             raise ValueError("nothing fits")
@@ -156,7 +150,6 @@ def write_tensors(
                 save_file({key: state[key].contiguous() for key in keys}, beside, metadata={"format": "pt"})
             except SafetensorError as error:
                 raise InputError(f"{folder / name} cannot be written: {error}.") from error
-    index = _index_names(stem, variant)[0]
     written = [*split.filename_to_tensors]
     if split.is_sharded:
         write_json(folder / index, {"metadata": split.metadata, "weight_map": split.tensor_to_filename})
@@ -166,28 +159,18 @@ def write_tensors(
 
 def remove_stale(folder: Path, stem: str, variant: str | None, written: Collection[str]) -> None:
     """Remove the weights of this stem and variant that an earlier save left: they could be read instead."""
-    names = {path.name for path in folder.iterdir()}
-    single = f"{stem}{_dotted(variant)}.safetensors"
-    for name in {*_shards(names, stem, variant), *_index_names(stem, variant), single} - {*written}:
-        (folder / name).unlink(missing_ok=True)
+    single, index, shard = _names(stem, variant)
+    for path in [*folder.iterdir()]:
+        if path.name not in written and (path.name in (single, index) or shard.fullmatch(path.name)):
+            path.unlink()
 
 
-def _dotted(variant: str | None) -> str:
-    return f".{variant}" if variant else ""
-
-
-def _index_names(stem: str, variant: str | None) -> tuple[str, str]:
-    """The name of the index, and its older form: the same where there is no variant."""
-    v = _dotted(variant)
-    return f"{stem}.safetensors.index{v}.json", f"{stem}.safetensors{v}.index.json"
-
-
-def _shards(names: Collection[str], stem: str, variant: str | None) -> dict[str, tuple[int, int]]:
-    """Those of the names that are shards, with their number and how many there are."""
-    v, number = re.escape(_dotted(variant)), r"-(\d{5})-of-(\d{5})"
-    pattern = re.compile(rf"{re.escape(stem)}(?:{v}{number}|{number}{v})\.safetensors")
-    matches = {name: match for name in names if (match := pattern.fullmatch(name))}
-    return {name: (int(m[1] or m[3]), int(m[2] or m[4])) for name, m in matches.items()}
+def _names(stem: str, variant: str | None) -> tuple[str, str, re.Pattern[str]]:
+    """Of weights in one file its name; of weights in shards that of their index, and what matches those of the shards,
+    with their number and how many there are."""
+    v = f".{variant}" if variant else ""
+    shard = re.compile(rf"{re.escape(stem + v)}-(\d{{5}})-of-(\d{{5}})\.safetensors")
+    return f"{stem}{v}.safetensors", f"{stem}.safetensors.index{v}.json", shard
 
 
 def _indexed_files(index: Path) -> list[Path]:
