@@ -15,6 +15,7 @@ from filmstrip.nn.embeddings import TextProjection, TimestepEmbedder
 from filmstrip.nn.feed_forward import FeedForward
 from filmstrip.nn.norms import RMSNorm, modulate
 from filmstrip.outputs import Transformer2DModelOutput
+from filmstrip.weights.config import Config
 from filmstrip.weights.model import Model
 
 # Added to the score of a masked text token, as the authors do.
@@ -57,16 +58,15 @@ class Perturbation:
 class LTXAttention(nn.Module):
     """Attention with a norm over all heads of queries and keys, and rotary positions among the tokens themselves."""
 
-    def __init__(self, dim: int, heads: int, dim_head: int, context_dim: int, bias: bool, out_bias: bool) -> None:
+    def __init__(self, dim: int, heads: int, context_dim: int, bias: bool, out_bias: bool) -> None:
         super().__init__()
-        inner = heads * dim_head
         self.heads = heads
-        self.norm_q = nn.RMSNorm(inner, eps=1e-5)
-        self.norm_k = nn.RMSNorm(inner, eps=1e-5)
-        self.to_q = nn.Linear(dim, inner, bias=bias)
-        self.to_k = nn.Linear(context_dim, inner, bias=bias)
-        self.to_v = nn.Linear(context_dim, inner, bias=bias)
-        self.to_out = nn.ModuleList([nn.Linear(inner, dim, bias=out_bias)])
+        self.norm_q = nn.RMSNorm(dim, eps=1e-5)
+        self.norm_k = nn.RMSNorm(dim, eps=1e-5)
+        self.to_q = nn.Linear(dim, dim, bias=bias)
+        self.to_k = nn.Linear(context_dim, dim, bias=bias)
+        self.to_v = nn.Linear(context_dim, dim, bias=bias)
+        self.to_out = nn.ModuleList([nn.Linear(dim, dim, bias=out_bias)])
 
     def keys_values(self, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values of `(B, L, context_dim)`, each `(B, L, C)`."""
@@ -95,29 +95,16 @@ class LTXAttention(nn.Module):
 class LTXVideoTransformerBlock(nn.Module):
     """Self-attention, attention to the text, feed-forward; the first and last are modulated by the timestep."""
 
-    def __init__(
-        self,
-        dim: int,
-        heads: int,
-        dim_head: int,
-        cross_attention_dim: int,
-        activation_fn: str,
-        attention_bias: bool,
-        attention_out_bias: bool,
-        eps: float,
-        elementwise_affine: bool,
-    ) -> None:
+    def __init__(self, dim: int, config: Config) -> None:
         super().__init__()
-        self.norm1 = RMSNorm(dim, eps, elementwise_affine)
-        self.attn1 = LTXAttention(dim, heads, dim_head, dim, attention_bias, attention_out_bias)
-        self.norm2 = RMSNorm(dim, eps, elementwise_affine)
-        self.attn2 = LTXAttention(dim, heads, dim_head, cross_attention_dim, attention_bias, attention_out_bias)
-        self.ff = FeedForward(dim, activation_fn)
+        norm = (dim, config.norm_eps, config.norm_elementwise_affine)
+        heads, biases = config.num_attention_heads, (config.attention_bias, config.attention_out_bias)
+        self.norm1 = RMSNorm(*norm)
+        self.attn1 = LTXAttention(dim, heads, dim, *biases)
+        self.norm2 = RMSNorm(*norm)
+        self.attn2 = LTXAttention(dim, heads, config.cross_attention_dim, *biases)
+        self.ff = FeedForward(dim, config.activation_fn)
         self.scale_shift_table = nn.Parameter(torch.randn(6, dim) / dim**0.5)
-
-    def text_keys_values(self, text: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the tokens look at in the projected text `(B, L, C)`: keys and values, each `(B, L, C)`."""
-        return self.attn2.keys_values(text)
 
     def forward(
         self,
@@ -128,14 +115,7 @@ class LTXVideoTransformerBlock(nn.Module):
         bias: torch.Tensor | None,
         perturbation: Perturbation | None = None,
     ) -> torch.Tensor:
-        """One block.
-
-        Args:
-            tokens: `(B, N, C)`.
-            modulation: of the timestep, `(B, 1 or N, 6, C)`.
-            rotation, keys_values, bias: as in `LTXPrepared`.
-            perturbation: of this block.
-        """
+        """From tokens `(B, N, C)` to the same; `modulation` is of the timestep, `(B, 1 or N, 6, C)`."""
         before = tokens
         table = self.scale_shift_table + modulation
         shift_attn, scale_attn, gate_attn, shift_ff, scale_ff, gate_ff = table.unbind(dim=2)
@@ -214,21 +194,7 @@ class LTXVideoTransformer3DModel(Model):
         self.time_embed = TimestepModulation(dim)
         self.caption_projection = TextProjection(caption_channels, dim)
         self.rope = RotaryEmbedding(dim, patch_size, patch_size_t)
-        blocks = (
-            LTXVideoTransformerBlock(
-                dim,
-                num_attention_heads,
-                attention_head_dim,
-                cross_attention_dim,
-                activation_fn,
-                attention_bias,
-                attention_out_bias,
-                norm_eps,
-                norm_elementwise_affine,
-            )
-            for _ in range(num_layers)
-        )
-        self.transformer_blocks = nn.ModuleList(blocks)
+        self.transformer_blocks = nn.ModuleList(LTXVideoTransformerBlock(dim, self.config) for _ in range(num_layers))
         self.norm_out = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=False)
         self.proj_out = nn.Linear(dim, out_channels)
 
@@ -267,11 +233,8 @@ class LTXVideoTransformer3DModel(Model):
 
         text, bias = _drop_padding(encoder_hidden_states, encoder_attention_mask)
         text = self.caption_projection(text)
-        return LTXPrepared(
-            rotation=self.rope(coordinates),
-            keys_values=tuple(block.text_keys_values(text) for block in self._blocks()),
-            bias=bias,
-        )
+        keys_values = tuple(block.attn2.keys_values(text) for block in self._blocks())
+        return LTXPrepared(self.rope(coordinates), keys_values, bias)
 
     def forward(
         self,
@@ -310,15 +273,8 @@ class LTXVideoTransformer3DModel(Model):
         if prepared is None:
             if encoder_hidden_states is None:
                 raise InputError("The text is missing: give encoder_hidden_states, or prepared from prepare().")
-            prepared = self.prepare(
-                encoder_hidden_states,
-                encoder_attention_mask,
-                num_frames,
-                height,
-                width,
-                rope_interpolation_scale,
-                video_coords,
-            )
+            text, size = (encoder_hidden_states, encoder_attention_mask), (num_frames, height, width)
+            prepared = self.prepare(*text, *size, rope_interpolation_scale, video_coords)
         batch = hidden_states.shape[0]
         tokens = self.proj_in(hidden_states)
         modulation, embedded = self.time_embed(timestep.flatten(), tokens.dtype)

@@ -2,30 +2,33 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from filmstrip.errors import InputError
 from filmstrip.ltx.single_file import read_vae
 from filmstrip.ltx.vae_blocks import (
-    NORM_EPS,
+    DOWNSAMPLE_STRIDES,
+    Block3d,
     CausalConv3d,
-    DownBlock3D,
-    MidBlock3d,
-    UpBlock3d,
+    Downsampler3d,
+    ResnetBlock3d,
+    Upsampler3d,
+    activate,
     depth_to_space,
     embed_timestep,
+    shifts_and_scales,
     space_to_depth,
 )
 from filmstrip.nn.embeddings import TimestepEmbedder
 from filmstrip.nn.gaussian import DiagonalGaussianDistribution
 from filmstrip.nn.layout import weights_channels_last
 from filmstrip.nn.noise import Generators
-from filmstrip.nn.norms import channel_rms_norm, modulate
 from filmstrip.nn.tiling import Tiles, fade, run_tiled
 from filmstrip.outputs import AutoencoderKLOutput, DecoderOutput
+from filmstrip.weights.config import Config
 from filmstrip.weights.model import Model
 
 # Whether a residual block changes the width (0.9.0 and 0.9.1), or the downsampler does (0.9.5 and later).
@@ -33,109 +36,82 @@ DOWN_BLOCK_TYPES = {"LTXVideoDownBlock3D": True, "LTXVideo095DownBlock3D": False
 
 
 class Encoder3d(nn.Module):
-    """Pixels to the parameters of the posterior."""
+    """Pixels to the parameters of the posterior; built from the config of the autoencoder."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        block_out_channels: Sequence[int],
-        down_block_types: Sequence[str],
-        spatio_temporal_scaling: Sequence[bool],
-        layers_per_block: Sequence[int],
-        downsample_type: Sequence[str],
-        patch_size: int,
-        patch_size_t: int,
-        resnet_norm_eps: float,
-        is_causal: bool,
-    ) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        unknown = sorted(set(down_block_types) - set(DOWN_BLOCK_TYPES))
-        if unknown:
+        if unknown := sorted(set(config.down_block_types) - set(DOWN_BLOCK_TYPES)):
             raise InputError(f"down_block_types holds {unknown[0]!r}; choose of {', '.join(DOWN_BLOCK_TYPES)}.")
-        self.patch = (patch_size_t, patch_size, patch_size)
-        widths = list(block_out_channels)
-        if DOWN_BLOCK_TYPES[down_block_types[-1]]:
+        self.patch = (config.patch_size_t, config.patch_size, config.patch_size)
+        conv = partial(CausalConv3d, is_causal=config.encoder_causal)
+        resnet = partial(ResnetBlock3d, eps=config.resnet_norm_eps, is_causal=config.encoder_causal)
+        layers, widths = config.layers_per_block, list(config.block_out_channels)
+        if DOWN_BLOCK_TYPES[config.down_block_types[-1]]:
             widths.append(widths[-1])
-        self.conv_in = CausalConv3d(in_channels * patch_size**2, widths[0], is_causal=is_causal)
-        self.down_blocks = nn.ModuleList(
-            DownBlock3D(
-                widths[i],
-                widths[i + 1],
-                layers_per_block[i],
-                resnet_norm_eps,
-                downsample_type[i] if spatio_temporal_scaling[i] else None,
-                DOWN_BLOCK_TYPES[down_block_types[i]],
-                is_causal,
-            )
-            for i in range(len(widths) - 1)
-        )
-        self.mid_block = MidBlock3d(widths[-1], layers_per_block[-1], resnet_norm_eps, is_causal)
-        self.conv_out = CausalConv3d(widths[-1], out_channels + 1, is_causal=is_causal)
+        self.conv_in = conv(config.in_channels * config.patch_size**2, widths[0])
+        self.down_blocks = nn.ModuleList()
+        for i, (width, wider) in enumerate(pairwise(widths)):
+            resnets = [resnet(width, width) for _ in range(layers[i])]
+            kind = config.downsample_type[i] if config.spatio_temporal_scaling[i] else None
+            downsampler = _downsampler(kind, width, wider, config.encoder_causal) if kind else None
+            widens = DOWN_BLOCK_TYPES[config.down_block_types[i]] and width != wider
+            conv_out = resnet(width, wider) if widens else None
+            self.down_blocks.append(Block3d(resnets, downsampler=downsampler, conv_out=conv_out))
+        self.mid_block = Block3d(resnet(widths[-1], widths[-1]) for _ in range(layers[-1]))
+        self.conv_out = conv(widths[-1], config.latent_channels + 1)
 
     def forward(self, video: torch.Tensor) -> torch.Tensor:
         """`(B, 3, T, H, W)` in [-1, 1] to mean and log variance `(B, 2 * C, t, h, w)`; all C share the latter."""
         hidden = self.conv_in(_flip_patch(space_to_depth(video, self.patch), self.patch))
         for block in self.down_blocks:
             hidden = block(hidden)
-        hidden = self.mid_block(hidden)
-        hidden = self.conv_out(F.silu(channel_rms_norm(hidden, NORM_EPS)))
+        hidden = self.conv_out(activate(self.mid_block(hidden)))
         mean, logvar = hidden[:, :-1], hidden[:, -1:]
         return torch.cat([mean, logvar.expand_as(mean)], dim=1)
 
 
+def _downsampler(kind: str, width: int, wider: int, is_causal: bool) -> nn.Module:
+    if kind == "conv":
+        return CausalConv3d(width, width, stride=(2, 2, 2), is_causal=is_causal)
+    if kind not in DOWNSAMPLE_STRIDES:
+        raise InputError(f"downsample_type holds {kind!r}; choose of {', '.join(['conv', *DOWNSAMPLE_STRIDES])}.")
+    return Downsampler3d(width, wider, DOWNSAMPLE_STRIDES[kind], is_causal)
+
+
 class Decoder3d(nn.Module):
-    """Latents to pixels."""
+    """Latents to pixels; built from the config of the autoencoder."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        block_out_channels: Sequence[int],
-        spatio_temporal_scaling: Sequence[bool],
-        layers_per_block: Sequence[int],
-        patch_size: int,
-        patch_size_t: int,
-        resnet_norm_eps: float,
-        is_causal: bool,
-        inject_noise: Sequence[bool],
-        timestep_conditioning: bool,
-        upsample_residual: Sequence[bool],
-        upsample_factor: Sequence[int],
-    ) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        self.patch = (patch_size_t, patch_size, patch_size)
+        self.patch = (config.patch_size_t, config.patch_size, config.patch_size)
+        causal, timed = config.decoder_causal, config.timestep_conditioning
         # Configs list the blocks of the decoder from pixels to latents.
-        widths, layers, noise = block_out_channels[::-1], layers_per_block[::-1], inject_noise[::-1]
-        scaling, residual, factors = (
-            spatio_temporal_scaling[::-1],
-            upsample_residual[::-1],
-            upsample_factor[::-1],
-        )
+        widths, layers = config.decoder_block_out_channels[::-1], config.decoder_layers_per_block[::-1]
+        noise, scaling = config.decoder_inject_noise[::-1], config.decoder_spatio_temporal_scaling[::-1]
+        residual, factors = config.upsample_residual[::-1], config.upsample_factor[::-1]
 
-        self.conv_in = CausalConv3d(in_channels, widths[0], is_causal=is_causal)
-        self.mid_block = MidBlock3d(widths[0], layers[0], resnet_norm_eps, is_causal, noise[0], timestep_conditioning)
-        self.up_blocks = nn.ModuleList()
+        def resnets(width: int, i: int) -> list[ResnetBlock3d]:
+            settings = (config.resnet_norm_eps, causal, noise[i], timed)
+            return [ResnetBlock3d(width, width, *settings) for _ in range(layers[i])]
+
         width = widths[0]
+        self.conv_in = CausalConv3d(config.latent_channels, width, is_causal=causal)
+        self.mid_block = Block3d(resnets(width, 0), 4 * width if timed else None)
+        self.up_blocks = nn.ModuleList()
         for i, block_width in enumerate(widths):
             before, width = width // factors[i], block_width // factors[i]
-            self.up_blocks.append(
-                UpBlock3d(
-                    before,
-                    width,
-                    layers[i + 1],
-                    resnet_norm_eps,
-                    scaling[i],
-                    is_causal,
-                    noise[i + 1],
-                    timestep_conditioning,
-                    residual[i],
-                    factors[i],
+            if timed and before != width:
+                raise InputError(
+                    f"A timestep-conditioned decoder cannot change the width from {before} to {width} in a block; "
+                    "let upsample_factor be the ratio of neighbouring decoder_block_out_channels."
                 )
-            )
-        self.conv_out = CausalConv3d(width, out_channels * patch_size**2, is_causal=is_causal)
+            widens, resamples = before != width, scaling[i]
+            conv_in = ResnetBlock3d(before, width, config.resnet_norm_eps, causal, noise[i + 1]) if widens else None
+            upsampler = Upsampler3d(width * factors[i], factors[i], residual[i], causal) if resamples else None
+            self.up_blocks.append(Block3d(resnets(width, i + 1), 4 * width if timed else None, conv_in, upsampler))
+        self.conv_out = CausalConv3d(width, config.out_channels * config.patch_size**2, is_causal=causal)
         self.timestep_scale_multiplier = self.time_embedder = self.scale_shift_table = None
-        if timestep_conditioning:
+        if timed:
             self.timestep_scale_multiplier = nn.Parameter(torch.tensor(1000.0))
             self.time_embedder = TimestepEmbedder(2 * width)
             self.scale_shift_table = nn.Parameter(torch.randn(2, width) / width**0.5)
@@ -148,13 +124,8 @@ class Decoder3d(nn.Module):
         hidden = self.mid_block(hidden, timestep)
         for block in self.up_blocks:
             hidden = block(hidden, timestep)
-        hidden = channel_rms_norm(hidden, NORM_EPS)
-        modulation = embed_timestep(self.time_embedder, timestep, hidden.dtype)
-        if modulation is not None and self.scale_shift_table is not None:
-            table = modulation.unflatten(1, (2, -1)) + self.scale_shift_table
-            shift, scale = table[..., None, None, None].unbind(dim=1)
-            hidden = modulate(hidden, shift, scale)
-        hidden = self.conv_out(F.silu(hidden))
+        embedded = embed_timestep(self.time_embedder, timestep, hidden.dtype)
+        hidden = self.conv_out(activate(hidden, *shifts_and_scales(self.scale_shift_table, embedded)))
         return depth_to_space(_flip_patch(hidden, self.patch), self.patch)
 
 
@@ -201,12 +172,7 @@ class AutoencoderKLLTXVideo(Model):
         out_channels: int = 3,
         latent_channels: int = 128,
         block_out_channels: Sequence[int] = (128, 256, 512, 512),
-        down_block_types: Sequence[str] = (
-            "LTXVideoDownBlock3D",
-            "LTXVideoDownBlock3D",
-            "LTXVideoDownBlock3D",
-            "LTXVideoDownBlock3D",
-        ),
+        down_block_types: Sequence[str] = ("LTXVideoDownBlock3D",) * 4,
         decoder_block_out_channels: Sequence[int] = (128, 256, 512, 512),
         layers_per_block: Sequence[int] = (4, 3, 3, 3, 4),
         decoder_layers_per_block: Sequence[int] = (4, 3, 3, 3, 4),
@@ -227,50 +193,17 @@ class AutoencoderKLLTXVideo(Model):
         temporal_compression_ratio: int | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = Encoder3d(
-            in_channels,
-            latent_channels,
-            block_out_channels,
-            down_block_types,
-            spatio_temporal_scaling,
-            layers_per_block,
-            downsample_type,
-            patch_size,
-            patch_size_t,
-            resnet_norm_eps,
-            encoder_causal,
-        )
-        self.decoder = Decoder3d(
-            latent_channels,
-            out_channels,
-            decoder_block_out_channels,
-            decoder_spatio_temporal_scaling,
-            decoder_layers_per_block,
-            patch_size,
-            patch_size_t,
-            resnet_norm_eps,
-            decoder_causal,
-            decoder_inject_noise,
-            timestep_conditioning,
-            upsample_residual,
-            upsample_factor,
-        )
+        self.encoder, self.decoder = Encoder3d(self.config), Decoder3d(self.config)
         self.register_buffer("latents_mean", torch.zeros(latent_channels))
         self.register_buffer("latents_std", torch.ones(latent_channels))
         scalings = 2 ** sum(spatio_temporal_scaling)
         self.spatial_compression_ratio = spatial_compression_ratio or patch_size * scalings
         self.temporal_compression_ratio = temporal_compression_ratio or patch_size_t * scalings
 
-        self.use_slicing = False
-        self.use_tiling = False
-        self.use_framewise_encoding = False
-        self.use_framewise_decoding = False
-        self.tile_sample_min_height = 512
-        self.tile_sample_min_width = 512
-        self.tile_sample_min_num_frames = 16
-        self.tile_sample_stride_height = 448
-        self.tile_sample_stride_width = 448
-        self.tile_sample_stride_num_frames = 8
+        self.use_slicing = self.use_tiling = self.use_framewise_encoding = self.use_framewise_decoding = False
+        self.tile_sample_min_height = self.tile_sample_min_width = 512
+        self.tile_sample_stride_height = self.tile_sample_stride_width = 448
+        self.tile_sample_min_num_frames, self.tile_sample_stride_num_frames = 16, 8
         weights_channels_last(self)
 
     def enable_tiling(
@@ -314,7 +247,7 @@ class AutoencoderKLLTXVideo(Model):
     ) -> AutoencoderKLOutput | tuple[DiagonalGaussianDistribution]:
         """The posterior over latents `(B, C, t, h, w)` of a video `(B, 3, T, H, W)` in [-1, 1]."""
         rows = x.split(1) if self.use_slicing else (x,)
-        posterior = DiagonalGaussianDistribution(torch.cat([self._encode(row) for row in rows]))
+        posterior = DiagonalGaussianDistribution(torch.cat([self._run(self.encoder, row, False) for row in rows]))
         return AutoencoderKLOutput(posterior) if return_dict else (posterior,)
 
     def decode(
@@ -330,7 +263,8 @@ class AutoencoderKLLTXVideo(Model):
         """
         rows = z.split(1) if self.use_slicing else (z,)
         times = temb.split(1) if self.use_slicing and temb is not None else (temb,) * len(rows)
-        videos = [self._decode(row, time) for row, time in zip(rows, times, strict=True)]
+        decoders = [partial(self.decoder, timestep=time) for time in times]
+        videos = [self._run(decode, row, True) for decode, row in zip(decoders, rows, strict=True)]
         video = videos[0] if len(videos) == 1 else torch.cat(videos)
         return DecoderOutput(video) if return_dict else (video,)
 
@@ -347,77 +281,39 @@ class AutoencoderKLLTXVideo(Model):
         latents = posterior.sample(generator) if sample_posterior else posterior.mode()
         return self.decode(latents, temb, return_dict)
 
-    def _encode(self, x: torch.Tensor) -> torch.Tensor:
+    def _run(self, coder: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, decodes: bool) -> torch.Tensor:
+        """Encode or decode `(B, C, T, H, W)`; in tiles in time, each fading in over the one before, if switched on."""
+        ratio = self.temporal_compression_ratio
+        tiles = self._tiles("num_frames", ratio, decodes)
         # diffusers lets this switch, named for decoding, choose for encoding as well.
-        if self.use_framewise_decoding and x.shape[2] > self.tile_sample_min_num_frames:
-            return self._encode_framewise(x)
-        return self._encode_spatially(x)
+        if not self.use_framewise_decoding or x.shape[2] <= tiles.size:
+            return self._run_spatially(coder, x, decodes)
+        # Each tile has one element more; the later ones give up the latent of their first frame, or their last frame.
+        later = slice(None, -1) if decodes else slice(1, None)
+        kept: list[torch.Tensor] = []
+        before = None
+        for start in tiles.starts(x.shape[2]):
+            tile = self._run_spatially(coder, x[:, :, start : start + tiles.size + 1], decodes)
+            if before is not None:
+                tile = fade(before, tile[:, :, later], tiles.blend, dim=2)
+            kept.append(tile[:, :, : tiles.out_stride + (not kept)])
+            before = tile
+        steps = x.shape[2] - 1
+        return torch.cat(kept, dim=2)[:, :, : (steps * ratio if decodes else steps // ratio) + 1]
 
-    def _decode(self, z: torch.Tensor, temb: torch.Tensor | None) -> torch.Tensor:
-        minimum = self.tile_sample_min_num_frames // self.temporal_compression_ratio
-        if self.use_framewise_decoding and z.shape[2] > minimum:
-            return self._decode_framewise(z, temb)
-        return self._decode_spatially(z, temb)
+    def _run_spatially(
+        self, coder: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, decodes: bool
+    ) -> torch.Tensor:
+        ratio, sides = self.spatial_compression_ratio, x.shape[-2:]
+        rows, columns = (self._tiles(side, ratio, decodes) for side in ("height", "width"))
+        if not self.use_tiling or (sides[0] <= rows.size and sides[1] <= columns.size):
+            return coder(x)
+        height, width = (side * ratio if decodes else side // ratio for side in sides)
+        return run_tiled(coder, x, rows, columns)[..., :height, :width]
 
-    def _encode_spatially(self, x: torch.Tensor) -> torch.Tensor:
-        height, width = x.shape[-2:]
-        if not self.use_tiling or (height <= self.tile_sample_min_height and width <= self.tile_sample_min_width):
-            return self.encoder(x)
-        ratio = self.spatial_compression_ratio
-        rows, columns = (
-            Tiles(size, stride, stride // ratio, size // ratio - stride // ratio)
-            for size, stride in self._sample_tiles()
-        )
-        return run_tiled(self.encoder, x, rows, columns)[..., : height // ratio, : width // ratio]
-
-    def _decode_spatially(self, z: torch.Tensor, temb: torch.Tensor | None) -> torch.Tensor:
-        height, width = z.shape[-2:]
-        ratio = self.spatial_compression_ratio
-        rows, columns = (
-            Tiles(size // ratio, stride // ratio, stride, size - stride) for size, stride in self._sample_tiles()
-        )
-        if not self.use_tiling or (height <= rows.size and width <= columns.size):
-            return self.decoder(z, temb)
-        decode = partial(self.decoder, timestep=temb)
-        return run_tiled(decode, z, rows, columns)[..., : height * ratio, : width * ratio]
-
-    def _sample_tiles(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Size and stride of the tiles in pixels: of rows, of columns."""
-        return (
-            (self.tile_sample_min_height, self.tile_sample_stride_height),
-            (self.tile_sample_min_width, self.tile_sample_stride_width),
-        )
-
-    def _encode_framewise(self, x: torch.Tensor) -> torch.Tensor:
-        ratio = self.temporal_compression_ratio
-        size, stride = self.tile_sample_min_num_frames, self.tile_sample_stride_num_frames
-        tiles = Tiles(size, stride, stride // ratio, size // ratio - stride // ratio)
-        # Each tile has one frame more; the later ones give up the latent of their first.
-        encoded = _run_framewise(self._encode_spatially, x, tiles, later=slice(1, None))
-        return encoded[:, :, : (x.shape[2] - 1) // ratio + 1]
-
-    def _decode_framewise(self, z: torch.Tensor, temb: torch.Tensor | None) -> torch.Tensor:
-        ratio = self.temporal_compression_ratio
-        size, stride = self.tile_sample_min_num_frames, self.tile_sample_stride_num_frames
-        tiles = Tiles(size // ratio, stride // ratio, stride, size - stride)
-        # Each tile has one latent more; the later ones give up their last frame.
-        decoded = _run_framewise(partial(self._decode_spatially, temb=temb), z, tiles, later=slice(None, -1))
-        return decoded[:, :, : (z.shape[2] - 1) * ratio + 1]
-
-
-def _run_framewise(
-    run: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, tiles: Tiles, later: slice
-) -> torch.Tensor:
-    """Apply `run` to tiles in time of `(B, C, T, H, W)`, each fading in over the one before.
-
-    Of all results but the first, `later` is kept.
-    """
-    results: list[torch.Tensor] = []
-    kept = []
-    for start in tiles.starts(x.shape[2]):
-        tile = run(x[:, :, start : start + tiles.size + 1])
-        if results:
-            tile = fade(results[-1], tile[:, :, later], tiles.blend, dim=2)
-        kept.append(tile[:, :, : tiles.out_stride + (not results)])
-        results.append(tile)
-    return torch.cat(kept, dim=2)
+    def _tiles(self, side: str, ratio: int, decodes: bool) -> Tiles:
+        """How a dimension is cut, of latents where they are decoded, else of pixels or frames."""
+        size, stride = getattr(self, f"tile_sample_min_{side}"), getattr(self, f"tile_sample_stride_{side}")
+        if decodes:
+            return Tiles(size // ratio, stride // ratio, stride, size - stride)
+        return Tiles(size, stride, stride // ratio, size // ratio - stride // ratio)

@@ -3,6 +3,7 @@
 Videos are `(B, C, T, H, W)`, in channels-last memory: what `(B, T, H, W, C)` would be.
 """
 
+from collections.abc import Iterable
 from math import prod
 
 import torch
@@ -16,11 +17,7 @@ from filmstrip.nn.norms import channel_rms_norm, modulate
 Stride = tuple[int, int, int]
 
 NORM_EPS = 1e-8
-DOWNSAMPLE_STRIDES: dict[str, Stride] = {
-    "spatial": (1, 2, 2),
-    "temporal": (2, 1, 1),
-    "spatiotemporal": (2, 2, 2),
-}
+DOWNSAMPLE_STRIDES: dict[str, Stride] = {"spatial": (1, 2, 2), "temporal": (2, 1, 1), "spatiotemporal": (2, 2, 2)}
 
 
 def space_to_depth(video: torch.Tensor, stride: Stride) -> torch.Tensor:
@@ -84,38 +81,34 @@ class ResnetBlock3d(nn.Module):
         if in_channels != out_channels:
             self.norm3 = nn.LayerNorm(in_channels, eps=eps)
             self.conv_shortcut = CausalConv3d(in_channels, out_channels, kernel_size=1, is_causal=is_causal)
-        self.per_channel_scale1 = self.per_channel_scale2 = None
+        self.per_channel_scale1 = self.per_channel_scale2 = self.scale_shift_table = None
         if inject_noise:
             self.per_channel_scale1 = nn.Parameter(torch.zeros(in_channels, 1, 1))
             self.per_channel_scale2 = nn.Parameter(torch.zeros(in_channels, 1, 1))
-        self.scale_shift_table = None
         if timestep_conditioning:
             self.scale_shift_table = nn.Parameter(torch.randn(4, in_channels) / in_channels**0.5)
 
-    def forward(self, video: torch.Tensor, modulation: torch.Tensor | None = None) -> torch.Tensor:
-        """`(B, C, T, H, W)` to `(B, C', T, H, W)`; `modulation` is `(B, 4 * C)`."""
-        shift1 = scale1 = shift2 = scale2 = None
-        if self.scale_shift_table is not None and modulation is not None:
-            table = modulation.unflatten(1, (4, -1)) + self.scale_shift_table
-            shift1, scale1, shift2, scale2 = table[..., None, None, None].unbind(dim=1)
-
-        hidden = self.conv1(_norm_modulate_activate(video, shift1, scale1))
-        hidden = _inject_noise(hidden, self.per_channel_scale1)
-        hidden = self.conv2(_norm_modulate_activate(hidden, shift2, scale2))
-        hidden = _inject_noise(hidden, self.per_channel_scale2)
-
+    def forward(self, video: torch.Tensor, embedded: torch.Tensor | None = None) -> torch.Tensor:
+        """`(B, C, T, H, W)` to `(B, C', T, H, W)`; `embedded` is the timestep, `(B, 4 * C)`."""
+        modulations = shifts_and_scales(self.scale_shift_table, embedded)
+        hidden = _inject_noise(self.conv1(activate(video, *modulations[:2])), self.per_channel_scale1)
+        hidden = _inject_noise(self.conv2(activate(hidden, *modulations[2:])), self.per_channel_scale2)
         if self.norm3 is not None and self.conv_shortcut is not None:
             video = self.conv_shortcut(self.norm3(video.movedim(1, -1)).movedim(-1, 1))
         return hidden + video
 
 
-def _norm_modulate_activate(
-    video: torch.Tensor, shift: torch.Tensor | None, scale: torch.Tensor | None
-) -> torch.Tensor:
+def shifts_and_scales(table: torch.Tensor | None, embedded: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+    """What modulates a layer, each `(B, C, 1, 1, 1)`, from its table `(n, C)` and the timestep `(B, n * C)`, if any."""
+    if table is None or embedded is None:
+        return ()
+    return (embedded.unflatten(1, (len(table), -1)) + table)[..., None, None, None].unbind(dim=1)
+
+
+def activate(video: torch.Tensor, *modulation: torch.Tensor) -> torch.Tensor:
+    """Norm over channels, modulation by a shift and a scale if there are any, SiLU."""
     normed = channel_rms_norm(video, NORM_EPS)
-    if shift is not None and scale is not None:
-        normed = modulate(normed, shift, scale)
-    return F.silu(normed)
+    return F.silu(modulate(normed, *modulation) if modulation else normed)
 
 
 def _inject_noise(video: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor:
@@ -165,120 +158,32 @@ class Upsampler3d(nn.Module):
         return depth_to_space(video, self.stride)[:, :, self.stride[0] - 1 :]
 
 
-class DownBlock3D(nn.Module):
-    """Residual blocks, then a downsampling.
-
-    In 0.9.0 (`widen_by_block`) the downsampling is a strided convolution and a residual block changes the width;
-    from 0.9.5 on a `Downsampler3d` of the given type does both.
-    """
+class Block3d(nn.Module):
+    """Residual blocks that share one embedding of the timestep; what changes size and width comes before or after."""
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        num_layers: int,
-        eps: float,
-        downsample: str | None,
-        widen_by_block: bool,
-        is_causal: bool,
+        resnets: Iterable[nn.Module],
+        time_channels: int | None = None,
+        conv_in: nn.Module | None = None,
+        upsampler: nn.Module | None = None,
+        downsampler: nn.Module | None = None,
+        conv_out: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.resnets = nn.ModuleList(ResnetBlock3d(in_channels, in_channels, eps, is_causal) for _ in range(num_layers))
-        self.downsamplers = self.conv_out = None
-        if downsample == "conv":
-            self.downsamplers = nn.ModuleList(
-                [CausalConv3d(in_channels, in_channels, stride=(2, 2, 2), is_causal=is_causal)]
-            )
-        elif downsample is not None:
-            if downsample not in DOWNSAMPLE_STRIDES:
-                known = ", ".join(["conv", *DOWNSAMPLE_STRIDES])
-                raise InputError(f"downsample_type holds {downsample!r}; choose of {known}.")
-            stride = DOWNSAMPLE_STRIDES[downsample]
-            self.downsamplers = nn.ModuleList([Downsampler3d(in_channels, out_channels, stride, is_causal)])
-        if widen_by_block and in_channels != out_channels:
-            self.conv_out = ResnetBlock3d(in_channels, out_channels, eps, is_causal)
-
-    def forward(self, video: torch.Tensor) -> torch.Tensor:
-        """`(B, C, T, H, W)` to `(B, C', T / t, H / h, W / w)`."""
-        for block in self.resnets:
-            video = block(video)
-        for downsampler in self.downsamplers or ():
-            video = downsampler(video)
-        return video if self.conv_out is None else self.conv_out(video)
-
-
-class MidBlock3d(nn.Module):
-    """Residual blocks that share one embedding of the timestep."""
-
-    def __init__(
-        self,
-        channels: int,
-        num_layers: int,
-        eps: float,
-        is_causal: bool,
-        inject_noise: bool = False,
-        timestep_conditioning: bool = False,
-    ) -> None:
-        super().__init__()
-        self.time_embedder = TimestepEmbedder(4 * channels) if timestep_conditioning else None
-        self.resnets = nn.ModuleList(
-            ResnetBlock3d(channels, channels, eps, is_causal, inject_noise, timestep_conditioning)
-            for _ in range(num_layers)
-        )
+        self.time_embedder = TimestepEmbedder(time_channels) if time_channels else None
+        self.conv_in, self.conv_out = conv_in or nn.Identity(), conv_out or nn.Identity()
+        self.upsamplers = nn.Sequential(*([upsampler] if upsampler else []))
+        self.resnets = nn.ModuleList(resnets)
+        self.downsamplers = nn.Sequential(*([downsampler] if downsampler else []))
 
     def forward(self, video: torch.Tensor, timestep: torch.Tensor | None = None) -> torch.Tensor:
-        """`(B, C, T, H, W)` to the same; `timestep` is `(B,)`."""
-        modulation = embed_timestep(self.time_embedder, timestep, video.dtype)
+        """`(B, C, T, H, W)` to `(B, C', T', H', W')`; `timestep` is `(B,)`."""
+        embedded = embed_timestep(self.time_embedder, timestep, video.dtype)
+        video = self.upsamplers(self.conv_in(video))
         for block in self.resnets:
-            video = block(video, modulation)
-        return video
-
-
-class UpBlock3d(nn.Module):
-    """An upsampling, then residual blocks."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        num_layers: int,
-        eps: float,
-        upsample: bool,
-        is_causal: bool,
-        inject_noise: bool,
-        timestep_conditioning: bool,
-        upsample_residual: bool,
-        upscale_factor: int,
-    ) -> None:
-        super().__init__()
-        if timestep_conditioning and in_channels != out_channels:
-            raise InputError(
-                f"A timestep-conditioned decoder cannot change the width from {in_channels} to {out_channels} in a "
-                "block; let upsample_factor be the ratio of neighbouring decoder_block_out_channels."
-            )
-        self.time_embedder = TimestepEmbedder(4 * in_channels) if timestep_conditioning else None
-        self.conv_in = None
-        if in_channels != out_channels:
-            self.conv_in = ResnetBlock3d(in_channels, out_channels, eps, is_causal, inject_noise)
-        self.upsamplers = None
-        if upsample:
-            width = out_channels * upscale_factor
-            self.upsamplers = nn.ModuleList([Upsampler3d(width, upscale_factor, upsample_residual, is_causal)])
-        self.resnets = nn.ModuleList(
-            ResnetBlock3d(out_channels, out_channels, eps, is_causal, inject_noise, timestep_conditioning)
-            for _ in range(num_layers)
-        )
-
-    def forward(self, video: torch.Tensor, timestep: torch.Tensor | None = None) -> torch.Tensor:
-        """`(B, C, T, H, W)` to `(B, C', 2 T - 1, 2 H, 2 W)`, or of the same size without upsampling."""
-        if self.conv_in is not None:
-            video = self.conv_in(video)
-        modulation = embed_timestep(self.time_embedder, timestep, video.dtype)
-        for upsampler in self.upsamplers or ():
-            video = upsampler(video)
-        for block in self.resnets:
-            video = block(video, modulation)
-        return video
+            video = block(video, embedded)
+        return self.conv_out(self.downsamplers(video))
 
 
 def embed_timestep(
