@@ -1,6 +1,6 @@
 """Pictures and videos to tensors for a VAE, and back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -33,7 +33,7 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 class VaeImageProcessor(Configurable):
     """Turns pictures into the tensor that a VAE encodes, and what it decodes into pictures.
 
-    The same arguments, methods and numbers as diffusers' class of this name, less its inpainting helpers.
+    The same numbers as diffusers' class of this name, less its helpers for inpainting and for safety checkers.
 
     Args:
         do_resize: fit sizes to multiples of `vae_scale_factor`, rounding down.
@@ -71,6 +71,7 @@ class VaeImageProcessor(Configurable):
             raise InputError(f"resample={resample!r} is no filter. Use one of {', '.join(RESAMPLING)}.")
         if vae_scale_factor < 1:
             raise InputError(f"vae_scale_factor={vae_scale_factor} must be at least 1.")
+        self._mode = "RGB" if do_convert_rgb else "L" if do_convert_grayscale else None
 
     def preprocess(
         self,
@@ -78,44 +79,50 @@ class VaeImageProcessor(Configurable):
         height: int | None = None,
         width: int | None = None,
         resize_mode: str = "default",
-        crops_coords: tuple[int, int, int, int] | None = None,
     ) -> torch.Tensor:
         """Turn one picture or a batch into a tensor `(B, C, H, W)`, in [-1, 1] when `do_normalize` is set.
 
         Args:
             image: a PIL image; an array `(H, W)`, `(H, W, C)` or `(B, H, W, C)`; a tensor `(C, H, W)` or
-                `(B, C, H, W)`, values in [0, 1]; or a list of one of them.
+                `(B, C, H, W)`, values in [0, 1], or in [-1, 1] already if one is below 0; or a list of one of them.
             height, width: size of the result, rounded down to a multiple of `vae_scale_factor`; by default that of
                 the first picture.
             resize_mode: for PIL images, see `resize`.
-            crops_coords: left, upper, right and lower bound to cut from PIL images first.
 
         Raises:
             InputError: other types or shapes, or sizes that cannot be made one batch.
         """
         pictures = self._listed(image)
         if isinstance(pictures[0], PIL.Image.Image):
-            return self._scale(self._batch_of_pil(pictures, height, width, resize_mode, crops_coords))
-        batch = self._joined(pictures)
-        if isinstance(pictures[0], torch.Tensor) and batch.shape[1] == self.config.vae_latent_channels:
-            return batch
-        if self.config.do_resize:
-            batch = self.resize(batch, *self.get_default_height_width(batch, height, width))
-        return self._scale(batch)
+            if self.config.do_resize:
+                size = self.get_default_height_width(pictures[0], height, width)
+                pictures = [self.resize(picture, *size, resize_mode=resize_mode) for picture in pictures]
+            if self._mode:
+                pictures = [picture.convert(self._mode) for picture in pictures]
+            batch = self.numpy_to_pt(self.pil_to_numpy(pictures))
+        else:
+            batch = self._joined(pictures)
+            if isinstance(pictures[0], torch.Tensor) and batch.shape[1] == self.config.vae_latent_channels:
+                return batch
+            if self.config.do_resize:
+                batch = self.resize(batch, *self.get_default_height_width(batch, height, width))
+        if self.config.do_normalize:
+            low, high = batch.min(), batch.max()
+            if low < 0 or high > 1:
+                logger.warning("The picture has values from %g to %g, where [0, 1] is expected.", low, high)
+            batch = batch if low < 0 else self.normalize(batch)
+        return (batch >= 0.5).to(batch.dtype) if self.config.do_binarize else batch
 
-    def postprocess(
-        self, image: torch.Tensor, output_type: str = "pil", do_denormalize: Sequence[bool] | None = None
-    ) -> Any:
+    def postprocess(self, image: torch.Tensor, output_type: str = "pil") -> Any:
         """Turn a decoded batch into pictures.
 
         Args:
             image: `(B, C, H, W)`.
             output_type: "pil" (list of PIL images), "np" (float32 `(B, H, W, C)`), "pt" (`(B, C, H, W)`) or "latent"
                 (nothing is done). Others give "np" with a warning, as in diffusers.
-            do_denormalize: for each picture whether to map [-1, 1] to [0, 1]; by default what `do_normalize` says.
 
         Raises:
-            InputError: not a tensor of four dimensions, or flags of another number than pictures.
+            InputError: not a tensor.
         """
         if not isinstance(image, torch.Tensor):
             raise InputError(f"Only a tensor can be postprocessed, not a {type(image).__name__}.")
@@ -123,14 +130,14 @@ class VaeImageProcessor(Configurable):
             known = ", ".join(OUTPUT_TYPES)
             logger.warning("output_type=%r is not one of %s: 'np' is used instead.", output_type, known)
             output_type = "np"
-        return image if output_type == "latent" else self._output(image, output_type, do_denormalize)
+        return image if output_type == "latent" else self._output(image, output_type)
 
     def resize(self, image: AnyPicture, height: int, width: int, resize_mode: str = "default") -> AnyPicture:
         """Resize a PIL image, an array `(B, H, W, C)` or a tensor `(B, C, H, W)`.
 
         Args:
-            resize_mode: "default" stretches. For PIL images also "crop": keep the aspect ratio, cover the size and
-                cut the overhang evenly; and "fill": fit inside, and smear the edges over the rest.
+            resize_mode: "default" stretches; "crop", for PIL images, keeps the aspect ratio, covers the size and cuts
+                the overhang evenly.
 
         Raises:
             InputError: a size below 1, or a mode that is unknown or not for this type.
@@ -140,8 +147,18 @@ class VaeImageProcessor(Configurable):
                 f"A picture cannot be {width}x{height} pixels. Is it smaller than vae_scale_factor, "
                 f"{self.config.vae_scale_factor}?"
             )
+        if resize_mode not in ("default", "crop"):
+            raise InputError(f"resize_mode={resize_mode!r} is unknown. Use default or crop.")
         if isinstance(image, PIL.Image.Image):
-            return self._resize_pil(image, height, width, resize_mode)
+            resample = RESAMPLING[self.config.resample]
+            if resize_mode == "default":
+                return image.resize((width, height), resample, reducing_gap=self.config.reducing_gap)
+            if image.width / image.height < width / height:
+                inner = width, image.height * width // image.width
+            else:
+                inner = image.width * height // image.height, height
+            left, top = inner[0] // 2 - width // 2, inner[1] // 2 - height // 2
+            return image.resize(inner, resample).convert("RGB").crop((left, top, left + width, top + height))
         if resize_mode != "default":
             raise InputError(f"resize_mode={resize_mode!r} works on PIL images only, not on a {type(image).__name__}.")
         if isinstance(image, np.ndarray):
@@ -194,26 +211,12 @@ class VaeImageProcessor(Configurable):
         """[-1, 1] to [0, 1], clipped."""
         return (images * 0.5 + 0.5).clip(0, 1)
 
-    @staticmethod
-    def binarize(image: ArrayOrTensor) -> ArrayOrTensor:
-        """0 below 0.5, 1 from there on."""
-        binary = image >= 0.5
-        return binary.to(image.dtype) if isinstance(binary, torch.Tensor) else binary.astype(image.dtype)
-
-    @staticmethod
-    def convert_to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
-        """Make a PIL image RGB; transparency is dropped."""
-        return image.convert("RGB")
-
-    @staticmethod
-    def convert_to_grayscale(image: PIL.Image.Image) -> PIL.Image.Image:
-        """Make a PIL image grey, 8 bits."""
-        return image.convert("L")
-
     def _listed(self, image: Picture | Sequence[Picture]) -> Sequence[Any]:
         """Pictures as a list of one type, none of them empty; arrays and tensors of any shape."""
-        if isinstance(image, (np.ndarray, torch.Tensor)) and image.ndim == 3 and self.config.do_convert_grayscale:
-            image = _with_channel(image)
+        if self.config.do_convert_grayscale and isinstance(image, torch.Tensor) and image.ndim == 3:
+            image = image.unsqueeze(1)
+        elif self.config.do_convert_grayscale and isinstance(image, np.ndarray) and image.ndim == 3:
+            image = image[None] if image.shape[-1] == 1 else image[..., None]
         pictures = image if isinstance(image, (list, tuple)) else [image]
         if not pictures:
             raise InputError("There is no picture: the list is empty.")
@@ -224,25 +227,6 @@ class VaeImageProcessor(Configurable):
                 f"{', '.join(sorted({type(picture).__name__ for picture in pictures}))}."
             )
         return pictures
-
-    def _batch_of_pil(
-        self,
-        pictures: Sequence[PIL.Image.Image],
-        height: int | None,
-        width: int | None,
-        resize_mode: str,
-        crops_coords: tuple[int, int, int, int] | None,
-    ) -> torch.Tensor:
-        if crops_coords is not None:
-            pictures = [picture.crop(crops_coords) for picture in pictures]
-        if self.config.do_resize:
-            size = self.get_default_height_width(pictures[0], height, width)
-            pictures = [self.resize(picture, *size, resize_mode=resize_mode) for picture in pictures]
-        if self.config.do_convert_rgb:
-            pictures = [self.convert_to_rgb(picture) for picture in pictures]
-        elif self.config.do_convert_grayscale:
-            pictures = [self.convert_to_grayscale(picture) for picture in pictures]
-        return self.numpy_to_pt(self.pil_to_numpy(pictures))
 
     def _joined(self, pictures: Sequence[Any]) -> torch.Tensor:
         """Arrays or tensors, single or batches already, to one tensor `(B, C, H, W)`."""
@@ -264,47 +248,9 @@ class VaeImageProcessor(Configurable):
             raise InputError(f"There is no picture: the shape is {tuple(first.shape)}.")
         return batch
 
-    def _scale(self, batch: torch.Tensor) -> torch.Tensor:
-        """Normalise and binarise, as the config says. Values below 0 are taken to be normalised already."""
-        normalize = self.config.do_normalize
-        if normalize and batch.min() < 0:
-            logger.warning(
-                "The picture has values down to %g, where [0, 1] is expected: it is taken to be in [-1, 1] already.",
-                batch.min(),
-            )
-            normalize = False
-        elif normalize and batch.max() > 1:
-            logger.warning("The picture has values up to %g, where [0, 1] is expected: divide it first.", batch.max())
-        batch = self.normalize(batch) if normalize else batch
-        return self.binarize(batch) if self.config.do_binarize else batch
-
-    def _resize_pil(self, image: PIL.Image.Image, height: int, width: int, mode: str) -> PIL.Image.Image:
-        resample = RESAMPLING[self.config.resample]
-        if mode == "default":
-            return image.resize((width, height), resample, reducing_gap=self.config.reducing_gap)
-        if mode not in ("fill", "crop"):
-            raise InputError(f"resize_mode={mode!r} is unknown. Use default, fill or crop.")
-        # One side is met exactly; the other is short of it (fill) or over it (crop).
-        wider = image.width / image.height > width / height
-        if wider == (mode == "fill"):
-            inner = width, image.height * width // image.width
-        else:
-            inner = image.width * height // image.height, height
-        if 0 in inner:
-            raise InputError(
-                f"A picture of {image.width}x{image.height} pixels is too narrow to fit in {width}x{height}."
-            )
-        resized = image.resize(inner, resample)
-        canvas = PIL.Image.new("RGB", (width, height))
-        left, top = width // 2 - inner[0] // 2, height // 2 - inner[1] // 2
-        canvas.paste(resized, (left, top))
-        if mode == "fill":
-            _smear_edges(canvas, resized, left, top)
-        return canvas
-
-    def _output(self, images: torch.Tensor, output_type: str, do_denormalize: Sequence[bool] | None) -> Any:
+    def _output(self, images: torch.Tensor, output_type: str) -> Any:
         """`(..., C, H, W)` to the type asked for, in one pass, on the device until the last."""
-        images = self._denormalized(images, do_denormalize)
+        images = self.denormalize(images) if self.config.do_normalize else images
         if output_type == "pt":
             return images.contiguous()
         if output_type == "np":
@@ -312,52 +258,34 @@ class VaeImageProcessor(Configurable):
         arrays = to_uint8(images).movedim(-3, -1).contiguous().cpu().numpy()
         return _pil_images(arrays) if arrays.ndim == 4 else [_pil_images(video) for video in arrays]
 
-    def _denormalized(self, images: torch.Tensor, flags: Sequence[bool] | None) -> torch.Tensor:
-        """Map to [0, 1] what the flags say, one for each picture `(C, H, W)` of a batch or video."""
-        if flags is None:
-            return self.denormalize(images) if self.config.do_normalize else images
-        count = images.shape[-4]
-        if len(flags) < count:
-            raise InputError(f"do_denormalize has {len(flags)} entries for {count} pictures: give one for each.")
-        mask = torch.tensor(list(flags[:count]), dtype=torch.bool, device=images.device)
-        return torch.where(mask[:, None, None, None], self.denormalize(images), images)
-
 
 class VideoProcessor(VaeImageProcessor):
-    """Turns videos into the tensor that a video VAE encodes, and what it decodes into videos.
-
-    The same arguments, methods and numbers as diffusers' class of this name.
-    """
+    """Turns videos into the tensor that a video VAE encodes, and what it decodes into videos, as in diffusers."""
 
     def preprocess_video(
-        self, video: Any, height: int | None = None, width: int | None = None, **kwargs: Any
+        self, video: Any, height: int | None = None, width: int | None = None, resize_mode: str = "default"
     ) -> torch.Tensor:
         """Turn one video or a batch into a tensor `(B, C, T, H, W)`, in [-1, 1] when `do_normalize` is set.
 
         Args:
             video: a list of PIL images; an array `(T, H, W, C)` or tensor `(T, C, H, W)`, values in [0, 1]; a list of
                 these; or one array or tensor of five dimensions, batch first.
-            height, width: size of the result, rounded down to a multiple of `vae_scale_factor`; by default that of
-                the first frame.
-            kwargs: further arguments of `preprocess`.
+            height, width, resize_mode: as in `preprocess`.
 
         Raises:
             InputError: other types or shapes, or videos of different shapes.
         """
-        videos = [self.preprocess(frames, height, width, **kwargs) for frames in _videos(video)]
+        videos = [self.preprocess(frames, height, width, resize_mode) for frames in _videos(video)]
         _check_same_shape([tuple(item.shape) for item in videos])
         return torch.stack(videos).permute(0, 2, 1, 3, 4)
 
-    def postprocess_video(
-        self, video: torch.Tensor, output_type: str = "np", do_denormalize: Sequence[bool] | None = None
-    ) -> Any:
+    def postprocess_video(self, video: torch.Tensor, output_type: str = "np") -> Any:
         """Turn a decoded batch of videos into frames.
 
         Args:
             video: `(B, C, T, H, W)`.
             output_type: "pil" (a list of PIL images for each video), "np" (float32 `(B, T, H, W, C)`) or "pt"
                 (`(B, T, C, H, W)`).
-            do_denormalize: for each frame whether to map [-1, 1] to [0, 1]; by default what `do_normalize` says.
 
         Raises:
             InputError: another output type, or not a tensor of five dimensions.
@@ -367,32 +295,13 @@ class VideoProcessor(VaeImageProcessor):
         if not isinstance(video, torch.Tensor) or video.ndim != 5:
             given = tuple(video.shape) if isinstance(video, torch.Tensor) else type(video).__name__
             raise InputError(f"A tensor (batch, channels, frames, height, width) is postprocessed, not {given}.")
-        return self._output(video.transpose(1, 2), output_type, do_denormalize)
-
-    @staticmethod
-    def classify_height_width_bin(height: int, width: int, ratios: Mapping[Any, Sequence[float]]) -> tuple[int, int]:
-        """The `(height, width)` from a table whose key, the ratio of height to width, is nearest to the given."""
-        nearest = min(ratios, key=lambda ratio: abs(float(ratio) - height / width))
-        return int(ratios[nearest][0]), int(ratios[nearest][1])
-
-    @staticmethod
-    def resize_and_crop_tensor(samples: torch.Tensor, new_width: int, new_height: int) -> torch.Tensor:
-        """Resize videos `(B, C, T, H, W)` bilinearly to cover a size, and cut the overhang evenly."""
-        batch, _, _, height, width = samples.shape
-        if (height, width) == (new_height, new_width):
-            return samples
-        ratio = max(new_height / height, new_width / width)
-        # max: a ratio that rounding made a little too small must not leave a pixel uncovered
-        size = max(int(height * ratio), new_height), max(int(width * ratio), new_width)
-        frames = torch.nn.functional.interpolate(samples.transpose(1, 2).flatten(0, 1), size=size, mode="bilinear")
-        top, left = (size[0] - new_height) // 2, (size[1] - new_width) // 2
-        cut = frames[..., top : top + new_height, left : left + new_width]
-        return cut.unflatten(0, (batch, -1)).transpose(1, 2)
+        return self._output(video.transpose(1, 2), output_type)
 
 
 def _videos(video: Any) -> Sequence[Any]:
     """The videos of a batch, each as `VaeImageProcessor.preprocess` takes it."""
-    if isinstance(video, (np.ndarray, torch.Tensor)):
+    pixels = (np.ndarray, torch.Tensor)
+    if isinstance(video, pixels):
         if video.ndim not in (3, 4, 5):
             raise InputError(
                 f"A video has four dimensions and a batch of videos five, but the shape is {tuple(video.shape)}."
@@ -402,28 +311,9 @@ def _videos(video: Any) -> Sequence[Any]:
         given = "an empty list" if isinstance(video, (list, tuple)) else f"a {type(video).__name__}"
         raise InputError(f"A video is a list of PIL images, an array or a tensor, or a list of videos, not {given}.")
     first = video[0]
-    if isinstance(first, (np.ndarray, torch.Tensor)) and first.ndim == 5:
+    if isinstance(first, pixels) and first.ndim == 5:
         return [item for batch in video for item in batch]
-    single = isinstance(first, PIL.Image.Image) or (isinstance(first, (np.ndarray, torch.Tensor)) and first.ndim < 4)
-    return [video] if single else video
-
-
-def _with_channel(image: NDArray[Any] | torch.Tensor) -> NDArray[Any] | torch.Tensor:
-    """Three dimensions of grey pictures to four: `(B, H, W)`, `(1, H, W)` for a tensor, `(H, W, 1)` for an array."""
-    if isinstance(image, torch.Tensor):
-        return image.unsqueeze(1)
-    return image[None] if image.shape[-1] == 1 else image[..., None]
-
-
-def _smear_edges(canvas: PIL.Image.Image, inner: PIL.Image.Image, left: int, top: int) -> None:
-    """Fill the bars beside `inner`, which stands at (left, top), with its outermost rows or columns."""
-    (width, height), (right, bottom) = canvas.size, (left + inner.width, top + inner.height)
-    if top > 0:
-        canvas.paste(inner.resize((width, top), box=(0, 0, width, 0)), (0, 0))
-        canvas.paste(inner.resize((width, top), box=(0, inner.height, width, inner.height)), (0, bottom))
-    elif left > 0:
-        canvas.paste(inner.resize((left, height), box=(0, 0, 0, height)), (0, 0))
-        canvas.paste(inner.resize((left, height), box=(inner.width, 0, inner.width, height)), (right, 0))
+    return [video] if isinstance(first, PIL.Image.Image) or (isinstance(first, pixels) and first.ndim < 4) else video
 
 
 def _pil_images(images: NDArray[np.uint8]) -> list[PIL.Image.Image]:
