@@ -31,8 +31,8 @@ def main() -> None:
 
     deadline = time.monotonic() + arguments.deadline
     arguments.work.mkdir(parents=True, exist_ok=True)
-    # Shared with the process that compiles the last model meanwhile; must be set before torch starts.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(arguments.work.resolve() / "inductor"))
+    # Shared with other runs beside this one, and with the process that compiles the last model meanwhile.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(arguments.work.resolve().parent / "inductor"))
     import torch
 
     from tools.train_demo.common.command import Command, changed

@@ -40,8 +40,6 @@ def run(settings: Settings, command: Command) -> bool:
     data = encode_clips(settings, store, tokenizer, device)
     if command.last == "latents":
         return True
-    if command.helper is not None:
-        store.log("transformer", waited_for_compiler=wait(command.helper), compiler_exit=command.helper.returncode)
     trainer, models = transformer_trainer(settings, encoder, reader, data, device)
     counts = {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()}
     store.log("transformer", parameters=counts)
@@ -57,6 +55,8 @@ def run(settings: Settings, command: Command) -> bool:
     def kind(step: int) -> str:
         return "image" if step % settings.image_every == settings.image_every - 1 else "text"
 
+    if command.helper is not None and trainer.spent(store) < settings.budget_transformer:
+        store.log("transformer", waited_for_compiler=wait(command.helper), compiler_exit=command.helper.returncode)
     budget = command.left(trainer.spent(store), settings.judge_seconds)
     if not trainer.train(store, deadline, kind, budget, settings.probe_steps, judge_now):
         return False

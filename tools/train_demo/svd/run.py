@@ -37,14 +37,17 @@ def run(settings: Settings, command: Command) -> bool:
     data = encode_clips(settings, store, device)
     if command.last == "latents":
         return True
-    if command.helper is not None:
-        store.log("unet", waited_for_compiler=wait(command.helper), compiler_exit=command.helper.returncode)
     trainer, unet = unet_trainer(settings, data, device)
     store.log("unet", parameters=unet.num_parameters())
 
     def judge_now(step: int) -> None:
-        probe(settings, store, trainer.averaged(), device, step)
+        try:
+            probe(settings, store, trainer.averaged(), device, step)
+        except Exception as error:  # a look at the model must not end its training
+            store.log("probe", failed=repr(error)[:500])
 
+    if command.helper is not None and trainer.spent(store) < settings.budget_unet:
+        store.log("unet", waited_for_compiler=wait(command.helper), compiler_exit=command.helper.returncode)
     budget = command.left(trainer.spent(store), settings.judge_seconds)
     if not trainer.train(store, deadline, lambda step: "", budget, settings.probes, judge_now):
         return False

@@ -19,11 +19,11 @@ class Settings:
 
     embedding: int = 64  # of a picture, by CLIP
     vision_width: int = 64
-    vision_layers: int = 2
-    patch: int = 28
+    vision_layers: int = 4
+    patch: int = 16
     vision_batch: int = 256
     vision_rate: float = 1.5e-3
-    budget_vision: float = 20.0
+    budget_vision: float = 30.0
 
     vae_channels: tuple[int, ...] = (32, 64, 64, 64)
     latent_channels: int = 4
@@ -48,6 +48,7 @@ class Settings:
     probe_pictures: int = 32
 
     warm_up: int = 150
+    capture: int = 1  # 0: no CUDA graphs
     save_every: float = 60.0
     sampling_steps: int = 25
     guidances: tuple[tuple[float, float], ...] = ((1.0, 1.0), (1.0, 1.5), (1.0, 2.0), (1.0, 3.0))

@@ -107,6 +107,13 @@ def unet_trainer(settings: Settings, data: Tensors, device: torch.device) -> tup
 
     used = used_parameters(unet)
     blocks = [name for name, p in used.items() if "_block" in name and p.ndim >= 2]
-    plan = Plan(settings.budget_unet, settings.rate, settings.warm_up, settings.ema, settings.save_every, captured=True)
+    plan = Plan(
+        settings.budget_unet,
+        settings.rate,
+        settings.warm_up,
+        settings.ema,
+        settings.save_every,
+        captured=bool(settings.capture),
+    )
     copies = list(used_parameters(working).values()) if on_gpu else None
     return Trainer("unet", used, {"": loss}, plan, device, for_muon=blocks, working=copies), unet

@@ -40,8 +40,8 @@ def clip_pixels(pictures: torch.Tensor) -> torch.Tensor:
     """Pictures (B, 3, H, W) in [0, 1], not larger than `PICTURE_SIDE`, as the pipeline gives them to CLIP."""
     size = (PICTURE_SIDE, PICTURE_SIDE)
     large = F.interpolate(pictures.float(), size=size, mode="bicubic", align_corners=True)
-    mean, deviation = torch.tensor([CLIP_MEAN, CLIP_STD], device=large.device)[:, None, :, None, None]
-    return (large - mean) / deviation
+    channels = zip(large.unbind(1), CLIP_MEAN, CLIP_STD, strict=True)
+    return torch.stack([(channel - mean) / deviation for channel, mean, deviation in channels], dim=1)
 
 
 class Reader(nn.Module):
@@ -68,7 +68,14 @@ def train_vision(settings: Settings, store: Store, device: torch.device, deadlin
         row = torch.randint(len(pictures[0]), (settings.vision_batch,), device=device)
         return {"reading": _reading_loss(models, pictures[0][row].float() / 255, pictures[1][row])}
 
-    plan = Plan(settings.budget_vision, settings.vision_rate, settings.warm_up, 0.99, settings.save_every)
+    plan = Plan(
+        settings.budget_vision,
+        settings.vision_rate,
+        settings.warm_up,
+        ema=0.99,
+        save_every=settings.save_every,
+        captured=bool(settings.capture),
+    )
     parameters = dict(models.named_parameters())
     layers = [name for name, p in parameters.items() if ".layers." in name and p.ndim == 2]
     trainer = Trainer("vision_training", parameters, {"": loss}, plan, device, for_muon=layers)
