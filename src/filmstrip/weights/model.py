@@ -14,7 +14,6 @@ from torch.overrides import TorchFunctionMode
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.logging import get_logger
 from filmstrip.weights.config import Configurable
-from filmstrip.weights.files import read_json
 from filmstrip.weights.hub import Source, fetch_file
 from filmstrip.weights.tensors import Stored, open_tensors, read_headers, weight_files, write_tensors
 
@@ -37,9 +36,8 @@ class Original:
 class Model(nn.Module, Configurable):
     """An `nn.Module` that is made from its config, and whose weights are read and written as safetensors.
 
-    A subclass's constructor may make parameters as it likes, and compute buffers and tables: while `from_pretrained`
-    runs it, only `torch.empty`, from which layers make their weights, yields tensors without memory. A memory format
-    that the constructor gives to its parameters is kept.
+    While `from_pretrained` runs a subclass's constructor, only `torch.empty` yields tensors without memory: buffers and
+    tables may be computed. A memory format that the constructor gives to its parameters is kept.
     """
 
     config_name: ClassVar[str] = "config.json"
@@ -89,26 +87,20 @@ class Model(nn.Module, Configurable):
         of the model is ever in memory.
 
         Args:
-            pretrained_model_name_or_path: The folder, or the repository ("Lightricks/LTX-Video").
-            subfolder: The folder of this model in it ("transformer").
-            dtype: Type of the floating-point weights, or its name ("bfloat16"). By default the type that the
-                constructor gives them, float32, whatever the file has, as in diffusers.
-            torch_dtype: The same, by diffusers' older name.
+            pretrained_model_name_or_path, subfolder: The folder or repository ("Lightricks/LTX-Video"), and where in it
+                this model is ("transformer").
+            dtype, torch_dtype: Type of the floating-point weights, or its name ("bfloat16"). By default the type that
+                the constructor gives them, float32, whatever the file has, as in diffusers.
             variant: Read the weights of this variant ("fp16").
-            device: Where to put the weights. `device_map` is diffusers' name for it, and takes one device only.
-            revision: Branch, tag or commit of the repository.
-            cache_dir: The Hub's cache, instead of the usual one.
-            local_files_only: Use what is cached, and no network.
-            token: For private and gated repositories.
-            force_download: Download again what is cached.
+            device, device_map: Where to put the weights: one device.
+            revision, cache_dir, local_files_only, token, force_download: For the Hub, as huggingface_hub takes them.
             changes: Config entries to change.
 
         Raises:
             InputError: An argument cannot be used.
             CheckpointError: Something is missing, damaged, of another model, or in a format that is refused.
         """
-        name = pretrained_model_name_or_path
-        options = loader_options(changes)
+        name, options = pretrained_model_name_or_path, loader_options(changes)
         where = as_device(device if device is not None else device_map)
         kind = as_dtype(dtype if dtype is not None else torch_dtype)
         source = Source(name, subfolder, revision, cache_dir, local_files_only, token, force_download)
@@ -152,28 +144,26 @@ class Model(nn.Module, Configurable):
         force_download: bool = False,
         **changes: Any,
     ) -> Self:
-        """Read a model from a safetensors file in its authors' layout, on the way that `from_pretrained` reads.
+        """Read a model from a safetensors file in its authors' layout. Other arguments are as in `from_pretrained`.
 
         Args:
             pretrained_model_link_or_path_or_dict: The file; or, on the Hub, its address or "owner/repository/file".
-            config: Take the config from this folder or repository, and its `subfolder`, instead of from the file.
-            dtype, torch_dtype, device, device_map, revision, cache_dir, local_files_only, token, force_download,
-                changes: As in `from_pretrained`.
+            config, subfolder: Take the config from this folder or repository, instead of from the file.
 
         Raises:
             InputError: An argument cannot be used.
             CheckpointError: The file is missing, damaged, of another kind, or lacks something.
         """
-        options = loader_options(changes)
+        name, options = pretrained_model_link_or_path_or_dict, loader_options(changes)
         where = as_device(device if device is not None else device_map)
         kind = as_dtype(dtype if dtype is not None else torch_dtype)
-        name = pretrained_model_link_or_path_or_dict
         file = fetch_file(name, revision, cache_dir, local_files_only, token, force_download)
         original = cls.read_original(file)
         said = original.config
         if config is not None:
-            source = Source(config, subfolder, None, cache_dir, local_files_only, token)
-            said = read_json(source.fetch(lambda names: [cls.config_name]) / cls.config_name)
+            said = cls.load_config(
+                config, subfolder=subfolder, cache_dir=cache_dir, local_files_only=local_files_only, token=token
+            )
         try:
             with _EmptyOnMeta():
                 model = cls.from_config(said, **options)
@@ -194,7 +184,6 @@ class Model(nn.Module, Configurable):
         """Write config and weights into a folder, from which `from_pretrained`, and diffusers', read the model.
 
         Args:
-            save_directory: The folder; it is made if need be.
             variant: Name the weights as this variant ("fp16").
             max_shard_size: Above this size, in bytes or as a text like "5GB", the weights go into several files.
             safe_serialization: False, which in diffusers asks for pickles, gets a warning and safetensors.
@@ -202,44 +191,42 @@ class Model(nn.Module, Configurable):
         Raises:
             InputError: The folder cannot be written, or a weight has no memory (the model is offloaded or on meta).
         """
-        if not safe_serialization:
-            logger.warning(
-                "safe_serialization=False asks for pickles. They are not supported: safetensors are written."
-            )
+        warn_of_pickles(safe_serialization)
         state = self.state_dict()
-        bodiless = [key for key, tensor in state.items() if tensor.is_meta]
-        if bodiless:
-            raise InputError(
-                f"{bodiless[0]} has no memory (device meta). Load or un-offload the model before saving it."
-            )
+        if bodiless := [key for key, tensor in state.items() if tensor.is_meta]:
+            raise InputError(f"{bodiless[0]} has no memory (device meta). Load or un-offload the model to save it.")
         self.save_config(save_directory)
         write_tensors(Path(save_directory), state, STEM, variant, max_shard_size)
 
 
 def loader_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What is left of a loader's further arguments without diffusers' switches for what is always on here.
+    """A loader's further arguments without diffusers' switches for what is always so here.
 
     Raises:
         InputError: `use_safetensors` is False, which asks for pickles.
     """
     if options.get("use_safetensors") is False:
-        raise InputError("use_safetensors=False asks for pickles, which can run code when read. Leave it out.")
+        raise InputError(
+            "use_safetensors=False asks for pickles, which can run code when read; only safetensors are. Leave it out."
+        )
     return {name: value for name, value in options.items() if name not in ALWAYS_ON}
 
 
+def warn_of_pickles(safe_serialization: bool) -> None:
+    """Say that `safe_serialization=False`, which in diffusers asks for pickles, changes nothing."""
+    if not safe_serialization:
+        logger.warning("safe_serialization is False, which asks for pickles; safetensors are written all the same.")
+
+
 def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
-    """A floating-point type from itself or its name ("bfloat16").
+    """A floating-point type from itself or its name ("bfloat16"); None for None.
 
     Raises:
         InputError: It is none.
     """
-    found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
-    if found is None and dtype is None:
-        return None
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
-        raise InputError(
-            f'dtype is {dtype!r}; use torch.bfloat16, torch.float16 or torch.float32, or "bfloat16" and so on.'
-        )
+    found = getattr(torch, dtype.removeprefix("torch."), dtype) if isinstance(dtype, str) else dtype
+    if found is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise InputError(f'dtype is {dtype!r}; use torch.bfloat16, torch.float16 or torch.float32, or "bfloat16" ...')
     return found
 
 
@@ -259,10 +246,7 @@ def as_device(device: torch.device | str | int | None) -> torch.device:
 
 
 class _EmptyOnMeta(TorchFunctionMode):
-    """While active, `torch.empty` makes tensors without memory, and filling them costs nothing.
-
-    Layers make their weights with it. What else a constructor computes (buffers, tables) is real.
-    """
+    """While active, `torch.empty`, with which layers make their weights, makes tensors without memory."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -276,7 +260,7 @@ def _load(
 ) -> None:
     """Read the stored tensors, one at a time, into the model."""
     wanted = model.state_dict(keep_vars=True)
-    _check(model, wanted, stored, place)
+    _check(type(model).__name__, wanted, stored, place)
     for file in sorted({tensor.file for tensor in stored.values()}):
         with open_tensors(file, device) as tensors:
             for key in [key for key in wanted if key in stored and stored[key].file == file]:
@@ -298,22 +282,16 @@ def _assign(model: nn.Module, key: str, tensor: torch.Tensor) -> None:
     setattr(module, name, tensor if old is None else nn.Parameter(tensor, requires_grad=old.requires_grad))
 
 
-def _check(model: Model, wanted: Mapping[str, torch.Tensor], stored: Mapping[str, Stored], place: Path) -> None:
-    """Compare the model with what its files hold, before any tensor is read."""
-    name = type(model).__name__
-    parameters = dict(model.named_parameters())
+def _check(name: str, wanted: Mapping[str, torch.Tensor], stored: Mapping[str, Stored], place: Path) -> None:
+    """Compare what a model wants with what its files hold, before any tensor is read."""
     missing = [key for key in wanted if key not in stored]
-    if any(key in parameters for key in missing):
+    if any(isinstance(wanted[key], nn.Parameter) for key in missing):
         raise CheckpointError(f"The weights in {place} lack {_some(missing)}, which {name} needs with this config.")
     if missing:  # buffers: the constructor has set them
         logger.warning("The weights in %s lack %s; they keep their initial values.", place, _some(missing))
-    unexpected = [key for key in stored if key not in wanted]
-    if unexpected:
+    if unexpected := [key for key in stored if key not in wanted]:
         logger.warning("The weights in %s have %s, which %s does not use.", place, _some(unexpected), name)
-    for key, tensor in wanted.items():
-        found = stored.get(key)
-        if found is None:
-            continue
+    for tensor, found in ((wanted[key], stored[key]) for key in wanted if key in stored):
         if found.shape != tuple(tensor.shape):
             raise CheckpointError(
                 f"{found.file} holds {found.key} of shape {found.shape}; {name} with this config needs "
