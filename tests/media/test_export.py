@@ -20,7 +20,7 @@ from filmstrip.media.load import load_video
 from filmstrip.media.recipe import FOLDER_FILE
 from tests.media.clips import plain, smooth
 
-VIDEO_NAMES = ("a.mp4", "a.m4v", "a.mov", "a.mkv")
+VIDEO_NAMES = ("a.mp4", "a.mov", "a.mkv")
 
 
 def decoded(path: str | Path) -> np.ndarray:
@@ -199,16 +199,8 @@ def test_a_folder_holds_numbered_pngs_and_the_recipe(tmp_path: Path) -> None:
     path = save_video(smooth(3), tmp_path / "frames", 8, recipe={"fps": 8})
     assert sorted(file.name for file in path.iterdir()) == [*(f"frame_0000{i}.png" for i in range(3)), FOLDER_FILE]
     assert json.loads((path / FOLDER_FILE).read_text()) == {"filmstrip": {"fps": 8}}
-    frames, fps = load_video(path, return_fps=True)
-    assert fps == 8
-    np.testing.assert_array_equal(np.stack([np.asarray(frame) for frame in frames]), smooth(3))
-
-
-def test_a_png_holds_one_frame(tmp_path: Path) -> None:
-    np.testing.assert_array_equal(decoded(save_video(smooth(1), tmp_path / "a.png", 8)), smooth(1))
-    for refused in (lambda p: save_video(smooth(2), p, 8), lambda p: check_writable(p, 2, 8, 8)):
-        with pytest.raises(InputError, match="can hold one picture, not 2 frames"):
-            refused(tmp_path / "b.png")
+    for index, frame in enumerate(smooth(3)):
+        np.testing.assert_array_equal(np.asarray(PIL.Image.open(path / f"frame_0000{index}.png")), frame)
 
 
 # Complete or absent
@@ -250,7 +242,7 @@ def test_a_disk_that_fills_up_is_reported_in_a_sentence(tmp_path: Path, name: st
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # bytes that a file may have
     try:
-        with pytest.raises(FilmstripError, match=rf"{name} could not be written: File too large. Free some space"):
+        with pytest.raises(FilmstripError, match=rf"{name} cannot be written: File too large. Free some space"):
             save_video(noise, tmp_path / name, 8)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -37,11 +37,9 @@ GREYS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_video_gives_the_same_frames(form: str) -> None:
     frames = as_frames(FORMS[form])
-    assert (len(frames), frames.height, frames.width) == (3, 6, 10)
-    for frame, expected in zip(frames, CLIP, strict=True):
-        assert frame.dtype == np.uint8
-        assert frame.flags.c_contiguous
-        np.testing.assert_array_equal(frame, expected)
+    assert frames.dtype == np.uint8
+    assert frames.flags.c_contiguous
+    np.testing.assert_array_equal(frames, CLIP)
 
 
 @pytest.mark.parametrize("form", GREYS)
@@ -67,10 +65,10 @@ def test_floats_are_rounded_and_a_rounding_error_beyond_one_is_clipped() -> None
         (np.zeros((2, 3, 4, 5)), r"1, 3 or 4 channels.*shape \(2, 3, 4, 5\)"),
         (torch.zeros(2, 5, 5, 3), r"permute\(0, 3, 1, 2\)"),
         (torch.zeros(1, 2, 3, 4, 4), r"such as frames\[0\]"),
-        (torch.zeros(2, 3, 4, 4, dtype=torch.int64), r"type torch\.int64: give uint8"),
+        (torch.zeros(2, 3, 4, 4, dtype=torch.int64), r"Frame 0 has type int64: give uint8"),
         (np.zeros((2, 4, 4, 3), np.int64), r"Frame 0 has type int64: give uint8"),
         ([np.zeros((4, 4, 3)), np.zeros((4, 6, 3))], r"frame 0 has \(4, 4\) and frame 1 has \(4, 6\)"),
-        ([torch.zeros(3, 4, 4), torch.zeros(3, 4, 6)], r"frame 1 has \(3, 4, 6\)"),
+        ([torch.zeros(3, 4, 4), torch.zeros(3, 4, 6)], r"frame 1 has \(4, 6\)"),
         ([PIL.Image.new("RGB", (4, 4)), PIL.Image.new("RGB", (4, 5))], r"frame 1 has \(5, 4\)"),
         ([np.zeros((4, 4, 3)), "x"], "Frame 1 is a str"),
         ([np.zeros((4, 4, 7))], r"Frame 0 must have shape"),
@@ -89,4 +87,4 @@ def test_floats_outside_0_to_1_are_refused_with_their_frame(value: float) -> Non
     video = np.zeros((3, 4, 4, 3), np.float32)
     video[2, 0, 0, 0] = value
     with pytest.raises(InputError, match=r"Frame 2 has values .* must lie in"):
-        list(as_frames(video))
+        as_frames(video)

@@ -151,13 +151,6 @@ def test_a_picture_is_a_video_of_one_frame_without_a_rate(tmp_path: Path) -> Non
         load_video(tmp_path / "a.png", return_fps=True)
 
 
-def test_frames_of_a_folder_are_taken_by_name(tmp_path: Path) -> None:
-    for index, frame in enumerate(smooth(3)):
-        PIL.Image.fromarray(frame).save(tmp_path / f"{2 - index}.png")
-    (tmp_path / "notes.txt").touch()
-    np.testing.assert_array_equal(np.stack([np.asarray(f) for f in load_video(tmp_path)]), smooth(3)[::-1])
-
-
 @pytest.mark.parametrize("colorspace", [1, 5])
 @pytest.mark.parametrize("color_range", [1, 2])
 def test_colours_are_decoded_by_the_tags_of_the_file(tmp_path: Path, colorspace: int, color_range: int) -> None:
@@ -211,7 +204,7 @@ def test_a_video_that_ends_early_is_loaded_with_a_warning(
         ("cut.mp4", "cut.mp4 has no video stream: it holds something else, or is damaged"),
         ("cut.gif", "cut.gif cannot be read"),
         ("sound.wav", "sound.wav has no video stream: it holds something else"),
-        ("folder", "folder has no frames"),
+        ("folder", "folder is a folder. Give the file of one video"),
     ],
 )
 def test_what_is_no_video_is_refused(tmp_path: Path, name: str, sentence: str) -> None:

@@ -40,6 +40,23 @@ def test_a_file_stays_as_it_was_when_the_writing_fails(error, tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_folder_takes_the_place_of_an_empty_one(tmp_path):
+    (tmp_path / "frames").mkdir()
+    with replacing(tmp_path / "frames") as beside:
+        beside.mkdir()
+        (beside / "first").write_text("x")
+    assert [path.name for path in tmp_path.rglob("*")] == ["frames", "first"]
+
+
+def test_a_link_keeps_pointing_at_the_file_that_is_replaced(tmp_path):
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with replacing(tmp_path / "link") as beside:
+        beside.write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+
+
 def test_files_move_into_their_folder_together(tmp_path):
     folder = make_folder(tmp_path / "here")
     (folder / "kept").write_text("kept")

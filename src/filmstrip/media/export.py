@@ -3,16 +3,15 @@
 import math
 import os
 import re
-import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, pairwise
+from itertools import pairwise
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import PIL.Image
@@ -20,9 +19,9 @@ from numpy.typing import NDArray
 
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
-from filmstrip.media.files import written_beside
-from filmstrip.media.frames import Frames, Video, as_frames
-from filmstrip.media.recipe import FOLDER_FILE, to_ascii, to_exif, to_png_info, to_text
+from filmstrip.media.frames import Video, as_frames
+from filmstrip.media.recipe import FOLDER_FILE, to_ascii, to_exif, to_text
+from filmstrip.weights.files import make_folder, replacing
 
 logger = get_logger(__name__)
 
@@ -30,6 +29,8 @@ QUALITY = 7.0  # of save_video: CRF 15, above what the eye can tell from the fra
 PALETTE_SAMPLE = 8192  # pixels by which the colours of a GIF's frame are chosen
 SPARE = 1 << 20  # bytes of headers and recipe
 BT709, LIMITED_RANGE = 1, 1  # code points of H.273 for matrix, primaries and transfer; FFmpeg's for 16 to 235
+
+Frames: TypeAlias = NDArray[np.uint8]  # (T, H, W, 3), RGB
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,12 @@ class Job:
     recipe: str | None  # as `recipe.to_text` gives it
 
 
-Writer = Callable[[Frames, Path, Job], None]
-
-
 @dataclass(frozen=True)
 class Format:
     """A kind of output that `save_video` knows."""
 
-    write: Writer
+    write: Callable[[Frames, Path, Job], None]
     bytes_per_pixel: float  # of a frame, for hard pictures; decides how much free space is asked for
-    max_frames: float = math.inf
 
 
 def export_to_video(
@@ -65,7 +62,7 @@ def export_to_video(
 
     Args:
         video_frames: one video, as `frames.as_frames` takes it.
-        output_video_path: ends in .mp4, .m4v, .mov or .mkv; None makes a temporary mp4.
+        output_video_path: ends in .mp4, .mov or .mkv; None makes a temporary mp4.
         fps: frames a second, fractions included.
         quality: 0 (worst) to 10 (lossless, in a profile that few players show); see `crf`. None leaves it to
             x264 (CRF 23). Ignored when `bitrate` is given.
@@ -75,24 +72,27 @@ def export_to_video(
             even sides.
 
     Raises:
-        InputError: unusable frames or arguments.
-        FilmstripError: the file could not be written.
+        InputError: unusable frames or arguments, or the file cannot be written.
     """
     rate = _fps(fps)
-    options = {"b": _bitrate(bitrate)} if bitrate is not None else {"b": "0", **crf(quality)}
+    if bitrate is not None and not re.fullmatch(r"[1-9]\d*(\.\d+)?[kKM]?", str(bitrate)):
+        raise InputError(f'bitrate={bitrate!r} must be a number of bits a second, such as 800000 or "800k".')
+    if macro_block_size is not None and (not isinstance(macro_block_size, int) or macro_block_size < 0):
+        raise InputError(f"macro_block_size={macro_block_size!r} must be a whole number of pixels, or None.")
+    options = {"b": "0", **crf(quality)} if bitrate is None else {"b": str(bitrate)}
     frames = as_frames(video_frames)
-    path = Path(output_video_path) if output_video_path is not None else _temporary(".mp4")
-    if path.suffix.lower() not in CONTAINERS:
-        raise InputError(f"{path} must end in one of {', '.join(CONTAINERS)} to hold an H.264 video.")
+    path = Path(output_video_path or Path(tempfile.mkdtemp(prefix="filmstrip-"), "video.mp4"))
+    if path.suffix.lower() not in MOVFLAGS:
+        raise InputError(f"{path} must end in one of {', '.join(MOVFLAGS)} to hold an H.264 video.")
+    block = math.lcm(macro_block_size or 1, 2)
+    frames = _even(frames) if block == 2 else frames
+    height, width = (math.ceil(side / block) * block for side in frames.shape[1:3])
+    if (height, width) != frames.shape[1:3]:
+        given = *frames.shape[2:0:-1], width, height
+        logger.warning("The frames are scaled from %dx%d to %dx%d, multiples of %d.", *given, block)
     _check_target(path)
-    block = _block(macro_block_size)
-    pictures: Iterable[NDArray[np.uint8]] = map(_even, frames) if block == 2 else frames
-    width, height = (math.ceil(side / block) * block for side in (frames.width, frames.height))
-    if block > 2 and (width, height) != (frames.width, frames.height):
-        given = frames.width, frames.height
-        logger.warning("The frames are scaled from %dx%d to %dx%d, multiples of %d.", *given, width, height, block)
-    with written_beside(path) as part:
-        _encode(pictures, part, rate, options, (width, height))
+    with replacing(make_folder(path.parent) / path.name) as part:
+        _encode(frames, part, rate, options, (width, height))
     return str(path)
 
 
@@ -108,16 +108,15 @@ def export_to_gif(image: Video, output_gif_path: str | os.PathLike[str] | None =
         fps: frames a second.
 
     Raises:
-        InputError: unusable frames or fps.
-        FilmstripError: the file could not be written.
+        InputError: unusable frames or fps, or the file cannot be written.
     """
     duration = 1000 // _fps(fps)
     frames = as_frames(image)
-    path = Path(output_gif_path) if output_gif_path is not None else _temporary(".gif")
+    path = Path(output_gif_path or Path(tempfile.mkdtemp(prefix="filmstrip-"), "video.gif"))
     if path.suffix.lower() != ".gif":
         raise InputError(f"{path} must end in .gif. For other formats use save_video.")
     _check_target(path)
-    with written_beside(path) as part:
+    with replacing(make_folder(path.parent) / path.name) as part:
         _save_animation(map(PIL.Image.fromarray, frames), part, format="GIF", duration=duration, optimize=False)
     return str(path)
 
@@ -131,9 +130,9 @@ def save_video(
 ) -> Path:
     """Write one video in the format that the name's ending says, complete or not at all.
 
-    .mp4, .m4v, .mov, .mkv (H.264), .gif and .webp hold the video; .png holds a single frame; a name without
-    an ending, or a folder that is there and empty, becomes a folder of PNG frames. The size is kept, but an
-    odd side of an H.264 video gets its last row or column twice.
+    .mp4, .mov, .mkv (H.264), .gif and .webp hold the video; a name without an ending, or a folder that is there and
+    empty, becomes a folder of PNG frames. The size is kept, but an odd side of an H.264 video gets its last row or
+    column twice.
 
     Args:
         frames: one video, as `frames.as_frames` takes it.
@@ -143,17 +142,15 @@ def save_video(
         recipe: kept in the file, see `filmstrip.media.recipe`.
 
     Raises:
-        InputError: unusable frames, arguments or path.
-        FilmstripError: the file could not be written.
+        InputError: unusable frames or arguments, or the file cannot be written.
     """
     path = Path(path)
-    kind = format_of(path)
+    write = format_of(path).write
     job = Job(_fps(fps), _quality(quality), None if recipe is None else to_text(recipe))
     checked = as_frames(frames)
     _check_target(path)
-    _check_count(path, kind, len(checked))
-    with written_beside(path) as part:
-        kind.write(checked, part, job)
+    with replacing(make_folder(path.parent) / path.name) as part:
+        write(checked, part, job)
     return path
 
 
@@ -165,20 +162,17 @@ def check_writable(path: str | os.PathLike[str], frames: int, height: int, width
             other files, no permission, or too little space.
     """
     path = Path(path)
-    kind = format_of(path)
-    _check_target(path)
-    _check_count(path, kind, frames)
-    parent = _existing_parent(path)
+    needed = int(frames * height * width * format_of(path).bytes_per_pixel) + SPARE
+    parent = _check_target(path)
     try:
         with tempfile.TemporaryFile(dir=parent):
             free = shutil.disk_usage(parent).free
     except OSError as error:
         raise InputError(f"{path} cannot be written: {parent}: {error.strerror}. Name another place.") from error
-    needed = int(frames * height * width * kind.bytes_per_pixel) + SPARE
     if free < needed:
         raise InputError(
-            f"{path} may need up to {_megabytes(needed)} ({frames} frames of {width}x{height}), and {parent} "
-            f"has {_megabytes(free)} free. Free some space or name another place."
+            f"{path} may need up to {needed / 1e6:,.0f} MB ({frames} frames of {width}x{height}), and {parent} "
+            f"has {free / 1e6:,.0f} MB free. Free some space or name another place."
         )
 
 
@@ -206,12 +200,12 @@ def format_of(path: Path) -> Format:
 
 
 def _write_h264(frames: Frames, path: Path, job: Job) -> None:
-    size = frames.width + frames.width % 2, frames.height + frames.height % 2
-    _encode(map(_even, frames), path, job.fps, crf(job.quality), size, job.recipe)
+    frames = _even(frames)
+    _encode(frames, path, job.fps, crf(job.quality), (frames.shape[2], frames.shape[1]), job.recipe)
 
 
 def _encode(
-    pictures: Iterable[NDArray[np.uint8]],
+    frames: Frames,
     path: Path,
     fps: Fraction,
     options: dict[str, str],
@@ -224,12 +218,9 @@ def _encode(
     """
     import av
 
-    muxer, flags = CONTAINERS[path.suffix.lower()]
-    pictures = iter(pictures)
-    first = next(pictures)
-    converter = _to_yuv(first.shape[1], first.shape[0], size, 1 / fps)
+    converter = _to_yuv(frames.shape[2], frames.shape[1], size, 1 / fps)
     try:
-        with av.open(str(path), "w", format=muxer, options=flags) as container:
+        with av.open(str(path), "w", options={"movflags": MOVFLAGS[path.suffix.lower()]}) as container:
             if comment is not None:
                 container.metadata["comment"] = comment
             stream = container.add_stream("libx264", rate=fps, options=options)
@@ -237,7 +228,7 @@ def _encode(
             context = stream.codec_context
             context.colorspace = context.color_primaries = context.color_trc = BT709
             context.color_range = LIMITED_RANGE
-            for index, picture in enumerate(chain([first], pictures)):
+            for index, picture in enumerate(frames):
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
                 frame.pts, frame.time_base = index, 1 / fps
                 converter.push(frame)
@@ -258,24 +249,19 @@ def _to_yuv(width: int, height: int, size: tuple[int, int], time_base: Fraction)
 
     graph = Graph()
     matrix = "out_color_matrix=bt709:out_range=tv:out_h_chr_pos=0:out_v_chr_pos=128"
-    steps = [
+    graph.link_nodes(
         graph.add_buffer(width=width, height=height, format=VideoFormat("rgb24"), time_base=time_base),
         graph.add("scale", f"{size[0]}:{size[1]}:flags=bicubic+accurate_rnd+full_chroma_inp:{matrix}"),
         graph.add("format", "yuv420p"),
         graph.add("buffersink"),
-    ]
-    for step, following in pairwise(steps):
-        step.link_to(following)
-    graph.configure()
+    ).configure()
     return graph
 
 
-def _even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _even(frames: Frames) -> Frames:
     """Repeat the last row or column where a side is odd: every given pixel stays as it is."""
-    height, width, _ = picture.shape
-    if height % 2 == width % 2 == 0:
-        return picture
-    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    _, height, width, _ = frames.shape
+    return np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
 def _write_gif(frames: Frames, path: Path, job: Job) -> None:
@@ -296,49 +282,29 @@ def _indexed(frame: NDArray[np.uint8]) -> PIL.Image.Image:
 
 def _write_webp(frames: Frames, path: Path, job: Job) -> None:
     exif = {} if job.recipe is None else {"exif": to_exif(job.recipe)}
-    _save_animation(
-        map(PIL.Image.fromarray, frames),
-        path,
-        format="WEBP",
-        duration=_durations(len(frames), job.fps, 1),
-        quality=round(100 - (10 - job.quality) ** 2),  # 75, WebP's usual, at 5; it needs more bits than H.264 above
-        lossless=job.quality == 10,
-        **exif,
-    )
-
-
-def _write_png(frames: Frames, path: Path, job: Job) -> None:
-    _save_png(next(iter(frames)), path, job)
+    duration = _durations(len(frames), job.fps, 1)
+    quality = round(100 - (10 - job.quality) ** 2)  # 75, WebP's usual, at 5; it needs more bits than H.264 above
+    kept = {"quality": quality, "lossless": job.quality == 10, "duration": duration, **exif}
+    _save_animation(map(PIL.Image.fromarray, frames), path, format="WEBP", **kept)
 
 
 def _write_folder(frames: Frames, path: Path, job: Job) -> None:
     path.mkdir()
     for index, frame in enumerate(frames):
-        _save_png(frame, path / f"frame_{index:05d}.png", job)
+        PIL.Image.fromarray(frame).save(path / f"frame_{index:05d}.png")
     if job.recipe is not None:
         (path / FOLDER_FILE).write_text(job.recipe, "utf-8")
 
 
-def _save_png(frame: NDArray[np.uint8], path: Path, job: Job) -> None:
-    info = None if job.recipe is None else to_png_info(job.recipe)
-    PIL.Image.fromarray(frame).save(path, format="PNG", pnginfo=info)
-
-
-def _save_animation(pictures: Iterator[PIL.Image.Image], path: Path, **options: Any) -> None:
-    next(pictures).save(path, save_all=True, append_images=list(pictures), loop=0, **options)
+def _save_animation(pictures: Iterable[PIL.Image.Image], path: Path, **options: Any) -> None:
+    first, *others = pictures
+    first.save(path, save_all=True, append_images=others, loop=0, **options)
 
 
 def _durations(count: int, fps: Fraction, tick: int) -> list[int]:
     """Milliseconds each frame lasts, in whole ticks, so that frame n starts within half a tick of n / fps."""
     starts = [round(index * 1000 / fps / tick) * tick for index in range(count + 1)]
     return [max(end - start, tick) for start, end in pairwise(starts)]
-
-
-def _block(size: int | None) -> int:
-    """The even number that sides must be a multiple of."""
-    if size is not None and (not isinstance(size, int) or size < 0):
-        raise InputError(f"macro_block_size={size!r} must be a whole number of pixels, or None.")
-    return math.lcm(size or 1, 2)
 
 
 def _fps(fps: float) -> Fraction:
@@ -353,32 +319,15 @@ def _quality(quality: float) -> float:
     return quality
 
 
-def _bitrate(bitrate: int | str) -> str:
-    """A bit rate as FFmpeg's option takes it."""
-    if not re.fullmatch(r"[1-9]\d*(\.\d+)?[kKM]?", str(bitrate)):
-        raise InputError(f'bitrate={bitrate!r} must be a number of bits a second, such as 800000 or "800k".')
-    return str(bitrate)
-
-
-def _temporary(suffix: str) -> Path:
-    return Path(tempfile.gettempdir()) / f"filmstrip-{secrets.token_hex(8)}{suffix}"
-
-
-def _check_count(path: Path, kind: Format, frames: int) -> None:
-    if frames > kind.max_frames:
-        raise InputError(
-            f"{path} can hold one picture, not {frames} frames. Use .mp4, .gif or .webp, or a name without an "
-            "ending for a folder of PNG frames."
-        )
-
-
-def _check_target(path: Path) -> None:
-    """That a path can have that name, and that what is there now can be replaced."""
-    _existing_parent(path)
+def _check_target(path: Path) -> Path:
+    """That a path can have that name, and what is there now can be replaced. Returns the nearest folder above."""
+    parent = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not parent.is_dir():
+        raise InputError(f"{path} cannot be written: {parent} is not a folder.")
     try:
         path.lstat()
     except FileNotFoundError:
-        return
+        return parent
     except (OSError, ValueError) as error:  # too long a name, a null byte, no permission to look
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{str(path)!r} cannot be written: {reason}. Name another place.") from error
@@ -391,31 +340,18 @@ def _check_target(path: Path) -> None:
         raise InputError(f"{path} is neither a file nor a folder. Name another place.")
     elif not path.suffix:
         raise InputError(f"{path} is a file, and a folder of frames is to be written: add .mp4 or the like.")
-
-
-def _existing_parent(path: Path) -> Path:
-    """The nearest folder above `path` that is there."""
-    parent = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
-    if not parent.is_dir():
-        raise InputError(f"{path} cannot be written: {parent} is not a folder.")
     return parent
 
 
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:,.0f} MB"
-
-
-# FFmpeg's muxer and its options. "faststart" puts the index first: a browser starts before it has everything.
-CONTAINERS = {
-    ".mp4": ("mp4", {"movflags": "+faststart"}),
-    ".m4v": ("mp4", {"movflags": "+faststart"}),
-    ".mov": ("mov", {"movflags": "+faststart+use_metadata_tags"}),  # without these tags a comment ends at 64 kB
-    ".mkv": ("matroska", {}),
+# FFmpeg's options for what holds H.264. "faststart" puts the index first: a browser starts before it has everything.
+MOVFLAGS = {
+    ".mp4": "+faststart",
+    ".mov": "+faststart+use_metadata_tags",  # without these tags a comment ends at 64 kB
+    ".mkv": "",
 }
 FORMATS = {
-    **dict.fromkeys(CONTAINERS, Format(_write_h264, bytes_per_pixel=1.0)),
+    **dict.fromkeys(MOVFLAGS, Format(_write_h264, bytes_per_pixel=1.0)),
     ".gif": Format(_write_gif, bytes_per_pixel=1.5),
     ".webp": Format(_write_webp, bytes_per_pixel=3.0),
-    ".png": Format(_write_png, bytes_per_pixel=3.0, max_frames=1),
     "": Format(_write_folder, bytes_per_pixel=3.0),
 }

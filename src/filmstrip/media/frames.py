@@ -1,7 +1,6 @@
-"""The frames of one video, whatever they came as, as uint8 RGB arrays."""
+"""The frames of one video, whatever they came as, as one uint8 RGB array."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,48 +18,18 @@ CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
 OVERSHOOT = 1e-3  # floats may leave [0, 1] by this much, as rounding does; they are clipped
 
 
-@dataclass(frozen=True)
-class Frames:
-    """A video that iterates as `(H, W, 3)` uint8 RGB arrays, each converted when its turn comes.
-
-    Grey becomes RGB, and the alpha channel is dropped.
-    """
-
-    source: Sequence[Any] | NDArray[Any]
-    height: int
-    width: int
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        for index in range(len(self.source)):
-            yield _rgb(self.source[index], index)
-
-
-def as_frames(video: Video) -> Frames:
-    """Check `video` and wrap it.
+def as_frames(video: Video) -> NDArray[np.uint8]:
+    """Frames of one size as an array `(T, H, W, 3)`. Grey becomes RGB, and the alpha channel is dropped.
 
     Args:
         video: PIL images; arrays `(H, W, C)` or `(H, W)`; tensors `(C, H, W)`; or one array `(T, H, W, C)`
             or tensor `(T, C, H, W)`, with 1, 3 or 4 channels. Floats lie in [0, 1], integers are uint8.
 
     Raises:
-        InputError: no frames, other types, frames of different sizes. Floats outside [0, 1] raise it when
-            their frame is read.
+        InputError: no frames, other types, frames of different sizes, floats outside [0, 1].
     """
-    if isinstance(video, (list, tuple)) and video and all(isinstance(frame, torch.Tensor) for frame in video):
-        _same_size([tuple(frame.shape) for frame in video])
-        video = torch.stack(list(video))
-    if isinstance(video, torch.Tensor):
-        video = _tensor_to_array(video)
-    if isinstance(video, np.ndarray):
-        grey = video.ndim == 3 and video.shape[-1] not in CHANNELS
-        if not grey and (video.ndim != 4 or video.shape[-1] not in CHANNELS):
-            raise InputError(
-                "A video array has shape (frames, height, width, channels) with 1, 3 or 4 channels, but this one "
-                f"has shape {video.shape}.{_batch_hint(video.ndim)}"
-            )
+    if isinstance(video, (np.ndarray, torch.Tensor)):
+        _check_shape(video)
     elif not isinstance(video, (list, tuple)):
         raise InputError(
             "A video is a list of PIL images, arrays or tensors, or one array or tensor, but this one is a "
@@ -68,12 +37,18 @@ def as_frames(video: Video) -> Frames:
         )
     if len(video) == 0:
         raise InputError("The video has no frames: give at least one.")
-    sizes = [_size(frame, index) for index, frame in enumerate(video)]
-    _same_size(sizes)
-    height, width = sizes[0]
+    frames = []
+    for index, frame in enumerate(video):
+        frames.append(_rgb(frame, f"Frame {index}"))
+        if frames[-1].shape != frames[0].shape:
+            raise InputError(
+                f"All frames of a video have the same size, but frame 0 has {frames[0].shape[:2]} and frame {index} "
+                f"has {frames[-1].shape[:2]}. Resize them first."
+            )
+    height, width, _ = frames[0].shape
     if height == 0 or width == 0:
         raise InputError(f"The frames are {width}x{height} pixels: both sides must be at least 1.")
-    return Frames(video, height, width)
+    return np.stack(frames)
 
 
 def to_uint8(images: torch.Tensor) -> torch.Tensor:
@@ -81,73 +56,43 @@ def to_uint8(images: torch.Tensor) -> torch.Tensor:
     return (images.float() * 255).round_().to(torch.uint8)
 
 
-def _tensor_to_array(video: torch.Tensor) -> NDArray[np.uint8]:
-    """`(T, C, H, W)` to `(T, H, W, C)` uint8: converted where the tensor is, moved once."""
-    if video.ndim != 4 or video.shape[1] not in CHANNELS:
-        channels_last = video.ndim == 4 and video.shape[-1] in CHANNELS
-        hint = " Bring its channels forward with .permute(0, 3, 1, 2)." if channels_last else ""
-        raise InputError(
-            "A video tensor has shape (frames, channels, height, width) with 1, 3 or 4 channels, but this one "
-            f"has shape {tuple(video.shape)}.{hint}{_batch_hint(video.ndim)}"
-        )
-    if video.is_floating_point() and video.numel():
-        low, high = (float(bound) for bound in torch.aminmax(video.detach()))
-        _check_range(low, high, "The video")
-        video = to_uint8(video.detach().clamp(0, 1))
-    elif video.dtype != torch.uint8:
-        raise _type_error("The video", video.dtype)
-    return video.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+def _check_shape(video: NDArray[Any] | torch.Tensor) -> None:
+    tensor = isinstance(video, torch.Tensor)
+    grey = not tensor and video.ndim == 3 and video.shape[-1] not in CHANNELS
+    if grey or (video.ndim == 4 and video.shape[1 if tensor else -1] in CHANNELS):
+        return
+    hint = " Give one video of the batch, such as frames[0]." if video.ndim == 5 else ""
+    if tensor and video.ndim == 4 and video.shape[-1] in CHANNELS:
+        hint = " Bring its channels forward with .permute(0, 3, 1, 2)."
+    kind, order = ("tensor", "channels, height, width") if tensor else ("array", "height, width, channels")
+    raise InputError(
+        f"A video {kind} has shape (frames, {order}) with 1, 3 or 4 channels, but this one has shape "
+        f"{tuple(video.shape)}.{hint}"
+    )
 
 
-def _rgb(frame: Any, index: int) -> NDArray[np.uint8]:
-    if not isinstance(frame, np.ndarray):
+def _rgb(frame: Any, name: str) -> NDArray[np.uint8]:
+    """One frame as `(H, W, 3)`."""
+    if isinstance(frame, PIL.Image.Image):
         return np.asarray(frame.convert("RGB"))
-    if np.issubdtype(frame.dtype, np.floating):
-        _check_range(float(frame.min()), float(frame.max()), f"Frame {index}")
-        frame = (frame.astype(np.float32).clip(0, 1) * 255).round().astype(np.uint8)
+    if isinstance(frame, torch.Tensor):
+        frame = (frame.movedim(0, -1) if frame.ndim == 3 else frame).detach().cpu()
+        frame = (frame.float() if frame.is_floating_point() else frame).numpy()
+    if not isinstance(frame, np.ndarray):
+        raise InputError(f"{name} is a {type(frame).__name__}: frames of a list are PIL images, arrays or tensors.")
     if frame.ndim == 2:
         frame = frame[..., None]
-    return np.repeat(frame, 3, axis=-1) if frame.shape[-1] == 1 else np.ascontiguousarray(frame[..., :3])
-
-
-def _size(frame: Any, index: int) -> tuple[int, int]:
-    """Height and width of one frame, once it is known to be a picture."""
-    if isinstance(frame, np.ndarray):
-        if frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[-1] not in CHANNELS):
-            raise InputError(
-                f"Frame {index} must have shape (height, width, channels) with 1, 3 or 4 channels, but it has "
-                f"shape {frame.shape}."
-            )
-        if frame.dtype != np.uint8 and frame.dtype.kind != "f":
-            raise _type_error(f"Frame {index}", frame.dtype)
-        return int(frame.shape[0]), int(frame.shape[1])
-
-    if not isinstance(frame, PIL.Image.Image):
+    if frame.ndim != 3 or frame.shape[-1] not in CHANNELS:
         raise InputError(
-            f"Frame {index} is a {type(frame).__name__}: the frames of a list are PIL images, arrays or tensors."
+            f"{name} must have shape (height, width, channels) with 1, 3 or 4 channels, but it has {frame.shape}."
         )
-    return frame.height, frame.width
-
-
-def _same_size(sizes: Sequence[tuple[int, ...]]) -> None:
-    for index, size in enumerate(sizes):
-        if size != sizes[0]:
+    if frame.dtype.kind == "f" and frame.size:
+        low, high = frame.min(), frame.max()
+        if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):
             raise InputError(
-                f"All frames of a video have the same size, but frame 0 has {sizes[0]} and frame {index} has "
-                f"{size}. Resize them first."
+                f"{name} has values from {low:g} to {high:g}: floats must lie in [0, 1]. Scale them, or give uint8."
             )
-
-
-def _check_range(low: float, high: float, what: str) -> None:
-    if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):
-        raise InputError(
-            f"{what} has values from {low:g} to {high:g}: floats must lie in [0, 1]. Scale them, or give uint8."
-        )
-
-
-def _type_error(what: str, dtype: object) -> InputError:
-    return InputError(f"{what} has type {dtype}: give uint8, or floats in [0, 1].")
-
-
-def _batch_hint(ndim: int) -> str:
-    return " Give one video of the batch, such as frames[0]." if ndim == 5 else ""
+        frame = (frame.astype(np.float32).clip(0, 1) * 255).round().astype(np.uint8)
+    elif frame.dtype != np.uint8 and frame.size:
+        raise InputError(f"{name} has type {frame.dtype}: give uint8, or floats in [0, 1].")
+    return np.repeat(frame, 3, axis=-1) if frame.shape[-1] == 1 else frame[..., :3]

@@ -22,7 +22,6 @@ URL_SCHEMES = ("http://", "https://")
 TIMEOUT = 30  # seconds without an answer
 PICTURE_SIGNATURES = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
 ANIMATED_FORMATS = {"GIF", "PNG", "WEBP"}  # several pictures in other formats are thumbnails or pages, not a film
-FRAME_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
 Images = list[PIL.Image.Image]
 
@@ -86,8 +85,7 @@ def load_video(
     """Load all frames of a video as RGB pictures, turned upright as the file says.
 
     Args:
-        video: a path or http(s) URL of anything FFmpeg decodes, of a GIF, WebP or PNG, animated or not; or a
-            folder of pictures, taken in the order of their names.
+        video: a path or http(s) URL of anything FFmpeg decodes, or of a GIF, WebP or PNG, animated or not.
         convert_method: applied to the list of frames.
         return_fps: return `(frames, frames per second)`.
 
@@ -95,12 +93,7 @@ def load_video(
         InputError: no such file, no video in it, unreadable, or a frame rate is asked for and the file has none.
     """
     with _local_file(video, "video") as path:
-        if path.is_dir():
-            frames, fps = _read_folder(path)
-        elif is_picture(path):
-            frames, fps = _read_animation(path)
-        else:
-            frames, fps = _decode(path)
+        frames, fps = _read_animation(path) if is_picture(path) else _decode(path)
     if convert_method is not None:
         frames = convert_method(frames)
     if not return_fps:
@@ -188,22 +181,6 @@ def _read_animation(path: Path) -> tuple[Images, float | None]:
     return frames, len(frames) * 1000 / milliseconds if milliseconds else None
 
 
-def _read_folder(folder: Path) -> tuple[Images, float | None]:
-    """The pictures of a folder by name, and the rate that the recipe beside them gives."""
-    from filmstrip.media.recipe import read_recipe
-
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in FRAME_SUFFIXES)
-    if not files:
-        raise InputError(
-            f"The folder {folder} has no frames: it needs pictures named {', '.join(sorted(FRAME_SUFFIXES))}."
-        )
-    try:
-        fps = float(read_recipe(folder)["fps"])
-    except (InputError, KeyError, TypeError, ValueError):
-        fps = None
-    return [load_image(file) for file in files], fps
-
-
 @contextmanager
 def _local_file(source: object, what: str) -> Iterator[Path]:
     """The path of `source`; that of a URL is a temporary file."""
@@ -213,7 +190,7 @@ def _local_file(source: object, what: str) -> Iterator[Path]:
         path = Path(source)
         if not os.path.exists(path):  # unlike Path.exists, false for impossible names
             raise InputError(f"There is no {what} {source}. Check the path; a URL starts with http:// or https://.")
-        if path.is_dir() and what != "video":
+        if path.is_dir():
             raise InputError(f"{source} is a folder. Give the file of one {what}.")
         yield path
         return

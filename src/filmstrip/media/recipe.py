@@ -1,25 +1,22 @@
 """The recipe of a video: what made it, as a dict that goes to JSON, kept inside the file.
 
-Where each format keeps it: mp4, mov and mkv in the `comment` tag (muxers drop tags with other names), gif in
-its comment block, webp in the EXIF user comment, png in an `iTXt` chunk, a folder of frames in
-`recipe.json`. Everywhere it is the JSON text `{"filmstrip": recipe}`, so that a comment of another program
-is not taken for a recipe.
+Where each format keeps it: mp4, mov and mkv in the `comment` tag (muxers drop tags with other names), gif in its
+comment block, webp in the EXIF user comment, a folder of frames in `recipe.json`. Everywhere it is the JSON text
+`{"filmstrip": recipe}`, so that a comment of another program is not taken for a recipe.
 """
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import PIL.Image
-from PIL.PngImagePlugin import PngInfo
 
 from filmstrip.errors import InputError
 
 MARK = "filmstrip"
 FOLDER_FILE = "recipe.json"
-PNG_KEY = "Comment"
 EXIF_IFD, USER_COMMENT = 0x8769, 0x9286
 EXIF_ASCII = b"ASCII\0\0\0"  # the character code that opens a user comment
 
@@ -51,15 +48,8 @@ def to_exif(text: str) -> bytes:
     return exif.tobytes()
 
 
-def to_png_info(text: str) -> PngInfo:
-    """A PNG text chunk with `text`, as UTF-8."""
-    info = PngInfo()
-    info.add_itxt(PNG_KEY, text)
-    return info
-
-
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """Read back the recipe of a video, picture or folder of frames that filmstrip wrote.
+    """Read back the recipe of a video or folder of frames that filmstrip wrote.
 
     Raises:
         InputError: no such file, a file that is no video, or one without a recipe.
@@ -67,10 +57,10 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not os.path.exists(path):  # unlike Path.exists, false for impossible names
         raise InputError(f"There is no file {path}. Check the name.")
-    text = _folder_text(path) if path.is_dir() else _file_text(path)
+    text = _comment(path)
     try:
         recipe = json.loads(text)[MARK]
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         recipe = None
     if not isinstance(recipe, dict):
         raise InputError(
@@ -80,45 +70,16 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     return recipe
 
 
-def _folder_text(folder: Path) -> str:
-    try:
-        return (folder / FOLDER_FILE).read_text("utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def _file_text(path: Path) -> str:
-    """The comment of a file; empty when it has none."""
+def _comment(path: Path) -> str:
+    """The comment of a file or folder; empty when it has none."""
     from filmstrip.media.load import is_picture, open_picture, open_video
 
-    if is_picture(path):
-        with open_picture(path) as picture:
-            reader = PICTURE_READERS.get(picture.format or "")
-            return reader(picture) if reader else ""
-    with open_video(path) as container:
-        return str(container.metadata.get("comment") or container.metadata.get("COMMENT") or "")
-
-
-def _gif_text(picture: PIL.Image.Image) -> str:
-    comment = picture.info.get("comment", b"")
-    return bytes(comment).decode("utf-8", "replace")
-
-
-def _webp_text(picture: PIL.Image.Image) -> str:
-    comment = picture.getexif().get_ifd(EXIF_IFD).get(USER_COMMENT, b"")
-    return (
-        bytes(comment).removeprefix(EXIF_ASCII).decode("utf-8", "replace")
-        if isinstance(comment, bytes)
-        else str(comment)
-    )
-
-
-def _png_text(picture: PIL.Image.Image) -> str:
-    return str(getattr(picture, "text", {}).get(PNG_KEY, ""))
-
-
-PICTURE_READERS: dict[str, Callable[[PIL.Image.Image], str]] = {
-    "GIF": _gif_text,
-    "WEBP": _webp_text,
-    "PNG": _png_text,
-}
+    if path.is_dir():
+        file = path / FOLDER_FILE
+        return file.read_text("utf-8", "replace") if file.is_file() else ""
+    if not is_picture(path):
+        with open_video(path) as container:
+            return container.metadata.get("comment") or container.metadata.get("COMMENT") or ""
+    with open_picture(path) as picture:
+        comment = picture.info.get("comment") or picture.getexif().get_ifd(EXIF_IFD).get(USER_COMMENT, b"")
+    return comment if isinstance(comment, str) else bytes(comment).removeprefix(EXIF_ASCII).decode("utf-8", "replace")

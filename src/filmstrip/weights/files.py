@@ -29,19 +29,22 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to. It takes `path`'s place if the block ends well, or vanishes.
+    """Yield a path to write a file or a folder to. It takes `path`'s place if the block ends well, or vanishes.
+
+    A link goes on pointing at what is replaced. A folder replaces an empty folder only.
 
     Raises:
         InputError: The place cannot be written: no permission, no space.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    target = path.resolve()
     try:
-        yield beside
-        os.replace(beside, path)
+        with tempfile.TemporaryDirectory(prefix=".filmstrip-", dir=target.parent) as folder:
+            beside = Path(folder, target.name)
+            yield beside
+            os.replace(beside, target)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        beside.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise InputError(f"{path} cannot be written: {reason}. Free some space or name another place.") from error
 
 
 @contextlib.contextmanager
