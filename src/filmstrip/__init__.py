@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from filmstrip.ltx.condition_pipeline import LTXConditionPipeline as LTXConditionPipeline
     from filmstrip.ltx.conditions import LTXVideoCondition as LTXVideoCondition
-    from filmstrip.ltx.image_pipeline import LTXImageToVideoPipeline as LTXImageToVideoPipeline
+    from filmstrip.ltx.pipeline import LTXImageToVideoPipeline as LTXImageToVideoPipeline
     from filmstrip.ltx.pipeline import LTXPipeline as LTXPipeline
     from filmstrip.ltx.transformer import LTXVideoTransformer3DModel as LTXVideoTransformer3DModel
     from filmstrip.ltx.upsample_pipeline import LTXLatentUpsamplePipeline as LTXLatentUpsamplePipeline
@@ -44,7 +44,7 @@ _PLACES = {
     "EulerDiscreteScheduler": "filmstrip.schedulers.euler_discrete",
     "FlowMatchEulerDiscreteScheduler": "filmstrip.schedulers.flow_match_euler",
     "LTXConditionPipeline": "filmstrip.ltx.condition_pipeline",
-    "LTXImageToVideoPipeline": "filmstrip.ltx.image_pipeline",
+    "LTXImageToVideoPipeline": "filmstrip.ltx.pipeline",
     "LTXLatentUpsamplePipeline": "filmstrip.ltx.upsample_pipeline",
     "LTXLatentUpsamplerModel": "filmstrip.ltx.upsampler",
     "LTXPipeline": "filmstrip.ltx.pipeline",

@@ -1,7 +1,7 @@
 """What LTX's pipelines share: components, texts, schedule, and the way from noise to frames."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,7 +11,7 @@ from filmstrip.errors import CheckpointError, InputError
 from filmstrip.ltx import inputs
 from filmstrip.ltx.decode import Decoding, PerVideo, check_decoding, decode_latents
 from filmstrip.ltx.inputs import Clip, Texts, WalkOptions
-from filmstrip.ltx.latents import LatentSize, denormalize, pack, positions, unpack
+from filmstrip.ltx.latents import LatentSize, denormalize, positions, unpack
 from filmstrip.ltx.predict import EncodedTexts, TransformerPredictor
 from filmstrip.ltx.sampling import shift_for
 from filmstrip.ltx.single_file import CheckpointInfo, read_info
@@ -24,11 +24,10 @@ from filmstrip.outputs import LTXPipelineOutput
 from filmstrip.pipeline import checks
 from filmstrip.pipeline.base import DiffusionPipeline
 from filmstrip.pipeline.denoise import Callback, Step, StepWatch, callback_names, denoise
-from filmstrip.pipeline.guiders import ClassifierFreeGuidance
+from filmstrip.pipeline.guiders import ClassifierFreeGuidance, SpatioTemporalGuidance
 from filmstrip.pipeline.prompts import as_list, encode_t5
 from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
-from filmstrip.weights.folder import fetch_pipeline, load_components, read_index
-from filmstrip.weights.hub import Source, fetch_file
+from filmstrip.weights.hub import fetch_file
 from filmstrip.weights.model import as_device
 
 
@@ -46,7 +45,6 @@ class LTXBase(DiffusionPipeline):
     _callback_tensor_inputs: ClassVar[tuple[str, ...]] = ("latents", "prompt_embeds", "negative_prompt_embeds")
     _max_sequence_length: ClassVar[int] = 128
     _masks_padding: ClassVar[bool] = False  # whether T5 is told which tokens only pad
-    _causal: ClassVar[bool] = False  # whether the first latent frame counts as one frame in time
 
     def __init__(self, scheduler: Any, vae: Any, text_encoder: Any, tokenizer: Any, transformer: Any) -> None:
         super().__init__()
@@ -93,33 +91,30 @@ class LTXBase(DiffusionPipeline):
             CheckpointError: something is missing, damaged, or of another kind.
             InputError: a component that this pipeline does not take.
         """
-        expected = cls.component_names()
+        expected, kind, where = cls.component_names(), dtype or torch_dtype, as_device(device)
         if unknown := [name for name in components if name not in expected]:
             raise InputError(
                 f"{cls.__name__}.from_single_file does not take {', '.join(unknown)}; "
                 f"its components are {', '.join(expected)}."
             )
-        kind, where, hub = dtype or torch_dtype, as_device(device), (cache_dir, local_files_only, token, force_download)
-        file = fetch_file(pretrained_model_link_or_path, revision, *hub)
+        hub: dict[str, Any] = {"cache_dir": cache_dir, "local_files_only": local_files_only}
+        hub |= {"token": token, "force_download": force_download}
+        file = fetch_file(pretrained_model_link_or_path, revision, **hub)
         info = read_info(file)
         in_file: dict[str, Callable[[], Any]] = {
             "vae": lambda: AutoencoderKLLTXVideo.from_single_file(file, dtype=kind, device=where),
             "transformer": lambda: LTXVideoTransformer3DModel.from_single_file(file, dtype=kind, device=where),
             "scheduler": lambda: FlowMatchEulerDiscreteScheduler(**info.scheduler_config),
         }
-        made = dict.fromkeys(cls._optional_components) | components
-        passed = made | dict.fromkeys(in_file)
-        folder = index = None
+        absent = [*cls._optional_components, *(name for name in in_file if name in expected)]
+        made: dict[str, Any] = dict.fromkeys(absent) | components
         if config is not None:
-            folder = fetch_pipeline(Source(config, None, None, *hub), passed)
-            index = read_index(folder)
-        if missing := [name for name in expected if name not in {*passed, *(index.components if index else ())}]:
+            made = cls.from_pretrained(config, dtype=kind, device=where, **hub, **made).components
+        if missing := [name for name in expected if name not in made]:
             raise CheckpointError(
                 f"{file} does not hold {' and '.join(missing)}; pass {missing[0]}= by hand, or None to go without, "
                 "or give in config= a pipeline folder that has it."
             )
-        if folder is not None and index is not None:
-            made = load_components(folder, index, expected, passed, dtype=kind, device=where) | made
         made |= {name: load() for name, load in in_file.items() if name in expected and name not in components}
         pipe = cls(**made)
         pipe.info, pipe.name_or_path = info, os.fspath(pretrained_model_link_or_path)
@@ -178,13 +173,7 @@ class LTXBase(DiffusionPipeline):
             InputError: neither prompts nor embeddings, no text encoder, or lists that do not match.
         """
         device = device or self._execution_device
-        prompts = as_list(prompt, "prompt")
-        if prompts is not None:
-            count = len(prompts)
-        elif prompt_embeds is not None:
-            count = prompt_embeds.shape[0]
-        else:
-            raise InputError("Neither prompt nor prompt_embeds was given; give one of them.")
+        prompts, count = as_list(prompt, "prompt"), inputs.count_prompts(prompt, prompt_embeds)
 
         def embed(texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
             if self.text_encoder is None or self.tokenizer is None:
@@ -203,20 +192,13 @@ class LTXBase(DiffusionPipeline):
 
     def set_timesteps(self, steps: int, tokens: int, timesteps: list[float] | None) -> torch.Tensor:
         """Make the scheduler's schedule for a video of so many tokens; returns its timesteps, `(steps,)`."""
-        given: dict[str, Any] = {"timesteps": timesteps}
-        if timesteps is None:
-            given = {"sigmas": np.linspace(1.0, 1 / steps, steps)}
-        return self._install_schedule(tokens, **given)
+        if timesteps is not None:
+            return self._install_schedule(tokens, timesteps=timesteps)
+        return self._install_schedule(tokens, sigmas=np.linspace(1.0, 1 / steps, steps))
 
     def _install_schedule(self, tokens: int, **given: Any) -> torch.Tensor:
-        config = self.scheduler.config
-        mu = shift_for(
-            tokens,
-            config.get("base_image_seq_len", 256),
-            config.get("max_image_seq_len", 4096),
-            config.get("base_shift", 0.5),
-            config.get("max_shift", 1.15),
-        )
+        entries = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
+        mu = shift_for(tokens, *(self.scheduler.config[name] for name in entries))
         self.scheduler.set_timesteps(**given, device=self._execution_device, mu=mu)
         schedule: torch.Tensor = self.scheduler.timesteps
         self._num_timesteps = len(schedule)
@@ -246,7 +228,7 @@ class LTXBase(DiffusionPipeline):
         again = f"pipe.decode(pipe.latents, height={height}, width={width}, num_frames={num_frames})"
         with self._keeping(latents, f"pipe.vae.enable_tiling() and then {again}"), self.progress.stage("decode"):
             if latents.ndim == 3:
-                latents = self._unpack(latents, self._latent_size(Clip(height, width, num_frames, 1)))
+                latents = unpack(latents, self._latent_size(Clip(height, width, num_frames, 1)))
             vae = self.vae
             latents = denormalize(latents, vae.latents_mean, vae.latents_std, vae.config.scaling_factor)
             decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
@@ -260,7 +242,7 @@ class LTXBase(DiffusionPipeline):
         options: WalkOptions,
         decoding: Decoding,
         callback: Callback | None,
-        callback_inputs: list[str],
+        callback_inputs: Sequence[str],
     ) -> int:
         """Check a call, take over its guidance, and count its videos."""
         callback_names(callback, callback_inputs, self._callback_tensor_inputs)
@@ -281,22 +263,16 @@ class LTXBase(DiffusionPipeline):
     def _encode_texts(self, texts: Texts, videos: int) -> EncodedTexts:
         """Texts and mask, a row for each video: `[negative; positive]` under guidance."""
         with self.progress.stage("encode prompt"):
+            guided = self.do_classifier_free_guidance
             encoded = self.encode_prompt(
-                texts.prompt,
-                texts.negative_prompt,
-                self.do_classifier_free_guidance,
-                prompt_embeds=texts.given.positive,
-                prompt_attention_mask=texts.given.mask,
-                negative_prompt_embeds=texts.given.negative,
-                negative_prompt_attention_mask=texts.given.negative_mask,
-                max_sequence_length=texts.max_length,
+                texts.prompt, texts.negative_prompt, guided, 1, *texts.embedded, max_sequence_length=texts.max_length
             )
         embeds, mask, negatives, negative_mask = (_repeat(rows, texts.videos_each) for rows in encoded)
         kind = self.transformer.dtype
         if kind.itemsize > 1:  # the type it computes in; T5 may have been loaded in another
             embeds, negatives = embeds.to(kind), negatives if negatives is None else negatives.to(kind)
         tensors = {"prompt_embeds": embeds, "negative_prompt_embeds": negatives}
-        if self.do_classifier_free_guidance:
+        if guided:
             tensors["prompt_embeds"] = torch.cat([negatives, embeds])
             mask = torch.cat([negative_mask, mask])
         return EncodedTexts(tensors, mask, videos)
@@ -313,16 +289,17 @@ class LTXBase(DiffusionPipeline):
         texts: EncodedTexts,
         walk: Walk,
         where: torch.Tensor,
-        callback: Callback | None,
-        callback_inputs: list[str],
+        callback: Callback | None = None,
+        callback_inputs: Sequence[str] = (),
+        guide: Callable[[Step], SpatioTemporalGuidance] | None = None,
     ) -> torch.Tensor:
         """Walk tokens `(B, N, C)`, at the positions `where`, through the timesteps of `schedule`."""
-        predict = TransformerPredictor(self.transformer, texts, walk, where, self._attention_kwargs)
+        predict = TransformerPredictor(self.transformer, texts, walk, where, self._attention_kwargs, guide)
         names = callback_names(callback, callback_inputs, self._callback_tensor_inputs)
         with self.progress.stage("denoise", len(schedule)) as advance:
             watch = StepWatch(self, texts.tensors, callback, names, advance)
             latents = latents.to(self._execution_device, torch.float32)
-            return denoise(latents, watch.steps(schedule), predict, self._guidance, walk.advance, watch)
+            return denoise(latents, watch.steps(schedule), predict, guide or self._guidance, walk.advance, watch)
 
     def _finish(
         self, latents: torch.Tensor, clip: Clip, decoding: Decoding, texts: EncodedTexts, return_dict: bool
@@ -337,20 +314,13 @@ class LTXBase(DiffusionPipeline):
         return LTXPipelineOutput(frames) if return_dict else (frames,)
 
     def _latent_size(self, clip: Clip) -> LatentSize:
-        ratios = (self.vae_temporal_compression_ratio, self.vae_spatial_compression_ratio)
-        return LatentSize.of_video(clip.num_frames, clip.height, clip.width, *ratios)
+        temporal, spatial = self.vae_temporal_compression_ratio, self.vae_spatial_compression_ratio
+        return LatentSize((clip.num_frames - 1) // temporal + 1, clip.height // spatial, clip.width // spatial)
 
-    def _positions(self, size: LatentSize, frame_rate: float, first_frame: int = 0) -> torch.Tensor:
+    def _positions(self, frame_rate: float, causal: bool, size: LatentSize, first_frame: int = 0) -> torch.Tensor:
         """Where the tokens of a latent video are, `(1, 3, N)`."""
-        temporal = self.vae_temporal_compression_ratio * self.transformer_temporal_patch_size
-        spatial = self.vae_spatial_compression_ratio * self.transformer_spatial_patch_size
-        return positions(size, (temporal, spatial), frame_rate, self._causal, first_frame, self._execution_device)
-
-    def _pack(self, latents: torch.Tensor) -> torch.Tensor:
-        return pack(latents, self.transformer_spatial_patch_size, self.transformer_temporal_patch_size)
-
-    def _unpack(self, tokens: torch.Tensor, size: LatentSize) -> torch.Tensor:
-        return unpack(tokens, size, self.transformer_spatial_patch_size, self.transformer_temporal_patch_size)
+        ratios = (self.vae_temporal_compression_ratio, self.vae_spatial_compression_ratio)
+        return positions(size, ratios, frame_rate, causal, first_frame, self._execution_device)
 
     def _guidance(self, step: Step) -> ClassifierFreeGuidance:
         return ClassifierFreeGuidance(self._guidance_scale, self._guidance_rescale)

@@ -12,8 +12,8 @@ from filmstrip.ltx.base import LTXBase
 from filmstrip.ltx.conditions import LTXVideoCondition
 from filmstrip.ltx.decode import Decoding, PerVideo
 from filmstrip.ltx.encode import encode_pixels
-from filmstrip.ltx.inputs import Clip, Embeddings, Texts, WalkOptions
-from filmstrip.ltx.latents import LatentSize
+from filmstrip.ltx.inputs import Clip, Texts, WalkOptions
+from filmstrip.ltx.latents import LatentSize, unpack
 from filmstrip.ltx.sampling import linear_quadratic
 from filmstrip.ltx.walk import ConditionedTokens
 from filmstrip.nn.noise import Generators
@@ -29,7 +29,6 @@ class LTXConditionPipeline(LTXBase):
 
     _max_sequence_length: ClassVar[int] = 256
     _masks_padding: ClassVar[bool] = True
-    _causal: ClassVar[bool] = True
 
     def set_timesteps(self, steps: int, tokens: int, timesteps: list[float] | None) -> torch.Tensor:
         """As for the other pipelines, but linear-quadratic; returns the timesteps, `(steps,)`.
@@ -99,8 +98,8 @@ class LTXConditionPipeline(LTXBase):
         The other arguments, the result and the errors are those of `LTXPipeline`.
         """
         items = held.list_conditions(conditions, image, video, frame_index, strength)
-        given = Embeddings(prompt_embeds, prompt_attention_mask, negative_prompt_embeds, negative_prompt_attention_mask)
-        texts = Texts(prompt, negative_prompt, given, num_videos_per_prompt, max_sequence_length)
+        embeds, masks = (prompt_embeds, negative_prompt_embeds), (prompt_attention_mask, negative_prompt_attention_mask)
+        texts = Texts(prompt, negative_prompt, (*embeds, *masks), num_videos_per_prompt, max_sequence_length)
         clip = Clip(height, width, num_frames, frame_rate)
         options = WalkOptions(num_inference_steps, timesteps, guidance_scale, guidance_rescale, attention_kwargs)
         decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
@@ -122,19 +121,12 @@ class LTXConditionPipeline(LTXBase):
             start = level * start + (1 - level) * given_latents.to(start)
         with self.progress.stage("encode conditions"):
             encode = partial(encode_pixels, self.vae, generator=generator)
-            begun = held.hold_conditions(
-                start,
-                frames,
-                encode,
-                self._pack,
-                lambda size, first_frame: self._positions(size, frame_rate, first_frame),
-                ratio,
-                generator,
-            )
+            where = partial(self._positions, frame_rate, True)
+            begun = held.hold_conditions(start, frames, encode, where, ratio, generator)
         noise_scale = image_cond_noise_scale if items else 0.0
         walk = ConditionedTokens(self.scheduler, begun.tokens, begun.strength, noise_scale, generator)
         tokens = self._denoise(begun.tokens, schedule, encoded, walk, begun.positions, *watching)
-        made = self._unpack(tokens[:, begun.own :], size)
+        made = unpack(tokens[:, begun.own :], size)
         return self._finish(made, clip, decoding, encoded, return_dict)
 
     def _check_latents(

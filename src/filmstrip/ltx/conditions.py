@@ -14,7 +14,7 @@ import torch
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.ltx.inputs import Clip, cut_frames, warn_of_stretch
-from filmstrip.ltx.latents import LatentSize, repeat_rows
+from filmstrip.ltx.latents import LatentSize, pack, repeat_rows
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.pipeline import checks
@@ -146,7 +146,6 @@ def hold_conditions(
     latents: torch.Tensor,
     held: list[HeldPixels],
     encode: Callable[[torch.Tensor], torch.Tensor],
-    pack: Callable[[torch.Tensor], torch.Tensor],
     positions: Callable[[LatentSize, int], torch.Tensor],
     temporal_ratio: int,
     generator: Generators,
@@ -159,7 +158,6 @@ def hold_conditions(
     Args:
         latents: `(B, C, t, h, w)`; changed in place.
         encode: from pixels to latents `(1 or B, C, t, h, w)`.
-        pack: from latents to tokens.
         positions: of the tokens of latents of a size that begin at a frame.
         generator: of the noise in conditions that are not wholly held.
     """

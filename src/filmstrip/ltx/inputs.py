@@ -18,14 +18,8 @@ SIZE_MULTIPLE = 32
 STRETCH_UNSEEN = 0.1  # as a share of the aspect ratio
 
 
-@dataclass(frozen=True)
-class Embeddings:
-    """Texts that the caller embedded: embeddings `(B, L, C)` and masks `(B, L)`."""
-
-    positive: torch.Tensor | None = None
-    mask: torch.Tensor | None = None
-    negative: torch.Tensor | None = None
-    negative_mask: torch.Tensor | None = None
+# What the caller embedded, in the order of `encode_prompt`: texts `(B, L, C)`, negative ones; masks `(B, L)` of both.
+Embedded = tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -34,7 +28,7 @@ class Texts:
 
     prompt: str | list[str] | None
     negative_prompt: str | list[str] | None
-    given: Embeddings
+    embedded: Embedded
     videos_each: int
     max_length: int  # tokens that a prompt is padded or cut to
 
@@ -70,12 +64,8 @@ def check_clip(clip: Clip, temporal_ratio: int) -> None:
     check_count(clip.num_frames, "num_frames")
     made = whole_frames(clip.num_frames, temporal_ratio)
     if made != clip.num_frames:
-        logger.warning(
-            "num_frames is %d, which is not %d k + 1; the video will have %d frames.",
-            clip.num_frames,
-            temporal_ratio,
-            made,
-        )
+        said = (clip.num_frames, temporal_ratio, made)
+        logger.warning("num_frames is %d, which is not %d k + 1; the video will have %d frames.", *said)
 
 
 def whole_frames(num_frames: int, temporal_ratio: int) -> int:
@@ -88,9 +78,8 @@ def cut_frames(pixels: torch.Tensor, room: int, temporal_ratio: int, name: str) 
     given = pixels.shape[2]
     kept = whole_frames(min(given, room), temporal_ratio)
     if kept < given:
-        logger.warning(
-            "%s has %d frames; the first %d are used (%d k + 1), the others cut.", name, given, kept, temporal_ratio
-        )
+        said = (name, given, kept, temporal_ratio)
+        logger.warning("%s has %d frames; the first %d are used (%d k + 1), the others cut.", *said)
     return pixels[:, :, :kept]
 
 
@@ -100,10 +89,10 @@ def count_videos(texts: Texts) -> int:
     Raises:
         InputError: texts and embeddings at once, neither, an embedding without its mask, or shapes that do not match.
     """
-    prompts, given = as_list(texts.prompt, "prompt"), texts.given
+    embeds, negatives, mask, negative_mask = texts.embedded
+    count = count_prompts(texts.prompt, embeds)
     check_count(texts.videos_each, "num_videos_per_prompt")
-    embeds, mask, negatives, negative_mask = given.positive, given.mask, given.negative, given.negative_mask
-    if prompts is not None and embeds is not None:
+    if texts.prompt is not None and embeds is not None:
         raise InputError("Both prompt and prompt_embeds were given; give one of them.")
     for name, tensor, its_mask in (("prompt", embeds, mask), ("negative_prompt", negatives, negative_mask)):
         if tensor is not None and its_mask is None:
@@ -111,15 +100,21 @@ def count_videos(texts: Texts) -> int:
     if embeds is not None and negatives is not None and mask is not None and negative_mask is not None:
         for what, a, b in (("embeds", embeds, negatives), ("attention_mask", mask, negative_mask)):
             if a.shape != b.shape:
-                raise InputError(
-                    f"prompt_{what} is {tuple(a.shape)} and negative_prompt_{what} is {tuple(b.shape)}; "
-                    "they must have the same shape."
-                )
-    if prompts is None and embeds is None:
-        raise InputError("Neither prompt nor prompt_embeds was given; give one of them.")
-    count = len(prompts) if prompts is not None else len(embeds) if embeds is not None else 0
+                shapes = f"prompt_{what} is {tuple(a.shape)} and negative_prompt_{what} is {tuple(b.shape)}"
+                raise InputError(f"{shapes}; they must have the same shape.")
     negative_list(texts.negative_prompt, count)
     return count * texts.videos_each
+
+
+def count_prompts(prompt: str | list[str] | None, embeds: torch.Tensor | None) -> int:
+    """Raises:
+    InputError: there are neither prompts nor embedded ones to count.
+    """
+    prompts = as_list(prompt, "prompt")
+    given = embeds if prompts is None else prompts
+    if given is None:
+        raise InputError("Neither prompt nor prompt_embeds was given; give one of them.")
+    return len(given)
 
 
 def negative_list(negative_prompt: str | list[str] | None, count: int) -> list[str]:
@@ -139,10 +134,8 @@ def check_tokens(latents: torch.Tensor | None, videos: int, tokens: int) -> None
     InputError: given latents are not the tokens of these videos.
     """
     if latents is not None and tuple(latents.shape[:2]) != (videos, tokens):
-        raise InputError(
-            f"latents have the shape {tuple(latents.shape)}; {videos} videos of {tokens} tokens are wanted, "
-            f"({videos}, {tokens}, channels)."
-        )
+        wanted = f"{videos} videos of {tokens} tokens are wanted, ({videos}, {tokens}, channels)"
+        raise InputError(f"latents have the shape {tuple(latents.shape)}; {wanted}.")
 
 
 def warn_of_stretch(picture: Any, clip: Clip, name: str) -> None:
@@ -158,11 +151,5 @@ def warn_of_stretch(picture: Any, clip: Clip, name: str) -> None:
     else:
         return
     if abs(width * clip.height / (height * clip.width) - 1) > STRETCH_UNSEEN:
-        logger.warning(
-            "%s is %dx%d pixels and is stretched to the video's %dx%d. Crop it to the same shape first.",
-            name,
-            width,
-            height,
-            clip.width,
-            clip.height,
-        )
+        stretched = "%s is %dx%d pixels and is stretched to the video's %dx%d. Crop it to the same shape first."
+        logger.warning(stretched, name, width, height, clip.width, clip.height)

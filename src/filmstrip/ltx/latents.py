@@ -9,34 +9,25 @@ from filmstrip.errors import InputError
 
 @dataclass(frozen=True)
 class LatentSize:
-    """Size of a latent video, and what one of its elements stands for."""
+    """Size of a latent video, of which an element is a token."""
 
     frames: int
     height: int
     width: int
-
-    @classmethod
-    def of_video(cls, frames: int, height: int, width: int, temporal: int, spatial: int) -> "LatentSize":
-        """The size for a video in frames and pixels under the compression ratios of the autoencoder."""
-        return cls((frames - 1) // temporal + 1, height // spatial, width // spatial)
 
     @property
     def elements(self) -> int:
         return self.frames * self.height * self.width
 
 
-def pack(latents: torch.Tensor, patch_size: int = 1, patch_size_t: int = 1) -> torch.Tensor:
-    """Latents `(B, C, T, H, W)` to tokens `(B, T / t * H / p * W / p, C * t * p * p)`."""
-    p, t = patch_size, patch_size_t
-    patches = latents.unflatten(4, (-1, p)).unflatten(3, (-1, p)).unflatten(2, (-1, t))
-    return patches.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4).flatten(1, 3)
+def pack(latents: torch.Tensor) -> torch.Tensor:
+    """Latents `(B, C, T, H, W)` to tokens `(B, T * H * W, C)`."""
+    return latents.movedim(1, -1).flatten(1, 3)
 
 
-def unpack(tokens: torch.Tensor, size: LatentSize, patch_size: int = 1, patch_size_t: int = 1) -> torch.Tensor:
-    """Tokens to latents, the inverse of `pack`; `size` is in tokens."""
-    p, t = patch_size, patch_size_t
-    patches = tokens.unflatten(2, (-1, t, p, p)).unflatten(1, (size.frames, size.height, size.width))
-    return patches.permute(0, 4, 1, 5, 2, 6, 3, 7).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+def unpack(tokens: torch.Tensor, size: LatentSize) -> torch.Tensor:
+    """Tokens to latents, the inverse of `pack`."""
+    return tokens.unflatten(1, (size.frames, size.height, size.width)).movedim(-1, 1)
 
 
 def normalize(latents: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, scaling_factor: float) -> torch.Tensor:

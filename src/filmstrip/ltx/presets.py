@@ -16,7 +16,6 @@ from filmstrip.pipeline.presets import KnownModel
 NEGATIVE = "worst quality, inconsistent motion, blurry, jittery, distorted"
 DISTILLED_TIMESTEPS = (1000.0, 993.0, 987.0, 981.0, 975.0, 909.0, 725.0, 0.03)
 _LICENCES = "https://huggingface.co/Lightricks/LTX-Video/blob/main/"
-_OPEN_WEIGHTS = _LICENCES + "LTX-Video-Open-Weights-License-0.X.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +37,16 @@ class Preset(KnownModel):
 
 CALL_DEFAULTS = Preset(name="", about="The defaults of diffusers' LTXPipeline call, for folders that are no preset.")
 
+_2B: dict[str, Any] = {"width": 768, "negative": NEGATIVE}
+_DENOISING_DECODER: dict[str, Any] = {"decode_timestep": 0.05, "decode_noise_scale": 0.025}
+_13B: dict[str, Any] = _DENOISING_DECODER | {
+    "licence": "LTXV Open Weights License 0.X",
+    "licence_url": _LICENCES + "LTX-Video-Open-Weights-License-0.X.txt",
+    "download_gb": 48,
+    "width": 768,
+}
+_DISTILLED: dict[str, Any] = _13B | {"steps": 8, "guidance": 1.0, "timesteps": DISTILLED_TIMESTEPS}
+
 PRESETS = (
     Preset(
         name="demo",
@@ -56,8 +65,7 @@ PRESETS = (
         repo="Lightricks/LTX-Video",
         licence="LTXV 2B v0.9 licence",
         licence_url=_LICENCES + "ltx-video-2b-v0.9.license.txt",
-        width=768,
-        negative=NEGATIVE,
+        **_2B,
     ),
     Preset(
         name="ltx-2b-0.9.1",
@@ -66,10 +74,7 @@ PRESETS = (
         licence="LTXV 2B v0.9.1 licence",
         licence_url=_LICENCES + "ltx-video-2b-v0.9.1.license.txt",
         download_gb=25,
-        width=768,
-        negative=NEGATIVE,
-        decode_timestep=0.03,
-        decode_noise_scale=0.025,
+        **_2B | _DENOISING_DECODER | {"decode_timestep": 0.03},
     ),
     Preset(
         name="ltx-2b-0.9.5",
@@ -78,54 +83,25 @@ PRESETS = (
         licence="OpenRAIL-M",
         licence_url=_LICENCES + "ltx-video-2b-v0.9.5.license.txt",
         download_gb=25,
-        width=768,
-        steps=40,
-        negative=NEGATIVE,
-        decode_timestep=0.05,
-        decode_noise_scale=0.025,
+        **_2B | _DENOISING_DECODER | {"steps": 40},
     ),
     Preset(
         name="ltx-13b-0.9.7-dev",
         about="LTX-Video 13B",
         repo="Lightricks/LTX-Video-0.9.7-dev",
-        licence="LTXV Open Weights License 0.X",
-        licence_url=_OPEN_WEIGHTS,
-        download_gb=48,
-        width=768,
-        steps=30,
-        guidance=5.0,
-        guidance_rescale=0.7,
-        negative=NEGATIVE,
-        decode_timestep=0.05,
-        decode_noise_scale=0.025,
+        **_13B | {"steps": 30, "guidance": 5.0, "guidance_rescale": 0.7, "negative": NEGATIVE},
     ),
     Preset(
         name="ltx-13b-0.9.7-distilled",
         about="LTX-Video 13B, 8 steps",
         repo="Lightricks/LTX-Video-0.9.7-distilled",
-        licence="LTXV Open Weights License 0.X",
-        licence_url=_OPEN_WEIGHTS,
-        download_gb=48,
-        width=768,
-        steps=8,
-        guidance=1.0,
-        timesteps=DISTILLED_TIMESTEPS,
-        decode_timestep=0.05,
-        decode_noise_scale=0.025,
+        **_DISTILLED,
     ),
     Preset(
         name="ltx-13b-0.9.8-distilled",
         about="LTX-Video 13B, 8 steps, the last",
         repo="Lightricks/LTX-Video-0.9.8-13B-distilled",
-        licence="LTXV Open Weights License 0.X",
-        licence_url=_OPEN_WEIGHTS,
-        download_gb=48,
-        width=768,
-        steps=8,
-        guidance=1.0,
-        timesteps=DISTILLED_TIMESTEPS,
-        decode_timestep=0.05,
-        decode_noise_scale=0.025,
+        **_DISTILLED,
     ),
 )
 

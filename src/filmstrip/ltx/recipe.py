@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,16 +13,16 @@ from filmstrip.logging import get_logger
 from filmstrip.ltx.base import LTXBase
 from filmstrip.ltx.conditions import HeldPixels, LTXVideoCondition, hold_conditions
 from filmstrip.ltx.encode import encode_pixels
-from filmstrip.ltx.inputs import SIZE_MULTIPLE, Clip, Embeddings, Texts, count_videos, whole_frames
-from filmstrip.ltx.latents import LatentSize, adain, denormalize, normalize, positions, tone_map
+from filmstrip.ltx.inputs import SIZE_MULTIPLE, Clip, Texts, count_videos, whole_frames
+from filmstrip.ltx.latents import adain, denormalize, normalize, tone_map, unpack
 from filmstrip.ltx.picture import prepare_picture
-from filmstrip.ltx.predict import EncodedTexts, TransformerPredictor
+from filmstrip.ltx.predict import EncodedTexts
 from filmstrip.ltx.sampling import Sampling, to_next
 from filmstrip.ltx.walk import EPS, ConditionedTokens
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import LTXPipelineOutput
 from filmstrip.pipeline import checks
-from filmstrip.pipeline.denoise import Step, StepWatch, denoise
+from filmstrip.pipeline.denoise import Step
 from filmstrip.pipeline.guiders import GuidanceSchedule, SpatioTemporalGuidance
 
 logger = get_logger(__name__)
@@ -135,8 +136,8 @@ class LTXRecipePipeline(LTXBase):
         """
         recipe, wanted = self.recipe, Clip(height, width, num_frames, frame_rate)
         clip = whole_clip(wanted, self.vae_temporal_compression_ratio)
-        given = Embeddings(prompt_embeds, prompt_attention_mask, negative_prompt_embeds, negative_prompt_attention_mask)
-        texts = Texts(prompt, negative_prompt, given, 1, self._max_sequence_length)
+        embeds, masks = (prompt_embeds, negative_prompt_embeds), (prompt_attention_mask, negative_prompt_attention_mask)
+        texts = Texts(prompt, negative_prompt, (*embeds, *masks), 1, self._max_sequence_length)
         videos = count_videos(texts)
         checks.check_numbers({"frame_rate": frame_rate})
         checks.check_output_type(output_type)
@@ -226,30 +227,21 @@ class LTXRecipePipeline(LTXBase):
         schedule = one.schedule(self.info.sampling, size.elements)
         times, schedule = schedule.tolist(), schedule.to(device)
         shape = (texts.videos, size.elements, self.transformer.config.in_channels)
-        start = self._unpack(randn(shape, generator, device, torch.float32), size)
+        start = unpack(randn(shape, generator, device, torch.float32), size)
         if latents is not None:
             start = torch.lerp(latents.to(start), start, schedule[0])
         resized = [replace(item, pixels=resize(item.pixels, clip.height, clip.width).to(device)) for item in held]
-        tokens = hold_conditions(
-            start,
-            resized,
-            lambda pixels: encode_pixels(self.vae, pixels, None),
-            self._pack,
-            lambda size, frame: self._positions(size, clip.frame_rate, frame),
-            self.vae_temporal_compression_ratio,
-            generator,
-        )
+        encode = partial(encode_pixels, self.vae, generator=None)
+        where = partial(self._positions, clip.frame_rate, self.info.causal_positions)
+        tokens = hold_conditions(start, resized, encode, where, self.vae_temporal_compression_ratio, generator)
         noise_scale = self.recipe.image_noise if held else 0.0
         walk = RecipeTokens(schedule, self.recipe.stochastic, tokens.tokens, tokens.strength, noise_scale, generator)
 
         def guide(step: Step) -> SpatioTemporalGuidance:
             return one.guidance.at(times[step.index])
 
-        predict = TransformerPredictor(self.transformer, texts, walk, tokens.positions, None, guide)
-        with self.progress.stage("denoise", len(schedule)) as advance:
-            watch = StepWatch(self, texts.tensors, None, (), advance)
-            walked = denoise(tokens.tokens, watch.steps(schedule * 1000), predict, guide, walk.advance, watch)
-        return self._unpack(walked[:, tokens.own :], size)
+        walked = self._denoise(tokens.tokens, schedule * 1000, texts, walk, tokens.positions, guide=guide)
+        return unpack(walked[:, tokens.own :], size)
 
     def _upsample(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents of twice the size, with the statistics of the given ones."""
@@ -257,10 +249,6 @@ class LTXRecipePipeline(LTXBase):
         with self.progress.stage("upsample"):
             larger = self.latent_upsampler(denormalize(latents, *statistics).to(self.latent_upsampler.dtype))
         return adain(normalize(larger.float(), *statistics), latents)
-
-    def _positions(self, size: LatentSize, frame_rate: float, first_frame: int = 0) -> torch.Tensor:
-        ratios = (self.vae_temporal_compression_ratio, self.vae_spatial_compression_ratio)
-        return positions(size, ratios, frame_rate, self.info.causal_positions, first_frame, self._execution_device)
 
 
 def whole_clip(clip: Clip, temporal_ratio: int) -> Clip:

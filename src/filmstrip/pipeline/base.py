@@ -22,7 +22,7 @@ logger = get_logger(__name__)
 # The pipelines that `DiffusionPipeline.from_pretrained` makes, and where they are.
 PIPELINES = {
     "LTXConditionPipeline": "filmstrip.ltx.condition_pipeline",
-    "LTXImageToVideoPipeline": "filmstrip.ltx.image_pipeline",
+    "LTXImageToVideoPipeline": "filmstrip.ltx.pipeline",
     "LTXLatentUpsamplePipeline": "filmstrip.ltx.upsample_pipeline",
     "LTXPipeline": "filmstrip.ltx.pipeline",
     "StableVideoDiffusionPipeline": "filmstrip.svd.pipeline",
