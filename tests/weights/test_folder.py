@@ -105,12 +105,9 @@ def test_components_that_are_passed_or_null_are_not_loaded(copied):
 
 
 def test_none_is_saved_as_null(tmp_path):
-    save_components(
-        tmp_path, "LTXPipeline", {"vae": None, "scheduler": samples.components()["scheduler"]}, {"flag": True}
-    )
+    save_components(tmp_path, "LTXPipeline", {"vae": None, "scheduler": samples.components()["scheduler"]})
     index = read_index(tmp_path)
     assert index.components == {"scheduler": ("diffusers", "FlowMatchEulerDiscreteScheduler"), "vae": None}
-    assert index.options == {"flag": True}
     assert not (tmp_path / "vae").exists()
 
 

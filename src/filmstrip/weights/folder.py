@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -44,42 +44,36 @@ class Row:
         return getattr(importlib.import_module(self.module), self.name)
 
 
+# By library and class: where the class is, what it is called there, and the stem of its weights.
 CLASSES: Mapping[tuple[str, str], Row] = MappingProxyType(
     {
-        ("diffusers", "AutoencoderKLLTXVideo"): Row("filmstrip.ltx.vae", "AutoencoderKLLTXVideo", STEM),
-        ("diffusers", "AutoencoderKLTemporalDecoder"): Row("filmstrip.svd.vae", "AutoencoderKLTemporalDecoder", STEM),
-        ("diffusers", "LTXVideoTransformer3DModel"): Row(
-            "filmstrip.ltx.transformer", "LTXVideoTransformer3DModel", STEM
-        ),
-        ("diffusers", "EulerDiscreteScheduler"): Row("filmstrip.schedulers.euler_discrete", "EulerDiscreteScheduler"),
-        ("diffusers", "FlowMatchEulerDiscreteScheduler"): Row(
-            "filmstrip.schedulers.flow_match_euler", "FlowMatchEulerDiscreteScheduler"
-        ),
-        ("diffusers", "UNetSpatioTemporalConditionModel"): Row(
-            "filmstrip.svd.unet", "UNetSpatioTemporalConditionModel", STEM
-        ),
-        ("transformers", "CLIPImageProcessor"): Row("transformers", "CLIPImageProcessor"),
-        ("transformers", "CLIPImageProcessorPil"): Row("transformers", "CLIPImageProcessor"),
-        ("transformers", "CLIPVisionModelWithProjection"): Row(
-            "transformers", "CLIPVisionModelWithProjection", "model"
-        ),
-        ("ltx", "LTXLatentUpsamplerModel"): Row("filmstrip.ltx.upsampler", "LTXLatentUpsamplerModel", STEM),
-        ("transformers", "T5EncoderModel"): Row("transformers", "T5EncoderModel", "model"),
-        ("transformers", "T5Tokenizer"): Row("transformers", "T5Tokenizer"),
-        ("transformers", "T5TokenizerFast"): Row("transformers", "T5TokenizerFast"),
-        ("transformers", "PreTrainedTokenizerFast"): Row("transformers", "PreTrainedTokenizerFast"),
-        ("transformers", "TokenizersBackend"): Row("transformers", "PreTrainedTokenizerFast"),
+        (library, name): Row(module, kind or name, stem)
+        for library, name, module, kind, stem in (
+            ("diffusers", "AutoencoderKLLTXVideo", "filmstrip.ltx.vae", None, STEM),
+            ("diffusers", "AutoencoderKLTemporalDecoder", "filmstrip.svd.vae", None, STEM),
+            ("diffusers", "LTXVideoTransformer3DModel", "filmstrip.ltx.transformer", None, STEM),
+            ("diffusers", "EulerDiscreteScheduler", "filmstrip.schedulers.euler_discrete", None, None),
+            ("diffusers", "FlowMatchEulerDiscreteScheduler", "filmstrip.schedulers.flow_match_euler", None, None),
+            ("diffusers", "UNetSpatioTemporalConditionModel", "filmstrip.svd.unet", None, STEM),
+            ("transformers", "CLIPImageProcessor", "transformers", None, None),
+            ("transformers", "CLIPImageProcessorPil", "transformers", "CLIPImageProcessor", None),
+            ("transformers", "CLIPVisionModelWithProjection", "transformers", None, "model"),
+            ("ltx", "LTXLatentUpsamplerModel", "filmstrip.ltx.upsampler", None, STEM),
+            ("transformers", "T5EncoderModel", "transformers", None, "model"),
+            ("transformers", "T5Tokenizer", "transformers", None, None),
+            ("transformers", "T5TokenizerFast", "transformers", None, None),
+            ("transformers", "PreTrainedTokenizerFast", "transformers", None, None),
+            ("transformers", "TokenizersBackend", "transformers", "PreTrainedTokenizerFast", None),
+        )
     }
 )
 
 # What transformers 5 calls some classes, and the names by which older versions know them too.
-OLDER_NAMES = MappingProxyType(
-    {
-        "CLIPImageProcessorPil": "CLIPImageProcessor",
-        "T5Tokenizer": "T5TokenizerFast",
-        "TokenizersBackend": "PreTrainedTokenizerFast",
-    }
-)
+OLDER_NAMES = {
+    "CLIPImageProcessorPil": "CLIPImageProcessor",
+    "T5Tokenizer": "T5TokenizerFast",
+    "TokenizersBackend": "PreTrainedTokenizerFast",
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,6 @@ class PipelineIndex:
 
     class_name: str
     components: Mapping[str, tuple[str, str] | None]  # library and class; None: the pipeline goes without
-    options: Mapping[str, Any] = field(default_factory=dict)  # the pipeline's other arguments
 
 
 def read_index(folder: Path) -> PipelineIndex:
@@ -106,30 +99,22 @@ def read_index(folder: Path) -> PipelineIndex:
             "Pipelines with code of their own are refused."
         )
     components: dict[str, tuple[str, str] | None] = {}
-    options: dict[str, Any] = {}
     for name, value in content.items():
-        if name.startswith("_"):
+        if name.startswith("_") or not isinstance(value, list):  # a list is a component, all else an option
             continue
-        if not isinstance(value, list):
-            options[name] = value
-        elif len(value) == 2 and all(part is None or isinstance(part, str) for part in value):
-            library, kind = value
-            components[name] = (library, kind) if library and kind else None
-        else:
+        if len(value) != 2 or not all(part is None or isinstance(part, str) for part in value):
             raise CheckpointError(f"{file} gives {name} as {str(value)[:80]}; it must be a library and a class.")
         if not is_plain_name(name):
-            raise CheckpointError(
-                f"{file} names a component {name!r}, outside its own folder; such an index is refused."
-            )
-    return PipelineIndex(class_name, components, options)
+            raise CheckpointError(f"{file} names a component {name!r}, outside its own folder; it is refused.")
+        components[name] = (value[0], value[1]) if all(value) else None
+    return PipelineIndex(class_name, components)
 
 
 def fetch_pipeline(source: Source, skip: Collection[str] = (), variant: str | None = None) -> Path:
     """The local folder of a pipeline, after downloading, from a repository, just the files that are needed.
 
     Args:
-        source: The folder or repository.
-        skip: Names of components that are not needed: they are passed by hand, or left out.
+        skip: Components that are not needed: they are passed by hand, or left out.
         variant: The variant whose weights are wanted where a component has it.
 
     Raises:
@@ -153,8 +138,7 @@ def load_components(
     """Load a pipeline's components from its local folder, models in evaluation mode.
 
     Args:
-        folder: What `fetch_pipeline` returned.
-        index: What `read_index` says of it.
+        folder, index: What `fetch_pipeline` and `read_index` returned.
         expected: The components that the pipeline takes; others in the index are left alone.
         passed: Components made by hand, or None for those to go without. They are not loaded.
         dtype: Type of the models' floating-point weights, or one per component, with "default" for the rest
@@ -171,16 +155,12 @@ def load_components(
     """
     rows = _rows(index, skip={*passed, *(index.components.keys() - {*expected})})
     dtypes = _dtypes(dtype, rows, expected)
-    inside = {name: list_files(folder / name) for name in rows}
-    chosen = _chosen_variants(inside, rows, variant)
-    components: dict[str, object] = {
-        name: passed.get(name) for name in expected if name in {**index.components, **passed}
-    }
+    chosen = _chosen_variants(_inside(list_files(folder), rows), rows, variant)
+    components = {name: passed.get(name) for name in expected if name in {**index.components, **passed}}
     for name, row in rows.items():
-        components[name] = _load_component(
-            folder / name, row, dtypes[name], chosen.get(name), device or torch.device("cpu")
-        )
-        logger.info("Loaded %s as %s from %s.", name, row.name, folder / name)
+        place = folder / name
+        components[name] = _load_component(place, row, dtypes[name], chosen.get(name), device or torch.device("cpu"))
+        logger.info("Loaded %s as %s from %s.", name, row.name, place)
     return components
 
 
@@ -191,9 +171,7 @@ def is_complete(folder: Path) -> bool:
         names, rows = list_files(folder), _rows(index)
     except CheckpointError:
         return False
-    inside = {name: list_files(folder / name) for name in rows}
-    stems = {name: row.stem for name, row in rows.items() if row.stem}
-    for variant in (None, *_all_variants(inside, stems)):
+    for variant in (None, *_all_variants(_inside(names, rows), rows)):
         with contextlib.suppress(FilmstripError):
             _needed_files(names, index, (), variant)
             return True
@@ -204,7 +182,6 @@ def save_components(
     save_directory: str | os.PathLike[str],
     class_name: str,
     components: Mapping[str, object],
-    options: Mapping[str, Any] | None = None,
     *,
     variant: str | None = None,
     max_shard_size: int | str | None = None,
@@ -212,10 +189,8 @@ def save_components(
     """Write a pipeline folder that `load_components`, and diffusers, read. Its index comes last.
 
     Args:
-        save_directory: The folder; it is made if need be.
         class_name: The pipeline's class, for the index.
         components: The components by name; None for those that the pipeline goes without.
-        options: The pipeline's other arguments, for the index.
         variant: Name the weights as this variant ("fp16").
         max_shard_size: Above this size, in bytes or as a text like "5GB", weights go into several files.
 
@@ -228,7 +203,7 @@ def save_components(
     for name, component in components.items():
         if component is not None:
             _save_component(folder / name, component, variant, max_shard_size)
-    write_json(folder / INDEX_NAME, {"_class_name": class_name, **(options or {}), **tags})
+    write_json(folder / INDEX_NAME, {"_class_name": class_name, **tags})
 
 
 def _row(name: str, tag: tuple[str, str]) -> Row:
@@ -247,12 +222,17 @@ def _rows(index: PipelineIndex, skip: Collection[str] = ()) -> dict[str, Row]:
     return {name: _row(name, tag) for name, tag in index.components.items() if tag is not None and name not in skip}
 
 
+def _inside(names: Collection[str], components: Collection[str]) -> dict[str, list[str]]:
+    """The files of each component's folder, relative to it."""
+    return {one: [file.removeprefix(f"{one}/") for file in names if file.startswith(f"{one}/")] for one in components}
+
+
 def _needed_files(
     names: Collection[str], index: PipelineIndex, skip: Collection[str], variant: str | None
 ) -> list[str]:
     """Which of a pipeline's files to download."""
     rows = _rows(index, skip)
-    inside = {name: [file.removeprefix(f"{name}/") for file in names if file.startswith(f"{name}/")] for name in rows}
+    inside = _inside(names, rows)
     chosen = _chosen_variants(inside, rows, variant)
     needed = [INDEX_NAME]
     for name, row in rows.items():
@@ -274,31 +254,28 @@ def _chosen_variants(
     """The variant to read for each component that has weights: the one asked for, where there are files of it."""
     stems = {name: row.stem for name, row in rows.items() if row.stem}
     chosen = {name: variant if weight_files(inside[name], stem, variant) else None for name, stem in stems.items()}
-    without = [name for name, found in chosen.items() if found is None]
-    if variant is None or not chosen or not without:
+    if variant is None or not chosen:
         return chosen
-    if len(without) == len(chosen):
-        others = _all_variants(inside, stems)
+    if not any(chosen.values()):
+        there = ", ".join(_all_variants(inside, rows)) or "there is none"
         raise InputError(
             f"You are trying to load the model files of the `variant={variant}`, but no such modeling files are "
-            f"available. Leave out variant=, or use one that is there ({', '.join(others) or 'there is none'})."
+            f"available. Leave out variant=, or use one that is there ({there})."
         )
-    logger.warning(
-        "There are no weights of the variant %s for %s; the plain ones are read.", variant, ", ".join(without)
-    )
+    if without := ", ".join(name for name, found in chosen.items() if found is None):
+        logger.warning("There are no weights of the variant %s for %s; the plain ones are read.", variant, without)
     return chosen
 
 
-def _all_variants(inside: Mapping[str, Collection[str]], stems: Mapping[str, str]) -> list[str]:
-    return sorted({variant for name, stem in stems.items() for variant in variants(inside[name], stem)})
+def _all_variants(inside: Mapping[str, Collection[str]], rows: Mapping[str, Row]) -> list[str]:
+    return sorted({variant for name, row in rows.items() if row.stem for variant in variants(inside[name], row.stem)})
 
 
 def _dtypes(dtype: Dtypes, names: Collection[str], expected: Collection[str]) -> dict[str, torch.dtype | None]:
     """The type for each of the components."""
     if not isinstance(dtype, Mapping):
         return dict.fromkeys(names, as_dtype(dtype))
-    strangers = sorted({*dtype} - {*expected, "default"})
-    if strangers:
+    if strangers := sorted({*dtype} - {*expected, "default"}):
         logger.warning("There is no component %s, for which dtype has an entry.", ", ".join(strangers))
     return {name: as_dtype(dtype.get(name, dtype.get("default", torch.float32))) for name in names}
 
@@ -337,8 +314,8 @@ def _load_encoder(kind: Any, folder: Path, stem: str, dtype: torch.dtype | None,
             local_files_only=True,
             output_loading_info=True,
         )
-    wrong = sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]]))
-    if wrong:  # transformers would go on with random weights
+    # With these, transformers would go on with random weights.
+    if wrong := sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]])):
         raise CheckpointError(f"The weights in {folder} lack, or have in another shape: {', '.join(wrong[:5])}.")
     return model
 

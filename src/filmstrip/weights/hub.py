@@ -38,9 +38,7 @@ class Source:
     def fetch(self, choose: Choice) -> Path:
         """The local folder that holds what is needed, after downloading it where the source is a repository.
 
-        Args:
-            choose: Picks the needed files from the names of all files, relative to the subfolder. It raises a
-                CheckpointError if something is not among them.
+        `choose` picks the needed files from the names of all, relative to the subfolder, or raises a CheckpointError.
 
         Raises:
             CheckpointError: There is no such folder or repository, it cannot be reached, or lacks something.
@@ -81,14 +79,13 @@ class Source:
             raise CheckpointError(f"{self.name} is neither a folder nor in the Hub's cache, and {reason}. {hint}")
         folder = self._inside(snapshot)
         names = list_files(folder)
+        copy = f"The cached copy of {self.name}"
         try:
             absent = [name for name in choose(names) if name not in names]
         except CheckpointError as error:
-            raise CheckpointError(
-                f"The cached copy of {self.name} is not complete, and {reason}. {error} {hint}"
-            ) from error
+            raise CheckpointError(f"{copy} is not complete, and {reason}. {error} {hint}") from error
         if absent:
-            raise CheckpointError(f"The cached copy of {self.name} lacks {', '.join(absent)}, and {reason}. {hint}")
+            raise CheckpointError(f"{copy} lacks {', '.join(absent)}, and {reason}. {hint}")
         return folder
 
     def _downloaded(self, name: str, choose: Choice) -> Path:
@@ -97,13 +94,11 @@ class Source:
         prefix = f"{self.subfolder}/" if self.subfolder else ""
         try:
             info = HfApi(token=self.token).model_info(name, revision=self.revision)
-            remote = [sibling.rfilename for sibling in info.siblings or ()]
-            names = [file.removeprefix(prefix) for file in remote if file.startswith(prefix)]
         except Exception as error:  # its HTTP library, and with it the errors, changed between versions of the client
             return self._cached(choose, _explain(error, name, self.revision))
-        wanted = [prefix + file for file in choose(names)]
-        absent = [file for file in wanted if file not in remote]
-        if absent:
+        remote = [sibling.rfilename for sibling in info.siblings or ()]
+        wanted = [prefix + file for file in choose([f.removeprefix(prefix) for f in remote if f.startswith(prefix)])]
+        if absent := [file for file in wanted if file not in remote]:
             raise CheckpointError(
                 f"{name} on the Hub has no file {', '.join(absent)}. Check the subfolder and revision."
             )
@@ -129,11 +124,7 @@ def fetch_file(
     token: str | bool | None = None,
     force_download: bool = False,
 ) -> Path:
-    """A single file, after downloading it where it is on the Hub.
-
-    Args:
-        name: The file; or, on the Hub, its address ("https://huggingface.co/owner/repository/blob/main/file"), or
-            "owner/repository/file".
+    """A single file, after downloading it where `name` is "owner/repository/file" or its whole address on the Hub.
 
     Raises:
         InputError: The name is no text.
