@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from filmstrip import demo
-from filmstrip.cli.generate import sampling
+from filmstrip.cli.generate import schedule
 from filmstrip.ltx.presets import PRESETS
 from filmstrip.media.load import load_video
 from filmstrip.media.recipe import read_recipe
@@ -63,7 +63,7 @@ def test_sizes_are_snapped_aloud_or_refused(run: Run, model: str, pipeline: Fake
     snapped = run(*words)
     assert snapped.code == 0
     assert "--width 40 is not a multiple of 32: using 32." in snapped.err
-    assert "--frames 6 is not 4 * k + 1 frames: using 5 frames." in snapped.err
+    assert "--frames 6 is not 4 * k + 1: using 5." in snapped.err
     assert (pipeline.calls[0]["width"], pipeline.calls[0]["num_frames"]) == (32, 5)
 
 
@@ -128,9 +128,8 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(run: Run, model: str, pipel
 
 def test_a_distilled_preset_walks_its_own_timesteps_unless_steps_are_given() -> None:
     preset = next(row for row in PRESETS if row.timesteps)
-    assert sampling(preset, None, None)["timesteps"] == list(preset.timesteps or ())
-    assert "timesteps" not in sampling(preset, 4, None)
-    assert sampling(preset, 4, None)["num_inference_steps"] == 4
+    assert schedule(preset, None) == {"timesteps": list(preset.timesteps or ())}
+    assert schedule(preset, 4) == {"num_inference_steps": 4}
 
 
 def test_without_a_model_the_demo_is_used_and_said(
@@ -158,6 +157,7 @@ def test_a_negative_prompt_without_guidance_is_pointed_out(run: Run, model: str,
     ("words", "code", "sentence"),
     [
         (("",), 2, "The prompt is empty"),
+        ((" \n",), 2, "The prompt is empty"),
         (("x", "--model", "nothing-like-it"), 2, "is no known model"),
         (("x", "-o", "a.avi"), 2, "ends in .avi"),
         (("x", "-o", "a.png"), 2, "ends in .png"),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from filmstrip.cli import plan
 from filmstrip.errors import InputError
+from filmstrip.ltx.presets import CALL_DEFAULTS as PRESET
 
 
 @settings(deadline=None)
@@ -25,7 +26,7 @@ def test_a_side_becomes_the_nearest_multiple_and_says_so_only_when_it_moves(aske
 @settings(deadline=None)
 @given(asked=st.integers(1, 2000), stride=st.sampled_from([1, 4, 8]))
 def test_a_length_becomes_the_nearest_that_the_vae_can_decode(asked: int, stride: int) -> None:
-    got = plan.frame_count(asked, None, 161, 25, stride, True, [])
+    got = plan.frame_count(asked, None, 25, stride, True, [])
     assert got >= 1
     assert (got - 1) % stride == 0
     assert abs(got - asked) <= stride / 2
@@ -33,37 +34,36 @@ def test_a_length_becomes_the_nearest_that_the_vae_can_decode(asked: int, stride
 
 def test_halfway_between_two_sizes_the_larger_is_taken() -> None:
     assert plan.side("width", 112, 32, True, []) == 128
-    assert plan.frame_count(13, None, 161, 25, 8, True, []) == 17
+    assert plan.frame_count(13, None, 25, 8, True, []) == 17
 
 
 def test_seconds_count_in_frames_of_the_chosen_rate() -> None:
     notes: list[str] = []
-    assert plan.frame_count(None, 5, 161, 24, 8, True, notes) == 121
-    assert plan.frame_count(None, 4, 161, 24, 8, True, notes) == 97
+    assert plan.frame_count(161, 5, 24, 8, True, notes) == 121
+    assert plan.frame_count(161, 4, 24, 8, True, notes) == 97
     assert notes == [
-        "--seconds 5 at 24 fps (120 frames) is not 8 * k + 1 frames: using 121 frames.",
-        "--seconds 4 at 24 fps (96 frames) is not 8 * k + 1 frames: using 97 frames.",
+        "--seconds 5 at 24 fps (120 frames) is not 8 * k + 1: using 121.",
+        "--seconds 4 at 24 fps (96 frames) is not 8 * k + 1: using 97.",
     ]
-    assert plan.frame_count(None, 0.001, 161, 24, 8, True, []) == 1
+    assert plan.frame_count(161, 0.001, 24, 8, True, []) == 1
 
 
-def test_without_a_length_the_model_decides() -> None:
-    assert plan.frame_count(None, None, 161, 25, 8, True, []) == 161
+def test_what_is_not_given_the_model_decides() -> None:
+    assert plan.settings(PRESET, frames=None) == PRESET
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: plan.side("width", 100, 32, False, []), "--width 100 is not a multiple of 32.*nearest is 96"),
-        (lambda: plan.side("height", 0, 32, True, []), "--height is 0, but it must be above 0"),
-        (lambda: plan.frame_count(24, None, 9, 25, 8, False, []), r"--frames 24 is not 8 \* k \+ 1.*nearest is 25"),
-        (lambda: plan.frame_count(-1, None, 9, 25, 8, True, []), "--frames is -1"),
-        (lambda: plan.frame_count(9, 2.0, 9, 25, 8, True, []), "--frames 9 and --seconds 2 both"),
-        (lambda: plan.frame_count(None, -2.0, 9, 25, 8, True, []), "--seconds is -2"),
-        (lambda: plan.positive("fps", float("nan")), "--fps is nan"),
-        (lambda: plan.positive("fps", float("inf")), "--fps is inf"),
-        (lambda: plan.at_least_zero("guidance", -0.5), "--guidance is -0.5"),
-        (lambda: plan.not_empty("prompt", " \n"), "The prompt is empty"),
+        (lambda: plan.settings(PRESET, height=0), "--height is 0, but it must be 1 or more"),
+        (lambda: plan.frame_count(24, None, 25, 8, False, []), r"--frames 24 is not 8 \* k \+ 1.*nearest is 25"),
+        (lambda: plan.settings(PRESET, frames=-1), "--frames is -1"),
+        (lambda: plan.frame_count(9, -2.0, 25, 8, True, []), "--seconds is -2"),
+        (lambda: plan.settings(PRESET, fps=float("nan")), "--fps is nan"),
+        (lambda: plan.settings(PRESET, fps=float("inf")), "--fps is inf"),
+        (lambda: plan.settings(PRESET, guidance=-0.5), "--guidance is -0.5"),
+        (lambda: plan.settings(PRESET, guidance=float("inf")), "--guidance is inf"),
         (lambda: plan.seeds(-1, 1), "--seed is -1"),
         (lambda: plan.seeds(plan.MAX_SEED, 2), f"--seed is {plan.MAX_SEED}"),
         (lambda: plan.seeds(0, 0), "--count is 0"),

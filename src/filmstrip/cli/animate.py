@@ -1,5 +1,6 @@
 """`filmstrip animate`: a picture to a video with SVD."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ from filmstrip.cli.display import open_display
 from filmstrip.cli.families import SVD
 from filmstrip.cli.run import carry_out
 from filmstrip.errors import CheckpointError, InputError
-from filmstrip.svd.presets import FPS, GOOD_MULTIPLE, MOTION, SIZE_MULTIPLE, unusable
+from filmstrip.svd.presets import FPS, GOOD_MULTIPLE, SIZE_MULTIPLE, Preset, unusable
 from filmstrip.weights.files import read_json
 
 if TYPE_CHECKING:
@@ -50,35 +51,40 @@ def animate(
     with display.checking():
         seeds = plan.seeds(seed, count)
         chosen = checkpoint.find(model, SVD)
-        preset, folder = chosen.preset, chosen.folder()
+        folder = chosen.folder()
         chosen.check_family(folder)
         trained_frames = _check_models(folder)
+        want = plan.settings(
+            replace(chosen.preset, frames=trained_frames),
+            width=width,
+            height=height,
+            frames=frames,
+            fps=fps,
+            motion=motion,
+            noise_aug=noise_aug,
+            steps=steps,
+            guidance_min=guidance_min,
+            guidance_max=guidance_max,
+        )
+        _check(want, trained_frames, notes)
         call: dict[str, Any] = {
             "image": image,
-            "width": plan.side("width", plan.given(width, preset.width), SIZE_MULTIPLE, snap, notes),
-            "height": plan.side("height", plan.given(height, preset.height), SIZE_MULTIPLE, snap, notes),
-            "num_frames": int(plan.positive("frames", plan.given(frames, trained_frames))),
-            "fps": _fps(plan.rate(plan.given(fps, preset.fps)), notes),
-            "motion_bucket_id": plan.within("motion", plan.given(motion, preset.motion), MOTION),
-            "noise_aug_strength": plan.at_least_zero("noise-aug", plan.given(noise_aug, preset.noise_aug)),
-            "num_inference_steps": int(plan.positive("steps", plan.given(steps, preset.steps))),
-            "min_guidance_scale": plan.given(guidance_min, preset.guidance_min),
-            "max_guidance_scale": plan.given(guidance_max, preset.guidance_max),
+            "width": plan.side("width", want.width, SIZE_MULTIPLE, snap, notes),
+            "height": plan.side("height", want.height, SIZE_MULTIPLE, snap, notes),
+            "num_frames": want.frames,
+            "fps": int(want.fps) if want.fps == int(want.fps) else want.fps,
+            "motion_bucket_id": want.motion,
+            "noise_aug_strength": want.noise_aug,
+            "num_inference_steps": want.steps,
+            "min_guidance_scale": want.guidance_min,
+            "max_guidance_scale": want.guidance_max,
         }
-        _check_guidance(call["min_guidance_scale"], call["max_guidance_scale"])
+        if call["width"] % GOOD_MULTIPLE or call["height"] % GOOD_MULTIPLE:
+            notes.append(f"{call['width']}x{call['height']}: sides that are multiples of {GOOD_MULTIPLE} look better.")
         picture = _picture(image, call["width"], call["height"], notes)
-        _note_sizes(call["width"], call["height"], call["num_frames"], trained_frames, notes)
-        plan.one_size(preset, call, notes)
+        plan.one_size(chosen.preset, call, notes)
         decided = plan.decide(
-            chosen,
-            folder,
-            call,
-            notes,
-            fps=call["fps"],
-            seeds=seeds,
-            asked=(device, dtype),
-            output=output,
-            recipe=recipe,
+            chosen, folder, call, notes, seeds=seeds, asked=(device, dtype), output=output, recipe=recipe
         )
     carry_out(decided, display, as_json=as_json, dry_run=dry_run, pictures={"image": picture})
 
@@ -115,25 +121,14 @@ def _picture(image: str, width: int, height: int, notes: list[str]) -> "Image":
     return flatten(picture, BACKGROUND)
 
 
-def _fps(rate: float, notes: list[str]) -> float:
-    """The rate, whole where it can be; noted where the model has not seen it."""
-    if not FPS[0] <= rate <= FPS[1]:
-        notes.append(f"--fps {rate:g} is outside of {FPS[0]} to {FPS[1]}, which the model is trained for.")
-    return int(rate) if rate == int(rate) else rate
-
-
-def _check_guidance(first: float, last: float) -> None:
-    plan.at_least_zero("guidance-min", first)
-    plan.at_least_zero("guidance-max", last)
-    if first > last:
+def _check(want: Preset, trained_frames: int, notes: list[str]) -> None:
+    """Refuse guidance the wrong way round, and note what the model has not seen."""
+    if want.guidance_min > want.guidance_max:
         raise InputError(
-            f"--guidance-min {first:g} is above --guidance-max {last:g}: guidance grows from the first frame to the "
-            "last, so give the smaller number first."
+            f"--guidance-min {want.guidance_min:g} is above --guidance-max {want.guidance_max:g}: guidance grows from "
+            "the first frame to the last, so give the smaller number first."
         )
-
-
-def _note_sizes(width: int, height: int, frames: int, trained_frames: int, notes: list[str]) -> None:
-    if width % GOOD_MULTIPLE or height % GOOD_MULTIPLE:
-        notes.append(f"{width}x{height}: sides that are multiples of {GOOD_MULTIPLE} look better.")
-    if frames != trained_frames:
-        notes.append(f"--frames {frames}: the model is trained for {trained_frames}; other lengths look worse.")
+    if not FPS[0] <= want.fps <= FPS[1]:
+        notes.append(f"--fps {want.fps:g} is outside of {FPS[0]} to {FPS[1]}, which the model is trained for.")
+    if want.frames != trained_frames:
+        notes.append(f"--frames {want.frames}: the model is trained for {trained_frames}; other lengths look worse.")

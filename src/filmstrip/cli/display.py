@@ -1,13 +1,10 @@
-"""What the user sees while a command works, on standard error: live bars, plain lines, or nothing.
-
-All three offer the pipelines' Progress contract: `with display.stage(name, total) as advance`.
-"""
+"""What the user sees while a command works, on standard error: live bars, plain lines, or nothing."""
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,14 +14,22 @@ from rich.text import Text
 SHORT = 2.0  # seconds in which nobody waits for news of a stage
 
 
-class Display(Protocol):
-    """What the commands ask of a display."""
+def open_display(quiet: bool) -> "Display":
+    """Nothing if `quiet`, live bars on a terminal, plain lines elsewhere."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    return Display() if quiet else Live(console) if console.is_terminal else Lines(console)
+
+
+class Display:
+    """What the commands ask of a display, the pipelines' `Progress` included. This one shows nothing."""
 
     def checking(self) -> AbstractContextManager[Any]:
         """Around the checks before work, which may take seconds."""
+        return nullcontext()
 
     def running(self) -> AbstractContextManager[Any]:
         """Around the work."""
+        return nullcontext()
 
     def say(self, line: str) -> None:
         """Tell the user something."""
@@ -32,40 +37,16 @@ class Display(Protocol):
     def warn(self, line: str) -> None:
         """Tell the user something that may surprise."""
 
-    def stage(self, name: str, total: int | None = None) -> AbstractContextManager[Callable[[], None]]:
+    @contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[], None]]:
         """Around a stage of the work; call what it yields once for each of `total` steps done."""
+        yield lambda: None
 
     def next_video(self, title: str) -> None:
         """Begin the stages of another video."""
 
 
-def open_display(quiet: bool) -> Display:
-    """Nothing if `quiet`, live bars on a terminal, plain lines elsewhere."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    return Quiet() if quiet else Live(console) if console.is_terminal else Lines(console)
-
-
-class Quiet:
-    """Shows nothing."""
-
-    def checking(self) -> AbstractContextManager[Any]:
-        return nullcontext()
-
-    def running(self) -> AbstractContextManager[Any]:
-        return nullcontext()
-
-    def say(self, line: str) -> None: ...
-
-    def warn(self, line: str) -> None: ...
-
-    @contextmanager
-    def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-        yield lambda: None
-
-    def next_video(self, title: str) -> None: ...
-
-
-class Lines(Quiet):
+class Lines(Display):
     """A line when a stage begins and ends, and at quarters of a long one."""
 
     def __init__(self, console: Console) -> None:
@@ -101,14 +82,8 @@ class Live(Lines):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            _Count(),
-            _Time(),
-            console=console,
-            refresh_per_second=8,
-        )
+        columns = TextColumn("{task.description}"), BarColumn(bar_width=30), _News()
+        self.progress = Progress(*columns, console=console, refresh_per_second=8)
 
     def checking(self) -> AbstractContextManager[Any]:
         return self.console.status("checking", spinner="line")
@@ -130,21 +105,13 @@ class Live(Lines):
             self.progress.remove_task(task)
 
 
-class _Count(ProgressColumn):
-    """`3/25` for counted stages."""
+class _News(ProgressColumn):
+    """`3/25` for counted stages, and what the stage took, or what is left of it."""
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.completed:.0f}/{task.total:.0f}" if task.total and task.total > 1 else "")
-
-
-class _Time(ProgressColumn):
-    """What the stage took, or what is left of it."""
-
-    def render(self, task: Task) -> Text:
-        if task.stop_time is not None:
-            return Text(duration(task.elapsed or 0.0))
-        left = task.time_remaining if task.total and task.completed else None
-        return Text(duration(task.elapsed or 0.0) if left is None else time_left(left), style="dim")
+        count = f"{task.completed:.0f}/{task.total:.0f} " if task.total and task.total > 1 else ""
+        left = task.time_remaining if task.total and task.completed and task.stop_time is None else None
+        return Text(count + (duration(task.elapsed or 0.0) if left is None else time_left(left)))
 
 
 def duration(seconds: float) -> str:
@@ -162,10 +129,14 @@ def time_left(seconds: float) -> str:
     return f"{math.ceil(seconds)} s left" if seconds < 60 else f"{duration(seconds)} left"
 
 
-def size(count: float) -> str:
-    """Bytes in decimal units: `812 B`, `1.3 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 99.95 else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError
+def entries(values: Mapping[str, Any]) -> str:
+    """Names and values for reading, one a line; what is empty is left out."""
+    shown = {name.replace("_", " "): _on_one_line(value) for name, value in values.items() if value not in (None, "")}
+    width = max(map(len, shown), default=0) + 2
+    return "\n".join(f"{name:<{width}}{value}" for name, value in shown.items())
+
+
+def _on_one_line(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -8,6 +8,7 @@ from filmstrip.cli import checkpoint, options, plan
 from filmstrip.cli.display import open_display
 from filmstrip.cli.families import LTX
 from filmstrip.cli.run import carry_out
+from filmstrip.errors import InputError
 from filmstrip.ltx.presets import Preset, grid
 from filmstrip.weights.files import read_json
 
@@ -37,39 +38,49 @@ def generate(
     display = open_display(quiet=as_json)
     notes: list[str] = []
     with display.checking():
-        text = plan.not_empty("prompt", prompt)
+        if not prompt.strip():
+            raise InputError("The prompt is empty: say what the video should show.")
+        if frames is not None and seconds is not None:
+            raise InputError(f"--frames {frames} and --seconds {seconds:g} both set the length: give one of them.")
         seeds = plan.seeds(seed, count)
         chosen = checkpoint.find(model, LTX)
-        preset, folder = chosen.preset, chosen.folder()
+        folder = chosen.folder()
         chosen.check_family(folder)
         sizes = grid(*(read_json(folder / name / "config.json") for name in ("vae", "transformer")))
-        rate = plan.rate(plan.given(fps, preset.fps))
+        want = plan.settings(
+            chosen.preset,
+            width=width,
+            height=height,
+            frames=frames,
+            fps=fps,
+            steps=steps,
+            guidance=guidance,
+            negative=negative,
+        )
         call = {
-            "prompt": text,
-            "negative_prompt": plan.given(negative, preset.negative),
-            "width": plan.side("width", plan.given(width, preset.width), sizes.side, snap, notes),
-            "height": plan.side("height", plan.given(height, preset.height), sizes.side, snap, notes),
-            "num_frames": plan.frame_count(frames, seconds, preset.frames, rate, sizes.stride, snap, notes),
-            "frame_rate": rate,
-            **sampling(preset, steps, guidance),
+            "prompt": prompt,
+            "negative_prompt": want.negative,
+            "width": plan.side("width", want.width, sizes.side, snap, notes),
+            "height": plan.side("height", want.height, sizes.side, snap, notes),
+            "num_frames": plan.frame_count(want.frames, seconds, want.fps, sizes.stride, snap, notes),
+            "frame_rate": want.fps,
+            **schedule(chosen.preset, steps),
+            "guidance_scale": want.guidance,
+            "guidance_rescale": want.guidance_rescale,
+            "decode_timestep": want.decode_timestep,
+            "decode_noise_scale": want.decode_noise_scale,
         }
-        plan.one_size(preset, call, notes)
-        if negative and call["guidance_scale"] <= 1:
-            notes.append(f"--negative has no effect: guidance is off (--guidance {call['guidance_scale']:g}).")
+        plan.one_size(chosen.preset, call, notes)
+        if negative and want.guidance <= 1:
+            notes.append(f"--negative has no effect: guidance is off (--guidance {want.guidance:g}).")
         decided = plan.decide(
-            chosen, folder, call, notes, fps=rate, seeds=seeds, asked=(device, dtype), output=output, recipe=recipe
+            chosen, folder, call, notes, seeds=seeds, asked=(device, dtype), output=output, recipe=recipe
         )
     carry_out(decided, display, as_json=as_json, dry_run=dry_run)
 
 
-def sampling(preset: Preset, steps: int | None, guidance: float | None) -> dict[str, Any]:
-    """The part of the call that says how to walk from noise to latents and on to pixels."""
-    schedule: dict[str, Any] = {"num_inference_steps": int(plan.positive("steps", plan.given(steps, preset.steps)))}
+def schedule(preset: Preset, steps: int | None) -> dict[str, Any]:
+    """The steps asked for, or the preset's, which are timesteps of its own where it is distilled to these."""
     if steps is None and preset.timesteps is not None:
-        schedule = {"timesteps": list(preset.timesteps)}
-    return schedule | {
-        "guidance_scale": plan.at_least_zero("guidance", plan.given(guidance, preset.guidance)),
-        "guidance_rescale": preset.guidance_rescale,
-        "decode_timestep": preset.decode_timestep,
-        "decode_noise_scale": preset.decode_noise_scale,
-    }
+        return {"timesteps": list(preset.timesteps)}
+    return {"num_inference_steps": steps or preset.steps}

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.filesize import decimal
 
 from filmstrip.cli.checkpoint import INDEX
-from filmstrip.cli.display import size
 from filmstrip.cli.families import FAMILIES
 from filmstrip.errors import CheckpointError
 from filmstrip.pipeline.presets import KnownModel
@@ -40,7 +40,7 @@ def models(
     _print_table(cached, runnable)
     rest = [model for model in others if model not in runnable]
     if rest:
-        print(f"Also in the cache: {len(rest)} models of other kinds ({size(sum(model.size for model in rest))}).")
+        print(f"Also in the cache: {len(rest)} models of other kinds ({decimal(sum(model.size for model in rest))}).")
 
 
 def _pipeline(model: "CachedModel") -> str | None:
@@ -92,4 +92,4 @@ def _state(preset: KnownModel, model: "CachedModel | None") -> str:
 
 
 def _cached_state(model: "CachedModel") -> str:
-    return f"{'yes' if model.complete else 'in part'} ({size(model.size)})"
+    return f"{'yes' if model.complete else 'in part'} ({decimal(model.size)})"

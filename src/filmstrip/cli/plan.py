@@ -5,27 +5,31 @@ import math
 import random
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from filmstrip.cli.checkpoint import Checkpoint, commit
-from filmstrip.cli.display import duration
+from filmstrip.cli.display import duration, entries
 from filmstrip.cli.families import P
 from filmstrip.errors import InputError
 from filmstrip.pipeline.presets import KnownModel
 
-T = TypeVar("T")
 MAX_SEED = 2**63 - 1
-MAX_COUNT = 9999
-MIN_FPS, MAX_FPS = 0.1, 1000
-DTYPES = {
-    "float32": "float32",
-    "fp32": "float32",
-    "bfloat16": "bfloat16",
-    "bf16": "bfloat16",
-    "float16": "float16",
-    "fp16": "float16",
+ALIASES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+LIMITS: dict[str, tuple[float, float]] = {  # of what a preset or an option sets, both ends included
+    "width": (1, math.inf),
+    "height": (1, math.inf),
+    "frames": (1, math.inf),
+    "seconds": (0.001, math.inf),
+    "fps": (0.1, 1000),
+    "steps": (1, math.inf),
+    "guidance": (0, math.inf),
+    "guidance_min": (0, math.inf),
+    "guidance_max": (0, math.inf),
+    "motion": (0, 255),
+    "noise_aug": (0, math.inf),
+    "count": (1, 9999),
 }
 
 
@@ -62,13 +66,8 @@ class Plan:
 
     def as_text(self) -> str:
         """The plan for reading, an entry a line."""
-        entries = {
-            name.replace("_", " "): ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            for name, value in {**self.as_dict(), **self.call}.items()
-            if name not in ("call", "credit", "notes") and value not in (None, "")
-        }
-        width = max(map(len, entries)) + 2
-        return "\n".join(f"{name:<{width}}{value}" for name, value in entries.items())
+        shown = {**self.as_dict(), **self.call}
+        return entries({name: value for name, value in shown.items() if name not in ("call", "credit", "notes")})
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as JSON can write it."""
@@ -81,7 +80,6 @@ def decide(
     call: Mapping[str, Any],
     notes: list[str],
     *,
-    fps: float,
     seeds: tuple[int, ...],
     asked: tuple[str, str],
     output: Path | None,
@@ -106,7 +104,7 @@ def decide(
         dtype=dtype(asked[1], where),
         seeds=seeds,
         outputs=paths,
-        fps=fps,
+        fps=call["frame_rate"] if "frame_rate" in call else call["fps"],
         recipe=recipe,
         call=call,
         notes=tuple(notes),
@@ -126,98 +124,60 @@ def plural(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def given(value: T | None, default: T) -> T:
-    """What the user gave, or the model's default."""
-    return default if value is None else value
+def settings(preset: P, **asked: Any) -> P:
+    """The preset, with what the user asked for in its place.
+
+    Raises:
+        InputError: a number beyond its limits.
+    """
+    given = {name: value for name, value in asked.items() if value is not None}
+    for name, value in given.items():
+        if not isinstance(value, str):
+            within(name, value, *LIMITS[name])
+    return replace(preset, **given)
 
 
-def not_empty(name: str, text: str) -> str:
-    """`text`, or an `InputError` when it says nothing."""
-    if not text.strip():
-        raise InputError(f"The {name} is empty: say what the video should show.")
-    return text
-
-
-def positive(name: str, value: float) -> float:
-    """`value`, or an `InputError` when it is not a finite number above 0."""
-    if not (math.isfinite(value) and value > 0):
-        raise InputError(f"--{name} is {value:g}, but it must be above 0.")
-    return value
-
-
-def rate(fps: float) -> float:
-    """`fps`, or an `InputError` when no file can hold it."""
-    if not MIN_FPS <= fps <= MAX_FPS:
-        raise InputError(f"--fps is {fps:g}, but it must be from {MIN_FPS:g} to {MAX_FPS:g} frames per second.")
-    return fps
-
-
-def at_least_zero(name: str, value: float) -> float:
-    """`value`, or an `InputError` when it is not a finite number from 0 up."""
-    if not (math.isfinite(value) and value >= 0):
-        raise InputError(f"--{name} is {value:g}, but it must be 0 or more.")
-    return value
-
-
-def within(name: str, value: int, bounds: tuple[int, int]) -> int:
-    """`value`, or an `InputError` when it is not within the bounds, both included."""
-    if not bounds[0] <= value <= bounds[1]:
-        raise InputError(f"--{name} is {value}, but it must be from {bounds[0]} to {bounds[1]}.")
-    return value
+def within(name: str, value: float, low: float, high: float) -> None:
+    """Raises:
+    InputError: `value` is not a finite number from `low` to `high`.
+    """
+    if not low <= value <= high or value == math.inf:
+        said = f"{value:g}" if isinstance(value, float) else value
+        bounds = f"{low:g} or more" if high == math.inf else f"from {low} to {high}"
+        raise InputError(f"--{name.replace('_', '-')} is {said}, but it must be {bounds}.")
 
 
 def side(name: str, asked: int, multiple: int, snap: bool, notes: list[str]) -> int:
     """The multiple of `multiple` nearest to `asked` pixels, with a note; refused when `snap` is off."""
-    positive(name, asked)
-    nearest = max(1, math.floor(asked / multiple + 0.5)) * multiple
-    if nearest != asked:
-        _note_or_refuse(f"--{name} {asked} is not a multiple of {multiple}", str(nearest), snap, notes)
-    return nearest
+    return _snapped(asked, multiple, multiple, f"--{name} {asked} is not a multiple of {multiple}", snap, notes)
 
 
-def _snap_frames(asked: int, stride: int, snap: bool, notes: list[str], origin: str | None = None) -> int:
-    """The `stride` * k + 1 nearest to `asked` frames; `origin` is how the user asked, if not by --frames."""
-    positive("frames", asked)
-    nearest = math.floor((asked - 1) / stride + 0.5) * stride + 1
-    if nearest != asked:
-        said = origin or f"--frames {asked}"
-        _note_or_refuse(f"{said} is not {stride} * k + 1 frames", f"{nearest} frames", snap, notes)
-    return nearest
+def frame_count(frames: int, seconds: float | None, fps: float, stride: int, snap: bool, notes: list[str]) -> int:
+    """The `stride` * k + 1 nearest to `frames`, or to `seconds` where they are given; as `side`."""
+    said = f"--frames {frames}"
+    if seconds is not None:
+        within("seconds", seconds, *LIMITS["seconds"])
+        frames = max(1, round(seconds * fps))
+        said = f"--seconds {seconds:g} at {fps:g} fps ({frames} frames)"
+    return _snapped(frames, 1, stride, f"{said} is not {stride} * k + 1", snap, notes)
 
 
-def frame_count(
-    frames: int | None,
-    seconds: float | None,
-    default: int,
-    fps: float,
-    stride: int,
-    snap: bool,
-    notes: list[str],
-) -> int:
-    """How many frames the video has, from whichever of --frames and --seconds was given."""
-    if frames is not None and seconds is not None:
-        raise InputError(f"--frames {frames} and --seconds {seconds:g} both set the length: give one of them.")
-    if seconds is None:
-        return _snap_frames(default if frames is None else frames, stride, snap, notes)
-    asked = max(1, round(positive("seconds", seconds) * fps))
-    return _snap_frames(asked, stride, snap, notes, f"--seconds {seconds:g} at {fps:g} fps ({asked} frames)")
-
-
-def _note_or_refuse(problem: str, nearest: str, snap: bool, notes: list[str]) -> None:
-    if not snap:
+def _snapped(asked: int, first: int, step: int, problem: str, snap: bool, notes: list[str]) -> int:
+    nearest = first + max(0, math.floor((asked - first) / step + 0.5)) * step
+    if nearest != asked and not snap:
         raise InputError(
             f"{problem}, which this model needs; the nearest is {nearest}. Use that, or leave out --no-snap."
         )
-    notes.append(f"{problem}: using {nearest}.")
+    if nearest != asked:
+        notes.append(f"{problem}: using {nearest}.")
+    return nearest
 
 
 def seeds(first: int | None, count: int) -> tuple[int, ...]:
     """`count` seeds that follow each other, from `first` or from a random one."""
-    if not 1 <= count <= MAX_COUNT:
-        raise InputError(f"--count is {count}, but it must be from 1 to {MAX_COUNT}.")
+    within("count", count, *LIMITS["count"])
     first = random.SystemRandom().randrange(2**32) if first is None else first
-    if not 0 <= first <= MAX_SEED - count + 1:
-        raise InputError(f"--seed is {first}, but it must be from 0 to {MAX_SEED - count + 1}.")
+    within("seed", first, 0, MAX_SEED - count + 1)
     return tuple(range(first, first + count))
 
 
@@ -277,9 +237,9 @@ def dtype(asked: str, device: str) -> str:
     bfloat16_works = not device.startswith("cuda") or torch.cuda.is_bf16_supported(including_emulation=False)
     if asked == "auto":
         return "float32" if device == "cpu" else "bfloat16" if bfloat16_works else "float16"
-    if asked not in DTYPES:
+    chosen = ALIASES.get(asked, asked)
+    if chosen not in ALIASES.values():
         raise InputError(f"--dtype {asked} is not known: use auto, float32, bfloat16 or float16.")
-    chosen = DTYPES[asked]
     if chosen == "float16" and device == "cpu":
         raise InputError("--dtype float16 does not work on the CPU: use float32 (exact) or bfloat16 (half the memory).")
     if chosen == "bfloat16" and not bfloat16_works:

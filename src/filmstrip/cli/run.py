@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filmstrip.cli.display import Display, duration, size
+from rich.filesize import decimal
+
+from filmstrip.cli.display import Display, duration
 from filmstrip.cli.plan import Plan
 from filmstrip.cli.recipe import recipe
 from filmstrip.errors import FilmstripError
@@ -55,8 +57,8 @@ def carry_out(
         return
     for video in videos:
         times = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in video.seconds.items())
-        print(f"{video.path}: {size(video.bytes)}, seed {video.seed}, {times}")
-    print(f"load {duration(load_seconds)}, peak memory {size(memory['bytes'])} ({memory['kind']})")
+        print(f"{video.path}: {decimal(video.bytes)}, seed {video.seed}, {times}")
+    print(f"load {duration(load_seconds)}, peak memory {decimal(memory['bytes'])} ({memory['kind']})")
 
 
 def _make(plan: Plan, display: Display, call: Mapping[str, Any]) -> tuple[float, list[Video]]:
