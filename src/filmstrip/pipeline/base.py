@@ -11,13 +11,11 @@ import torch
 from torch import nn
 
 from filmstrip.errors import CheckpointError, InputError
-from filmstrip.logging import get_logger
 from filmstrip.pipeline.denoise import Step
 from filmstrip.pipeline.progress import Progress, ProgressBar
 from filmstrip.weights.folder import Dtypes, PipelineIndex, fetch_pipeline, load_components, read_index, save_components
 from filmstrip.weights.hub import Source
-
-logger = get_logger(__name__)
+from filmstrip.weights.model import as_device, loader_options, warn_of_pickles
 
 # The pipelines that `DiffusionPipeline.from_pretrained` makes, and where they are.
 PIPELINES = {
@@ -70,7 +68,7 @@ class DiffusionPipeline:
 
     @property
     def num_timesteps(self) -> int:
-        """Steps of the call."""
+        """The steps of the call."""
         return self._num_timesteps
 
     @property
@@ -91,8 +89,7 @@ class DiffusionPipeline:
         """Raises:
         InputError: a component that the call needs is not there.
         """
-        missing = [name for name in names if getattr(self, name) is None]
-        if missing:
+        if missing := [name for name in names if getattr(self, name) is None]:
             raise InputError(f"This pipeline has no {' and no '.join(missing)}, which the call needs.")
 
     def _advance(self, latents: torch.Tensor, prediction: torch.Tensor, step: Step) -> torch.Tensor:
@@ -117,7 +114,7 @@ class DiffusionPipeline:
     def to(
         self,
         *target: str | int | torch.device | torch.dtype | None,
-        device: Any = None,
+        device: str | int | torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> Self:
         """Move the models to a device, a type, or both: `pipe.to("cuda")`, `pipe.to("cuda", torch.bfloat16)`.
@@ -127,24 +124,18 @@ class DiffusionPipeline:
         """
         if len(target) > 2 or (len(target) == 2 and isinstance(target[0], torch.dtype)):
             raise InputError(f"to() was given {target}; it takes a device, a dtype, or a device and then a dtype.")
-        for value in target:
-            if isinstance(value, torch.dtype):
-                if dtype is not None:
-                    raise InputError(f"to() was given two types, {dtype} and {value}; give one.")
-                dtype = value
-            elif value is not None:
-                if device is not None:
-                    raise InputError(f"to() was given two devices, {device} and {value}; give one.")
-                device = value
+        types = [value for value in (*target, dtype) if isinstance(value, torch.dtype)]
+        places = [value for value in (*target, device) if not isinstance(value, torch.dtype | None)]
+        for kind, given in (("types", types), ("devices", places)):
+            if len(given) > 1:
+                raise InputError(f"to() was given two {kind}, {given[0]} and {given[1]}; give one.")
         for module in self._modules():
-            module.to(device=device, dtype=dtype)
+            module.to(device=next(iter(places), None), dtype=next(iter(types), None))
         return self
 
     def set_progress_bar_config(self, **options: Any) -> None:
         """Options of tqdm for the progress bars, such as `disable=True`."""
-        bar = ProgressBar()
-        bar.options = options
-        self.progress = bar
+        self.progress = ProgressBar(options)
 
     @classmethod
     def from_pretrained(
@@ -160,7 +151,6 @@ class DiffusionPipeline:
         local_files_only: bool = False,
         token: str | bool | None = None,
         force_download: bool = False,
-        use_safetensors: bool | None = None,
         **components: Any,
     ) -> Self:
         """Load a pipeline from a folder in diffusers' layout, or from a repository on the Hub.
@@ -169,42 +159,33 @@ class DiffusionPipeline:
 
         Args:
             torch_dtype, dtype: type of the weights, float32 by default; or a dictionary from component to type, with
-                "default" for the rest. Two names for one thing.
+                "default" for the rest.
             variant: read `*.fp16.safetensors` and the like where there are such files.
             device: where to put the models; weights go there straight from the file.
             revision, cache_dir, local_files_only, token, force_download: for the Hub, as huggingface_hub takes them.
-            use_safetensors: only safetensors are ever read, so `False` is refused.
-            components: made by hand, or `None` to go without; these are not loaded.
+            components: made by hand, or `None` to go without; these are not loaded. Also diffusers' switches for what
+                is always so here, such as `use_safetensors=True`.
 
         Raises:
             CheckpointError: something is missing, damaged, or refused.
             InputError: an argument that this pipeline does not take, or a variant that no component has.
         """
-        if use_safetensors is False:
-            raise InputError("use_safetensors is False, which asks for pickles; filmstrip reads only safetensors.")
+        components = loader_options(components)
         name = os.fspath(pretrained_model_name_or_path)
         source = Source(name, None, revision, cache_dir, local_files_only, token, force_download)
         folder = fetch_pipeline(source, components, variant)
         index = read_index(folder)
         kind = cls._named_class(index, name)
         expected = kind.component_names()
-        unknown = [key for key in components if key not in expected]
-        if unknown:
+        if unknown := [key for key in components if key not in expected]:
             raise InputError(
                 f"{kind.__name__}.from_pretrained does not take {', '.join(unknown)}; "
                 f"its components are {', '.join(expected)}."
             )
-        loaded = load_components(
-            folder,
-            index,
-            expected,
-            components,
-            dtype=dtype if dtype is not None else torch_dtype,
-            variant=variant,
-            device=torch.device(device) if device is not None else None,
-        )
-        missing = [key for key in expected if key not in loaded]
-        if missing:
+        types = dtype if dtype is not None else torch_dtype
+        where = as_device(device)
+        loaded = load_components(folder, index, expected, components, dtype=types, variant=variant, device=where)
+        if missing := [key for key in expected if key not in loaded]:
             raise CheckpointError(
                 f"{name} has no {', '.join(missing)}, which {kind.__name__} needs; it holds a {index.class_name}. "
                 f"Pass {missing[0]}= by hand, or None to go without."
@@ -228,15 +209,9 @@ class DiffusionPipeline:
             variant: part of the names of the weight files, such as "fp16".
             max_shard_size: of one weight file, in bytes or as "5GB".
         """
-        if not safe_serialization:
-            logger.warning("safe_serialization is False, which asks for pickles; safetensors are written all the same.")
-        save_components(
-            save_directory,
-            type(self).__name__,
-            self.components,
-            variant=variant,
-            max_shard_size=max_shard_size,
-        )
+        warn_of_pickles(safe_serialization)
+        kind = type(self).__name__
+        save_components(save_directory, kind, self.components, variant=variant, max_shard_size=max_shard_size)
 
     @classmethod
     def from_pipe(cls, pipeline: "DiffusionPipeline", **components: Any) -> Self:

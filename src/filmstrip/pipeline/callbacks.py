@@ -1,7 +1,7 @@
 """Callbacks that a pipeline calls after each step, as classes."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 
@@ -9,18 +9,6 @@ from filmstrip.errors import InputError
 from filmstrip.weights.config import Configurable
 
 Tensors = dict[str, Any]
-
-
-class GuidedPipeline(Protocol):
-    """What a callback may rely on in a pipeline: its live guidance and the number of steps of this call."""
-
-    _guidance_scale: float
-
-    @property
-    def do_classifier_free_guidance(self) -> bool: ...
-
-    @property
-    def num_timesteps(self) -> int: ...
 
 
 class PipelineCallback(Configurable):
@@ -48,7 +36,7 @@ class PipelineCallback(Configurable):
         if cutoff_step_ratio is not None and not (isinstance(cutoff_step_ratio, float) and 0 <= cutoff_step_ratio <= 1):
             raise InputError(f"cutoff_step_ratio is {cutoff_step_ratio!r}; it must be a float from 0.0 to 1.0.")
 
-    def cutoff_step(self, pipeline: GuidedPipeline) -> int:
+    def cutoff_step(self, pipeline: Any) -> int:
         """The number of the step to act at."""
         index: int | None = self.config.cutoff_step_index
         return int(pipeline.num_timesteps * self.config.cutoff_step_ratio) if index is None else index
@@ -87,9 +75,7 @@ class SDCFGCutoffCallback(PipelineCallback):
 
     tensor_inputs = ("prompt_embeds",)
 
-    def callback_fn(
-        self, pipeline: GuidedPipeline, step_index: int, timestep: torch.Tensor, callback_kwargs: Tensors
-    ) -> Tensors:
+    def callback_fn(self, pipeline: Any, step_index: int, timestep: torch.Tensor, callback_kwargs: Tensors) -> Tensors:
         if step_index == self.cutoff_step(pipeline):
             if pipeline.do_classifier_free_guidance:
                 _, callback_kwargs["prompt_embeds"] = callback_kwargs["prompt_embeds"].chunk(2)

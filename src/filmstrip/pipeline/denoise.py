@@ -51,27 +51,15 @@ def denoise(
     return latents
 
 
+@dataclass
 class StepWatch:
-    """What happens around steps: progress, the interrupt, and the caller's callback.
+    """What happens around steps: progress, the interrupt, and the caller's callback."""
 
-    Args:
-        pipeline: what the callback is handed; its `_current_timestep` follows the walk, its `interrupt` ends it.
-        tensors: what the callback may see by name besides `latents`. What it returns under a name replaces it here.
-        callback: `callback(pipeline, index, timestep, tensors)`, which may return changed tensors.
-        names: which tensors the callback is handed.
-        advance: called after each step.
-    """
-
-    def __init__(
-        self,
-        pipeline: Any,
-        tensors: dict[str, Any],
-        callback: Callback | None,
-        names: Sequence[str],
-        advance: Advance,
-    ) -> None:
-        self.pipeline, self.tensors = pipeline, tensors
-        self.callback, self.names, self.advance = callback, names, advance
+    pipeline: Any  # what the callback is handed; its `_current_timestep` follows the walk, its `interrupt` ends it
+    tensors: dict[str, Any]  # what the callback may see besides `latents`; what it returns under a name replaces it
+    callback: Callback | None  # of pipeline, index, timestep and tensors; returns changed tensors or None
+    names: Sequence[str]  # of the tensors that the callback is handed
+    advance: Advance  # called after each step
 
     def steps(self, timesteps: torch.Tensor) -> Iterator[Step]:
         """The steps of `timesteps`, `(N,)`, until the pipeline is interrupted."""
@@ -100,8 +88,7 @@ def callback_names(callback: Callback | None, names: Sequence[str], allowed: Seq
     """
     if isinstance(callback, PipelineCallback | MultiPipelineCallbacks):
         names = callback.tensor_inputs
-    unknown = [name for name in names or () if name not in allowed]
-    if unknown:
+    if unknown := [name for name in names or () if name not in allowed]:
         raise InputError(
             f"callback_on_step_end_tensor_inputs names {', '.join(map(repr, unknown))}; "
             f"a callback can be handed {', '.join(map(repr, allowed))}."

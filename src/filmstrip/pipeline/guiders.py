@@ -5,7 +5,7 @@ asks the model about `conditions`, one batch after the other in that order, and 
 `combine`. What a guider does not list is never computed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol, TypeAlias
 
 import torch
@@ -19,9 +19,7 @@ class Guider(Protocol):
     """What the denoising loop needs of a guider."""
 
     @property
-    def conditions(self) -> tuple[Condition, ...]:
-        """What to ask the model about at this step."""
-        ...
+    def conditions(self) -> tuple[Condition, ...]: ...  # what to ask the model about at this step
 
     def combine(self, prediction: torch.Tensor) -> torch.Tensor:
         """Turn `(len(conditions) * B, ...)`, grouped by condition, into one `(B, ...)` in float32."""
@@ -106,19 +104,12 @@ class GuidanceSchedule:
     stg_scale: float | tuple[float, ...] = 0.0
     rescale: float | tuple[float, ...] = 1.0
     blocks: tuple[int, ...] | tuple[tuple[int, ...], ...] = ()
-    timesteps: tuple[
-        float, ...
-    ] = ()  # in [0, 1]; an entry holds from its timestep up to the one before, the last below
+    timesteps: tuple[float, ...] = ()  # in [0, 1]; an entry holds up to the timestep before, the last below too
     star: bool = False
     mode: str = "attention_values"
 
     def __post_init__(self) -> None:
-        lists = {
-            name: value for name in ("scale", "stg_scale", "rescale") if isinstance(value := getattr(self, name), tuple)
-        }
-        if self.blocks and isinstance(self.blocks[0], tuple):
-            lists["blocks"] = self.blocks
-        for name, values in lists.items():
+        for name, values in self._lists.items():
             if len(values) != len(self.timesteps):
                 raise InputError(
                     f"The guidance has {len(values)} values of {name} for {len(self.timesteps)} timesteps; "
@@ -126,6 +117,13 @@ class GuidanceSchedule:
                 )
         if list(self.timesteps) != sorted(self.timesteps, reverse=True):
             raise InputError(f"The timesteps of the guidance, {self.timesteps}, must fall.")
+
+    @property
+    def _lists(self) -> dict[str, tuple[Any, ...]]:
+        """The values that change with the timestep."""
+        given = {name: getattr(self, name) for name in ("scale", "stg_scale", "rescale")}
+        given["blocks"] = self.blocks if self.blocks and isinstance(self.blocks[0], tuple) else None
+        return {name: values for name, values in given.items() if isinstance(values, tuple)}
 
     @property
     def largest_scale(self) -> float:
@@ -136,15 +134,8 @@ class GuidanceSchedule:
         """The guidance at a timestep in [0, 1]."""
         reached = (place for place, least in enumerate(self.timesteps) if least <= timestep + 1e-6)
         place = next(reached, len(self.timesteps) - 1)
-
-        def pick(value: Any) -> Any:
-            return value[place] if isinstance(value, tuple) else value
-
-        blocks: Any = self.blocks
-        blocks = blocks[place] if blocks and isinstance(blocks[0], tuple) else blocks
-        return SpatioTemporalGuidance(
-            pick(self.scale), pick(self.stg_scale), pick(self.rescale), self.star, blocks, self.mode
-        )
+        values = {field.name: getattr(self, field.name) for field in fields(SpatioTemporalGuidance)}
+        return SpatioTemporalGuidance(**values | {name: values[place] for name, values in self._lists.items()})
 
 
 def ramp(first: float, last: float, frames: int, videos: int) -> torch.Tensor:
@@ -158,12 +149,8 @@ def ramp(first: float, last: float, frames: int, videos: int) -> torch.Tensor:
 def match_deviation(guided: torch.Tensor, positive: torch.Tensor, share: float) -> torch.Tensor:
     """Mix `guided` with a copy that is scaled to the standard deviation of `positive`, sample by sample.
 
-    Guidance inflates the deviation and overexposes. Lin et al., "Common Diffusion Noise Schedules and Sample
-    Steps are Flawed", sec. 3.4.
-
-    Args:
-        guided, positive: `(B, ...)`.
-        share: the share of the scaled copy, 0 to 1.
+    Guidance inflates the deviation and overexposes. Lin et al., "Common Diffusion Noise Schedules and Sample Steps are
+    Flawed", sec. 3.4. Predictions are `(B, ...)`, the share of the scaled copy is 0 to 1.
     """
     within = list(range(1, guided.ndim))
     deviation, inflated = (x.std(dim=within, keepdim=True) for x in (positive, guided))

@@ -1,6 +1,6 @@
 """How a pipeline tells what it is doing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
@@ -20,8 +20,8 @@ class Progress(Protocol):
 class ProgressBar:
     """A tqdm bar for each stage that has steps. `options` are tqdm's own."""
 
-    def __init__(self) -> None:
-        self.options: dict[str, Any] = {}
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        self.options = options or {}
 
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Advance]:
@@ -30,6 +30,6 @@ class ProgressBar:
             return
         from tqdm.auto import tqdm
 
-        options = {"disable": not is_progress_bar_enabled()} | self.options
+        options = {"disable": not is_progress_bar_enabled(), **self.options}
         with tqdm(total=total, **options) as bar:
             yield lambda: bar.update() and None

@@ -33,24 +33,14 @@ def encode_t5(
     tokens = tokenizer(
         list(prompts), padding="max_length", max_length=max_sequence_length, truncation=True, return_tensors="pt"
     )
-    _warn_of_cuts(tokenizer, prompts, max_sequence_length)
+    for prompt, ids in zip(prompts, tokenizer(list(prompts), verbose=False).input_ids, strict=True):
+        if len(ids) > max_sequence_length:
+            cut = tokenizer.decode(ids[max_sequence_length - 1 : -1])  # the last token that is kept is the end mark
+            message = "The prompt %r... has %d tokens, and max_sequence_length is %d: this part was cut: %r"
+            logger.warning(message, prompt[:40], len(ids), max_sequence_length, cut)
     mask = tokens.attention_mask.bool().to(device)
     embeds = text_encoder(tokens.input_ids.to(device), attention_mask=mask if masked else None)[0]
     return embeds.to(device, dtype or text_encoder.dtype), mask
-
-
-def _warn_of_cuts(tokenizer: Any, prompts: Sequence[str], max_sequence_length: int) -> None:
-    for prompt, ids in zip(prompts, tokenizer(list(prompts), verbose=False).input_ids, strict=True):
-        if len(ids) > max_sequence_length:
-            # The last of the tokens that are kept is the end mark.
-            cut = tokenizer.decode(ids[max_sequence_length - 1 : -1])
-            logger.warning(
-                "The prompt %r... has %d tokens, and max_sequence_length is %d: this part was cut: %r",
-                prompt[:40],
-                len(ids),
-                max_sequence_length,
-                cut,
-            )
 
 
 def as_list(prompt: str | list[str] | None, name: str) -> list[str] | None:
