@@ -146,17 +146,12 @@ def test_positions_are_causal_or_even() -> None:
     assert even[0, 2].tolist() == [0, 32] * 3
 
 
-class Scheduler:
-    """Steps to zeros, whatever it is given."""
-
-    def step(self, velocity: torch.Tensor, *_: Any, **__: Any) -> tuple[torch.Tensor]:
-        return (torch.zeros_like(velocity),)
-
-
 def test_held_tokens_are_noised_once_a_step_and_join_when_their_time_comes() -> None:
     start = torch.ones(1, 3, 4)
     strength = torch.tensor([[1.0, 0.5, 0.0]])
-    walk = ConditionedTokens(Scheduler(), start, strength, 0.5, torch.Generator().manual_seed(0))
+    walk = ConditionedTokens(
+        lambda tokens, *_: torch.zeros_like(tokens), start, strength, 0.5, torch.Generator().manual_seed(0)
+    )
     step = Step(0, torch.tensor(800.0))
     seen, times = walk.model_input(start, step)
     assert times.tolist() == [[0, 500, 800]]

@@ -19,7 +19,7 @@ from filmstrip.ltx.walk import ConditionedTokens
 from filmstrip.nn.noise import Generators
 from filmstrip.outputs import LTXPipelineOutput
 from filmstrip.pipeline import checks
-from filmstrip.pipeline.denoise import Callback
+from filmstrip.pipeline.denoise import Callback, Step
 
 logger = get_logger(__name__)
 
@@ -124,10 +124,18 @@ class LTXConditionPipeline(LTXBase):
             where = partial(self._positions, frame_rate, True)
             begun = held.hold_conditions(start, frames, encode, where, ratio, generator)
         noise_scale = image_cond_noise_scale if items else 0.0
-        walk = ConditionedTokens(self.scheduler, begun.tokens, begun.strength, noise_scale, generator)
+        walk = ConditionedTokens(self._advance_each, begun.tokens, begun.strength, noise_scale, generator)
         tokens = self._denoise(begun.tokens, schedule, encoded, walk, begun.positions, *watching)
         made = unpack(tokens[:, begun.own :], size)
         return self._finish(made, clip, decoding, encoded, return_dict)
+
+    def _advance_each(
+        self, latents: torch.Tensor, velocity: torch.Tensor, timesteps: torch.Tensor, step: Step
+    ) -> torch.Tensor:
+        # With a timestep for each token, the scheduler counts the velocity from noise to data.
+        options: dict[str, Any] = {"per_token_timesteps": timesteps, "return_dict": False}
+        advanced: torch.Tensor = self.scheduler.step(-velocity, step.timestep, latents, **options)[0]
+        return advanced
 
     def _check_latents(
         self, latents: torch.Tensor | None, share: float, videos: int, size: LatentSize

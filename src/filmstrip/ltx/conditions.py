@@ -87,12 +87,12 @@ def list_conditions(
         repeated = [value if isinstance(value, list) else repeat(value) for value in (frame_index, strength)]
         pictures = [value if isinstance(value, list) else [value] for value in (image, video)]
         listed = [LTXVideoCondition(*row) for row in zip(*pictures, *repeated, strict=False)]
-        if len(listed) < max(lengths.values(), default=1):
-            logger.warning(
-                "Only %d of %d conditions are used, as in diffusers. Give them as conditions=[LTXVideoCondition(...)].",
-                len(listed),
-                max(lengths.values()),
+        longest = max(lengths.values(), default=1)
+        if len(listed) < longest:
+            few = (
+                "Only %d of %d conditions are used, as in diffusers. Give them as conditions=[LTXVideoCondition(...)]."
             )
+            logger.warning(few, len(listed), longest)
     for item in listed:
         if item.image is None and item.video is None:
             raise InputError(

@@ -31,10 +31,8 @@ def decode_latents(vae: Any, latents: torch.Tensor, decoding: Decoding) -> torch
         videos = latents.shape[0]
         noise = randn(latents.shape, decoding.generator, latents.device, latents.dtype)
         timestep = per_video(decoding.timestep, videos, "decode_timestep").to(latents)
-        share = timestep
-        if decoding.noise_scale is not None:
-            share = per_video(decoding.noise_scale, videos, "decode_noise_scale").to(latents)
-        share = share.view(-1, 1, 1, 1, 1)
+        scale = decoding.timestep if decoding.noise_scale is None else decoding.noise_scale
+        share = per_video(scale, videos, "decode_noise_scale").to(latents).view(-1, 1, 1, 1, 1)
         latents = (1 - share) * latents + share * noise
     video: torch.Tensor = vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0]
     return video

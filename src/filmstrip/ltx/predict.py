@@ -1,7 +1,7 @@
 """What the denoising loop asks LTX's transformer, and the texts it asks about."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,51 +22,33 @@ class EncodedTexts:
     videos: int
 
 
+@dataclass(eq=False)
 class TransformerPredictor:
-    """Asks the transformer about all conditions of a step in one batch.
+    """Asks the transformer about all conditions of a step in one batch."""
 
-    Args:
-        transformer: the module, or the same compiled.
-        texts: what it is asked about.
-        walk: gives what the model sees of the tokens, and their timesteps.
-        positions: of the tokens, `(1 or B, 3, N)`: second, pixel row, pixel column.
-        attention_kwargs: handed to the transformer.
-        guide: the guidance of a step, where it perturbs the transformer.
-    """
-
-    def __init__(
-        self,
-        transformer: Any,
-        texts: EncodedTexts,
-        walk: Walk,
-        positions: torch.Tensor,
-        attention_kwargs: dict[str, Any] | None,
-        guide: Callable[[Step], SpatioTemporalGuidance] | None = None,
-    ) -> None:
-        self.transformer, self.texts, self.walk = transformer, texts, walk
-        self.positions, self.attention_kwargs, self.guide = positions, attention_kwargs, guide
-        self._prepared: LTXPrepared | None = None
-        self._prepared_for: tuple[Any, ...] = ()
+    transformer: Any  # the module, or the same compiled
+    texts: EncodedTexts
+    walk: Walk  # what the model sees of the tokens, and their timesteps
+    positions: torch.Tensor  # of the tokens, (1 or B, 3, N): second, pixel row, pixel column
+    attention_kwargs: dict[str, Any] | None = None
+    guide: Callable[[Step], SpatioTemporalGuidance] | None = None  # the guidance, where it perturbs the transformer
+    _prepared: LTXPrepared | None = field(default=None, init=False)
+    _prepared_for: tuple[Any, ...] = field(default=(), init=False)
 
     def __call__(self, latents: torch.Tensor, step: Step, conditions: tuple[Condition, ...]) -> torch.Tensor:
         """The velocity `(len(conditions) * B, N, C)` of latents `(B, N, C)`."""
         prepared = self.prepare(conditions)
         tokens, timestep = self.walk.model_input(latents, step)
-        rows = len(conditions) * len(tokens)
-        if timestep.ndim:
-            timestep = timestep.expand(len(tokens), -1).repeat(len(conditions), 1)
-        else:
-            timestep = timestep.expand(rows)
+        timestep = timestep.expand(len(tokens), *[-1] * (timestep.ndim - 1))
         more: dict[str, Any] = {}
         if self.guide is not None and "perturbed" in conditions:
             guidance = self.guide(step)
             perturbed = torch.tensor([condition == "perturbed" for condition in conditions], device=tokens.device)
-            more["perturbation"] = Perturbation(
-                guidance.mode, guidance.blocks, perturbed.repeat_interleave(len(tokens))
-            )
+            rows = perturbed.repeat_interleave(len(tokens))
+            more["perturbation"] = Perturbation(guidance.mode, guidance.blocks, rows)
         prediction: torch.Tensor = self.transformer(
             tokens.repeat(len(conditions), 1, 1).to(self.texts.tensors["prompt_embeds"].dtype),
-            timestep=timestep,
+            timestep=torch.cat([timestep] * len(conditions)),
             attention_kwargs=self.attention_kwargs,
             return_dict=False,
             prepared=prepared,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import ceil
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from filmstrip.ltx.latents import adain, denormalize, normalize, tone_map, unpac
 from filmstrip.ltx.picture import prepare_picture
 from filmstrip.ltx.predict import EncodedTexts
 from filmstrip.ltx.sampling import Sampling, to_next
-from filmstrip.ltx.walk import EPS, ConditionedTokens
+from filmstrip.ltx.walk import ConditionedTokens
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import LTXPipelineOutput
 from filmstrip.pipeline import checks
@@ -58,24 +59,6 @@ class Recipe:
     image_noise: float = 0.15  # on what is wholly conditioned, times the square of the timestep
     decode_timestep: float = 0.05
     decode_noise: float = 0.025
-
-
-class RecipeTokens(ConditionedTokens):
-    """Tokens that walk from a timestep to the next lower one of a schedule, each from its own.
-
-    Args:
-        schedule: timesteps in [0, 1], `(steps,)`, falling; 0 follows.
-        stochastic: as in `Recipe`; the noise comes from the global generator.
-    """
-
-    def __init__(self, schedule: torch.Tensor, stochastic: bool, *conditioning: Any) -> None:
-        super().__init__(None, *conditioning)
-        self.schedule, self.stochastic = schedule, stochastic
-
-    def advance(self, latents: torch.Tensor, prediction: torch.Tensor, step: Step) -> torch.Tensor:
-        latents = self._renoised(latents, step)
-        walked = to_next(latents, prediction, self._timesteps(step) / 1000, self.schedule, self.stochastic)
-        return torch.where((step.timestep / 1000 - EPS < 1 - self.strength)[..., None], walked, latents)
 
 
 class LTXRecipePipeline(LTXBase):
@@ -235,10 +218,14 @@ class LTXRecipePipeline(LTXBase):
         where = partial(self._positions, clip.frame_rate, self.info.causal_positions)
         tokens = hold_conditions(start, resized, encode, where, self.vae_temporal_compression_ratio, generator)
         noise_scale = self.recipe.image_noise if held else 0.0
-        walk = RecipeTokens(schedule, self.recipe.stochastic, tokens.tokens, tokens.strength, noise_scale, generator)
+
+        def advance(tokens: torch.Tensor, velocity: torch.Tensor, timesteps: torch.Tensor, _: Step) -> torch.Tensor:
+            return to_next(tokens, velocity, timesteps / 1000, schedule, self.recipe.stochastic)
 
         def guide(step: Step) -> SpatioTemporalGuidance:
             return one.guidance.at(times[step.index])
+
+        walk = ConditionedTokens(advance, tokens.tokens, tokens.strength, noise_scale, generator)
 
         walked = self._denoise(tokens.tokens, schedule * 1000, texts, walk, tokens.positions, guide=guide)
         return unpack(walked[:, tokens.own :], size)
@@ -255,10 +242,9 @@ def whole_clip(clip: Clip, temporal_ratio: int) -> Clip:
     """The next larger clip that the model can make."""
     for name in ("height", "width", "num_frames"):
         checks.check_count(getattr(clip, name), name)
-    height, width = (-(-side // SIZE_MULTIPLE) * SIZE_MULTIPLE for side in (clip.height, clip.width))
-    return replace(
-        clip, height=height, width=width, num_frames=-(-(clip.num_frames - 1) // temporal_ratio) * temporal_ratio + 1
-    )
+    height, width = (ceil(side / SIZE_MULTIPLE) * SIZE_MULTIPLE for side in (clip.height, clip.width))
+    frames = ceil((clip.num_frames - 1) / temporal_ratio) * temporal_ratio + 1
+    return Clip(height, width, frames, clip.frame_rate)
 
 
 def smaller_clip(clip: Clip, factor: float) -> Clip:

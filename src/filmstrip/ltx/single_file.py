@@ -3,6 +3,8 @@
 The metadata of such a file hold under "config", as JSON, how its models were made and want to be sampled: the authors'
 own loaders need it, so every file of theirs has it. Their fp8 files hold the blocks' matrices cast as they are, with no
 scales beside them (`convert_weights.py` of Lightricks/LTX-Video-Q8-Kernels), and are read like the others.
+
+What reads a file raises `CheckpointError` if it is damaged, or holds no such model as the published ones.
 """
 
 import contextlib
@@ -98,14 +100,9 @@ DECODERS = (
     ),
 )
 # What is not built otherwise here.
-FIXED = MappingProxyType(
-    {
-        "norm_layer": "pixel_norm",
-        "use_quant_conv": False,
-        "latent_log_var": "uniform",
-        "spatial_padding_mode": "zeros",
-        "patch_size": 4,
-    }
+FIXED: Mapping[str, Any] = MappingProxyType(
+    {"norm_layer": "pixel_norm", "use_quant_conv": False, "latent_log_var": "uniform"}
+    | {"spatial_padding_mode": "zeros", "patch_size": 4}
 )
 TRANSFORMER_ENTRIES = (
     "in_channels out_channels num_attention_heads attention_head_dim cross_attention_dim num_layers caption_channels "
@@ -135,26 +132,16 @@ class CheckpointInfo:
 
 
 def read_info(file: Path) -> CheckpointInfo:
-    """How the checkpoint in a file wants to be sampled.
-
-    Raises:
-        CheckpointError: the file or its metadata are damaged, or of another kind.
-    """
+    """How the checkpoint in a file wants to be sampled."""
     said = _open(file)[1]
     with _reading(file):
         causal = said["transformer"].get("causal_temporal_positioning", False)
-        allowed = said.get("allowed_inference_steps")
-        return CheckpointInfo(
-            Sampling(**_pick(said["scheduler"], SCHEDULER_ENTRIES)), causal, tuple(allowed) if allowed else None
-        )
+        allowed = tuple(said.get("allowed_inference_steps") or ()) or None
+        return CheckpointInfo(Sampling(**_pick(said["scheduler"], SCHEDULER_ENTRIES)), causal, allowed)
 
 
 def read_transformer(file: Path) -> Original:
-    """The transformer in a file.
-
-    Raises:
-        CheckpointError: the file is damaged, or holds none.
-    """
+    """The transformer in a file."""
     stored, said = _open(file)
     stored = {key.removeprefix(TRANSFORMER): tensor for key, tensor in stored.items() if not key.startswith(VAE)}
     _require(file, stored, "transformer", "patchify_proj.weight")
@@ -164,11 +151,7 @@ def read_transformer(file: Path) -> Original:
 
 
 def read_vae(file: Path) -> Original:
-    """The autoencoder in a file.
-
-    Raises:
-        CheckpointError: the file is damaged, holds none, or one that is built otherwise than the published ones.
-    """
+    """The autoencoder in a file."""
     stored, said = _open(file)
     stored = {key.removeprefix(VAE): tensor for key, tensor in stored.items() if key.startswith(VAE)}
     for key in ("encoder.conv_in.conv.weight", "decoder.conv_out.conv.weight"):
@@ -186,22 +169,24 @@ def read_vae(file: Path) -> Original:
         layers, decoder_layers = ([said["num_layers"] for kind, said in side if kind == "res_x"] for side in (down, up))
         noise = [said.get("inject_noise", False) for kind, said in up if kind == "res_x"]
     inner, outer = stored["encoder.conv_in.conv.weight"].shape[0], stored["decoder.conv_out.conv.weight"].shape[1]
-    config |= {**encoder.config, "layers_per_block": layers, "decoder_layers_per_block": decoder_layers[::-1]}
-    config |= {**decoder.config, "decoder_inject_noise": noise[::-1]}
-    config |= {"block_out_channels": [inner * width for width in encoder.widths]}
-    config |= {"decoder_block_out_channels": [outer * width for width in decoder.widths]}
-    config |= {"spatial_compression_ratio": 32, "temporal_compression_ratio": 8}
+    config |= {
+        **encoder.config,
+        **decoder.config,
+        "layers_per_block": layers,
+        "decoder_layers_per_block": decoder_layers[::-1],
+        "decoder_inject_noise": noise[::-1],
+        "block_out_channels": [inner * width for width in encoder.widths],
+        "decoder_block_out_channels": [outer * width for width in decoder.widths],
+        "spatial_compression_ratio": 32,
+        "temporal_compression_ratio": 8,
+    }
     modules = _modules("encoder", encoder) | _modules("decoder", decoder)
     keys = {_rename(_in_module(key, modules), VAE_NAMES): key for key in stored}
     return Original(config, {new: stored[key] for new, key in keys.items() if not new.startswith(STATISTICS)})
 
 
 def read_upsampler(file: Path) -> Original:
-    """The latent upsampler in a file; its keys are the same here.
-
-    Raises:
-        CheckpointError: the file is damaged, or holds none.
-    """
+    """The latent upsampler in a file; its keys are the same here."""
     stored, said = _open(file)
     _require(file, stored, "latent upsampler", "upsampler.0.weight")
     return Original(_pick(said, UPSAMPLER_ENTRIES), stored)
@@ -215,9 +200,7 @@ def _open(file: Path) -> tuple[Tensors, dict[str, Any]]:
             f"{file} has scales beside its weights, which are not read; use one of the authors' files."
         )
     if "config" not in metadata:
-        raise CheckpointError(
-            f"{file} has no config in its metadata, as the authors' files of LTX have; use one of those."
-        )
+        raise CheckpointError(f"{file} has no config in its metadata, as the authors' files have; use one of those.")
     with _reading(file):
         return stored, dict(json.loads(metadata["config"]))
 

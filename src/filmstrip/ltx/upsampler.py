@@ -1,6 +1,7 @@
 """LTX's latent upsampler (Lightricks/LTX-Video, `latent_upsampler.py`)."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from math import prod
 
 import torch
 import torch.nn.functional as F
@@ -8,18 +9,12 @@ from torch import nn
 
 from filmstrip.errors import InputError
 from filmstrip.ltx.single_file import read_upsampler
-from filmstrip.ltx.vae_blocks import Stride, depth_to_space
+from filmstrip.ltx.vae_blocks import depth_to_space
 from filmstrip.nn.layout import as_frames, as_video, weights_channels_last
 from filmstrip.nn.norms import GroupNorm
 from filmstrip.weights.model import Model
 
 CONVOLUTIONS: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
-# What is doubled, (space, time), as a stride, and the dimensions of the convolution before it.
-UPSAMPLINGS: dict[tuple[bool, bool], tuple[Stride, int]] = {
-    (True, False): ((1, 2, 2), 2),
-    (False, True): ((2, 1, 1), 3),
-    (True, True): ((2, 2, 2), 3),
-}
 
 
 class ResBlock(nn.Module):
@@ -69,16 +64,15 @@ class LTXLatentUpsamplerModel(Model):
             raise InputError(f"dims is {dims!r}; a latent upsampler has convolutions of 2 or 3 dimensions.")
         if not spatial_upsample and not temporal_upsample:
             raise InputError("spatial_upsample and temporal_upsample are both off; switch on what to upsample.")
-        self.stride, upsampler_dims = UPSAMPLINGS[bool(spatial_upsample), bool(temporal_upsample)]
-        factor = self.stride[0] * self.stride[1] * self.stride[2]
-        self.flat, self.upsamples_flat = dims == 2, upsampler_dims == 2
+        space, time = 2 if spatial_upsample else 1, 2 if temporal_upsample else 1
+        self.stride = (time, space, space)
+        self.flat, self.upsamples_flat = dims == 2, not temporal_upsample
+        widening = CONVOLUTIONS[2 if self.upsamples_flat else 3]
 
         self.initial_conv = CONVOLUTIONS[dims](in_channels, mid_channels, 3, padding=1)
         self.initial_norm = GroupNorm(mid_channels, eps=1e-5, activate=True)
         self.res_blocks = nn.ModuleList(ResBlock(mid_channels, dims) for _ in range(num_blocks_per_stage))
-        self.upsampler = nn.ModuleList(
-            [CONVOLUTIONS[upsampler_dims](mid_channels, factor * mid_channels, 3, padding=1)]
-        )
+        self.upsampler = nn.ModuleList([widening(mid_channels, prod(self.stride) * mid_channels, 3, padding=1)])
         self.post_upsample_res_blocks = nn.ModuleList(ResBlock(mid_channels, dims) for _ in range(num_blocks_per_stage))
         self.final_conv = CONVOLUTIONS[dims](mid_channels, in_channels, 3, padding=1)
         weights_channels_last(self)
@@ -86,23 +80,15 @@ class LTXLatentUpsamplerModel(Model):
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """The autoencoder's own latents `(B, C, t, h, w)` to `(B, C, t or 2 t - 1, h or 2 h, w or 2 w)`."""
         latents = hidden_states.contiguous(memory_format=torch.channels_last_3d)
-        hidden = _run(self._enter, latents, self.flat)
-        hidden = depth_to_space(_run(self.upsampler[0], hidden, self.upsamples_flat), self.stride)
+        hidden = _run([self.initial_conv, self.initial_norm, *self.res_blocks], latents, self.flat)
+        hidden = depth_to_space(_run(self.upsampler, hidden, self.upsamples_flat), self.stride)
         hidden = hidden[:, :, self.stride[0] - 1 :]
-        return _run(self._leave, hidden, self.flat)
-
-    def _enter(self, hidden: torch.Tensor) -> torch.Tensor:
-        hidden = self.initial_norm(self.initial_conv(hidden))
-        for block in self.res_blocks:
-            hidden = block(hidden)
-        return hidden
-
-    def _leave(self, hidden: torch.Tensor) -> torch.Tensor:
-        for block in self.post_upsample_res_blocks:
-            hidden = block(hidden)
-        return self.final_conv(hidden)
+        return _run([*self.post_upsample_res_blocks, self.final_conv], hidden, self.flat)
 
 
-def _run(layers: Callable[[torch.Tensor], torch.Tensor], video: torch.Tensor, flat: bool) -> torch.Tensor:
+def _run(layers: Iterable[nn.Module], video: torch.Tensor, flat: bool) -> torch.Tensor:
     """Run layers on a video `(B, C, t, h, w)`; on each of its frames alone where they are `flat`."""
-    return as_video(layers(as_frames(video)), video.shape[2]) if flat else layers(video)
+    hidden = as_frames(video) if flat else video
+    for layer in layers:
+        hidden = layer(hidden)
+    return as_video(hidden, video.shape[2]) if flat else hidden

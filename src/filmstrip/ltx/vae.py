@@ -2,138 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
 
 import torch
-from torch import nn
 
-from filmstrip.errors import InputError
 from filmstrip.ltx.single_file import read_vae
-from filmstrip.ltx.vae_blocks import (
-    DOWNSAMPLE_STRIDES,
-    Block3d,
-    CausalConv3d,
-    Downsampler3d,
-    ResnetBlock3d,
-    Upsampler3d,
-    activate,
-    depth_to_space,
-    embed_timestep,
-    shifts_and_scales,
-    space_to_depth,
-)
-from filmstrip.nn.embeddings import TimestepEmbedder
+from filmstrip.ltx.vae_blocks import Decoder3d, Encoder3d
 from filmstrip.nn.gaussian import DiagonalGaussianDistribution
 from filmstrip.nn.layout import weights_channels_last
 from filmstrip.nn.noise import Generators
 from filmstrip.nn.tiling import Tiles, fade, run_tiled
 from filmstrip.outputs import AutoencoderKLOutput, DecoderOutput
-from filmstrip.weights.config import Config
 from filmstrip.weights.model import Model
-
-# Whether a residual block changes the width (0.9.0 and 0.9.1), or the downsampler does (0.9.5 and later).
-DOWN_BLOCK_TYPES = {"LTXVideoDownBlock3D": True, "LTXVideo095DownBlock3D": False}
-
-
-class Encoder3d(nn.Module):
-    """Pixels to the parameters of the posterior; built from the config of the autoencoder."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        if unknown := sorted(set(config.down_block_types) - set(DOWN_BLOCK_TYPES)):
-            raise InputError(f"down_block_types holds {unknown[0]!r}; choose of {', '.join(DOWN_BLOCK_TYPES)}.")
-        self.patch = (config.patch_size_t, config.patch_size, config.patch_size)
-        conv = partial(CausalConv3d, is_causal=config.encoder_causal)
-        resnet = partial(ResnetBlock3d, eps=config.resnet_norm_eps, is_causal=config.encoder_causal)
-        layers, widths = config.layers_per_block, list(config.block_out_channels)
-        if DOWN_BLOCK_TYPES[config.down_block_types[-1]]:
-            widths.append(widths[-1])
-        self.conv_in = conv(config.in_channels * config.patch_size**2, widths[0])
-        self.down_blocks = nn.ModuleList()
-        for i, (width, wider) in enumerate(pairwise(widths)):
-            resnets = [resnet(width, width) for _ in range(layers[i])]
-            kind = config.downsample_type[i] if config.spatio_temporal_scaling[i] else None
-            downsampler = _downsampler(kind, width, wider, config.encoder_causal) if kind else None
-            widens = DOWN_BLOCK_TYPES[config.down_block_types[i]] and width != wider
-            conv_out = resnet(width, wider) if widens else None
-            self.down_blocks.append(Block3d(resnets, downsampler=downsampler, conv_out=conv_out))
-        self.mid_block = Block3d(resnet(widths[-1], widths[-1]) for _ in range(layers[-1]))
-        self.conv_out = conv(widths[-1], config.latent_channels + 1)
-
-    def forward(self, video: torch.Tensor) -> torch.Tensor:
-        """`(B, 3, T, H, W)` in [-1, 1] to mean and log variance `(B, 2 * C, t, h, w)`; all C share the latter."""
-        hidden = self.conv_in(_flip_patch(space_to_depth(video, self.patch), self.patch))
-        for block in self.down_blocks:
-            hidden = block(hidden)
-        hidden = self.conv_out(activate(self.mid_block(hidden)))
-        mean, logvar = hidden[:, :-1], hidden[:, -1:]
-        return torch.cat([mean, logvar.expand_as(mean)], dim=1)
-
-
-def _downsampler(kind: str, width: int, wider: int, is_causal: bool) -> nn.Module:
-    if kind == "conv":
-        return CausalConv3d(width, width, stride=(2, 2, 2), is_causal=is_causal)
-    if kind not in DOWNSAMPLE_STRIDES:
-        raise InputError(f"downsample_type holds {kind!r}; choose of {', '.join(['conv', *DOWNSAMPLE_STRIDES])}.")
-    return Downsampler3d(width, wider, DOWNSAMPLE_STRIDES[kind], is_causal)
-
-
-class Decoder3d(nn.Module):
-    """Latents to pixels; built from the config of the autoencoder."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.patch = (config.patch_size_t, config.patch_size, config.patch_size)
-        causal, timed = config.decoder_causal, config.timestep_conditioning
-        # Configs list the blocks of the decoder from pixels to latents.
-        widths, layers = config.decoder_block_out_channels[::-1], config.decoder_layers_per_block[::-1]
-        noise, scaling = config.decoder_inject_noise[::-1], config.decoder_spatio_temporal_scaling[::-1]
-        residual, factors = config.upsample_residual[::-1], config.upsample_factor[::-1]
-
-        def resnets(width: int, i: int) -> list[ResnetBlock3d]:
-            settings = (config.resnet_norm_eps, causal, noise[i], timed)
-            return [ResnetBlock3d(width, width, *settings) for _ in range(layers[i])]
-
-        width = widths[0]
-        self.conv_in = CausalConv3d(config.latent_channels, width, is_causal=causal)
-        self.mid_block = Block3d(resnets(width, 0), 4 * width if timed else None)
-        self.up_blocks = nn.ModuleList()
-        for i, block_width in enumerate(widths):
-            before, width = width // factors[i], block_width // factors[i]
-            if timed and before != width:
-                raise InputError(
-                    f"A timestep-conditioned decoder cannot change the width from {before} to {width} in a block; "
-                    "let upsample_factor be the ratio of neighbouring decoder_block_out_channels."
-                )
-            widens, resamples = before != width, scaling[i]
-            conv_in = ResnetBlock3d(before, width, config.resnet_norm_eps, causal, noise[i + 1]) if widens else None
-            upsampler = Upsampler3d(width * factors[i], factors[i], residual[i], causal) if resamples else None
-            self.up_blocks.append(Block3d(resnets(width, i + 1), 4 * width if timed else None, conv_in, upsampler))
-        self.conv_out = CausalConv3d(width, config.out_channels * config.patch_size**2, is_causal=causal)
-        self.timestep_scale_multiplier = self.time_embedder = self.scale_shift_table = None
-        if timed:
-            self.timestep_scale_multiplier = nn.Parameter(torch.tensor(1000.0))
-            self.time_embedder = TimestepEmbedder(2 * width)
-            self.scale_shift_table = nn.Parameter(torch.randn(2, width) / width**0.5)
-
-    def forward(self, latents: torch.Tensor, timestep: torch.Tensor | None = None) -> torch.Tensor:
-        """`(B, C, t, h, w)` to `(B, 3, T, H, W)`; `timestep` in [0, 1], `(B,)`, for a conditioned decoder."""
-        hidden = self.conv_in(latents.contiguous(memory_format=torch.channels_last_3d))
-        if self.timestep_scale_multiplier is not None and timestep is not None:
-            timestep = timestep * self.timestep_scale_multiplier
-        hidden = self.mid_block(hidden, timestep)
-        for block in self.up_blocks:
-            hidden = block(hidden, timestep)
-        embedded = embed_timestep(self.time_embedder, timestep, hidden.dtype)
-        hidden = self.conv_out(activate(hidden, *shifts_and_scales(self.scale_shift_table, embedded)))
-        return depth_to_space(_flip_patch(hidden, self.patch), self.patch)
-
-
-def _flip_patch(video: torch.Tensor, patch: tuple[int, int, int]) -> torch.Tensor:
-    """Exchange rows and columns within the patches: the checkpoints hold a patch's pixels column by column."""
-    t, h, w = patch
-    rows = video.movedim(1, -1).unflatten(-1, (-1, t, h, w))
-    return rows.transpose(-1, -2).flatten(4).movedim(-1, 1)
 
 
 class AutoencoderKLLTXVideo(Model):
@@ -146,7 +25,7 @@ class AutoencoderKLLTXVideo(Model):
         in_channels, out_channels: of a pixel.
         latent_channels: of a latent.
         block_out_channels, decoder_block_out_channels: widths.
-        down_block_types: of `DOWN_BLOCK_TYPES`, one for each block.
+        down_block_types: of `filmstrip.ltx.vae_blocks.DOWN_BLOCK_TYPES`, one for each block.
         layers_per_block, decoder_layers_per_block: residual blocks.
         spatio_temporal_scaling, decoder_spatio_temporal_scaling: which blocks resample.
         decoder_inject_noise: which blocks of the decoder add noise.
