@@ -35,7 +35,7 @@ def test_a_folder_comes_before_a_hub_id_of_the_same_form(tmp_path: Path, monkeyp
     (tmp_path / "models" / "ltx").mkdir(parents=True)
     found = checkpoint.find("models/ltx", LTX)
     assert (found.location, found.preset, found.credit()) == ("models/ltx", CALL_DEFAULTS, "")
-    assert checkpoint.commit(found.folder()) is None
+    assert checkpoint.commit(Path(found.location)) is None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from filmstrip.cli import display
-from filmstrip.cli.display import Display, Lines, Live
+from filmstrip.cli.display import Display, Live
 from filmstrip.cli.run import Stopwatch
 
 
@@ -50,24 +50,6 @@ def test_without_a_terminal_stages_are_plain_lines(capsys: pytest.CaptureFixture
         *("load ...", "load done in 0 s"),
         *("1 of 2", "denoise ...", "denoise done in 0 s"),
         *("2 of 2", "denoise ...", "denoise done in 0 s"),
-    ]
-
-
-def test_a_long_stage_tells_the_time_left_at_each_quarter(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    now = 0.0
-    monkeypatch.setattr(display.time, "perf_counter", lambda: now)
-    with Lines(Console(stderr=True)).stage("denoise", 8) as advance:
-        for _ in range(8):
-            now += 10
-            advance()
-    assert capsys.readouterr().err.splitlines() == [
-        "denoise ...",
-        "denoise 2/8, 1 min 00 s left",
-        "denoise 4/8, 40 s left",
-        "denoise 6/8, 20 s left",
-        "denoise done in 1 min 20 s",
     ]
 
 

@@ -52,7 +52,6 @@ def animate(
         seeds = plan.seeds(seed, count)
         chosen = checkpoint.find(model, SVD)
         folder = chosen.folder()
-        chosen.check_family(folder)
         trained_frames = _check_models(folder)
         want = plan.settings(
             replace(chosen.preset, frames=trained_frames),

@@ -31,16 +31,11 @@ class Checkpoint(Generic[P]):
         """The folder with the model's JSON files, which are fetched alone if they are on the Hub and not cached.
 
         Raises:
-            CheckpointError: The repository is out of reach and not cached.
+            CheckpointError: it is out of reach and not cached, no model's, or one of another family.
         """
-        return Source(self.location, revision=self.revision).fetch(
+        folder = Source(self.location, revision=self.revision).fetch(
             lambda names: [name for name in names if name == INDEX or name.endswith(CONFIGS)]
         )
-
-    def check_family(self, folder: Path) -> None:
-        """Raises:
-        CheckpointError: the folder is no model's, or one of another family.
-        """
         if not (folder / INDEX).is_file():
             raise CheckpointError(f"{folder} has no {INDEX}, so it is not a model folder in diffusers' layout.")
         kind, family = read_json(folder / INDEX).get("_class_name"), self.family
@@ -49,6 +44,7 @@ class Checkpoint(Generic[P]):
             others = [other.command for other in FAMILIES if kind in other.folders]
             hint = f" `filmstrip {others[0]}` takes it." if others else ""
             raise CheckpointError(f"{folder} holds a {kind}, but {family.command} needs {needed}.{hint}")
+        return folder
 
     def credit(self) -> str:
         """A line to print before the model is used: its licence, or where that stands."""
@@ -72,10 +68,12 @@ def find(model: str | None, family: Family[P]) -> Checkpoint[P]:
     Raises:
         InputError: It is neither a known name, nor a folder, nor in the form of a Hub id.
     """
+    from filmstrip import demo
+
     rows = {preset.name: preset for preset in family.presets}
     model = model if model is not None else "demo"
     if model in rows:
-        return Checkpoint(model, rows[model].repo or _demo_folder(family.embedded), None, rows[model], family)
+        return Checkpoint(model, rows[model].repo or str(demo.path(family.embedded)), None, rows[model], family)
     path = Path(model).expanduser()
     if model and path.is_dir():
         return Checkpoint(model, str(path), None, family.defaults, family)
@@ -85,12 +83,6 @@ def find(model: str | None, family: Family[P]) -> Checkpoint[P]:
         preset = next((row for row in family.presets if row.repo == hub_id["repo"]), family.defaults)
         return Checkpoint(model, hub_id["repo"], hub_id["revision"], preset, family)
     raise InputError(_unknown(model, rows))
-
-
-def _demo_folder(embedded: str) -> str:
-    from filmstrip import demo
-
-    return str(demo.path(embedded))
 
 
 def _unknown(model: str, names: Collection[str]) -> str:

@@ -11,8 +11,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-SHORT = 2.0  # seconds in which nobody waits for news of a stage
-
 
 def open_display(quiet: bool) -> "Display":
     """Nothing if `quiet`, live bars on a terminal, plain lines elsewhere."""
@@ -47,7 +45,7 @@ class Display:
 
 
 class Lines(Display):
-    """A line when a stage begins and ends, and at quarters of a long one."""
+    """A line when a stage begins and ends."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -60,17 +58,9 @@ class Lines(Display):
 
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-        start, done = time.perf_counter(), 0
-
-        def advance() -> None:
-            nonlocal done
-            done += 1
-            taken = time.perf_counter() - start
-            if total and done < total and done * 4 // total != (done - 1) * 4 // total and taken > SHORT:
-                self.say(f"{name} {done}/{total}, {time_left(taken / done * (total - done))}")
-
+        start = time.perf_counter()
         self.say(f"{name} ...")
-        yield advance
+        yield lambda: None
         self.say(f"{name} done in {duration(time.perf_counter() - start)}")
 
     def next_video(self, title: str) -> None:
@@ -111,22 +101,17 @@ class _News(ProgressColumn):
     def render(self, task: Task) -> Text:
         count = f"{task.completed:.0f}/{task.total:.0f} " if task.total and task.total > 1 else ""
         left = task.time_remaining if task.total and task.completed and task.stop_time is None else None
-        return Text(count + (duration(task.elapsed or 0.0) if left is None else time_left(left)))
+        if left is None:
+            return Text(count + duration(task.elapsed or 0.0))
+        return Text(f"{count}{math.ceil(left)} s left" if left < 60 else f"{count}{duration(left)} left")
 
 
 def duration(seconds: float) -> str:
     """`0.42 s`, `12.3 s`, `3 min 05 s`, `2 h 03 min`: as much as matters."""
-    if seconds < 0.995:
-        return f"{seconds:.2f} s"
     if seconds < 59.95:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.2f} s" if seconds < 0.995 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def time_left(seconds: float) -> str:
-    """`12 s left`, `3 min 05 s left`."""
-    return f"{math.ceil(seconds)} s left" if seconds < 60 else f"{duration(seconds)} left"
 
 
 def entries(values: Mapping[str, Any]) -> str:

@@ -45,7 +45,6 @@ def generate(
         seeds = plan.seeds(seed, count)
         chosen = checkpoint.find(model, LTX)
         folder = chosen.folder()
-        chosen.check_family(folder)
         sizes = grid(*(read_json(folder / name / "config.json") for name in ("vae", "transformer")))
         want = plan.settings(
             chosen.preset,

@@ -65,13 +65,15 @@ def _make(plan: Plan, display: Display, call: Mapping[str, Any]) -> tuple[float,
     """Load, then make the videos one by one, each from its own seed, so that any can be made again alone."""
     import torch
 
+    import filmstrip
     from filmstrip.media.export import save_video
 
     loading, videos = Stopwatch(display, plan.device), list[Video]()
     try:
         with display.running():
             with loading.stage("load"):
-                pipe = _load(plan)
+                options = {"torch_dtype": getattr(torch, plan.dtype), "device": plan.device, "revision": plan.revision}
+                pipe = getattr(filmstrip, plan.pipeline).from_pretrained(plan.source, **options)
             for seed, path in zip(plan.seeds, plan.outputs, strict=True):
                 if len(plan.seeds) > 1:
                     display.next_video(f"{len(videos) + 1} of {len(plan.seeds)}: {path}")
@@ -98,17 +100,6 @@ def _download(plan: Plan, quiet: bool) -> None:
     if quiet:
         disable_progress_bars()
     fetch_pipeline(Source(plan.source, revision=plan.revision))
-
-
-def _load(plan: Plan) -> Any:
-    """The pipeline, its weights on the plan's device in the plan's type."""
-    import torch
-
-    import filmstrip
-
-    return getattr(filmstrip, plan.pipeline).from_pretrained(
-        plan.source, revision=plan.revision, torch_dtype=getattr(torch, plan.dtype), device=plan.device
-    )
 
 
 class Stopwatch:

@@ -34,8 +34,7 @@ def load_image(
 
     Args:
         image: a path, an http(s) URL or a PIL image.
-        convert_method: applied to the upright picture; without it the picture becomes RGB and transparency
-            is dropped. `flatten` composites it on a background instead.
+        convert_method: applied to the upright picture, which else becomes RGB, less its transparency (see `flatten`).
 
     Raises:
         InputError: no such file, not a picture, or an animated one.
@@ -146,29 +145,24 @@ def open_video(path: Path) -> Iterator[Any]:
 
 def _decode(path: Path) -> tuple[Images, float | None]:
     """All frames of the first video stream, and its average rate."""
-    from av.video.reformatter import VideoReformatter
+    from av.video.reformatter import Interpolation, VideoReformatter
 
+    # Without full chroma interpolation colours come out about one level too dark.
+    precise = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+    frames, reformatter = [], VideoReformatter()
     with open_video(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        reformatter = VideoReformatter()
-        frames = [_to_rgb(frame, reformatter) for frame in container.decode(stream)]
+        for frame in container.decode(stream):
+            rgb = reformatter.reformat(frame, format="rgb24", interpolation=precise, threads=1)
+            picture = PIL.Image.fromarray(rgb.to_ndarray())
+            frames.append(picture.rotate(frame.rotation, expand=True) if frame.rotation else picture)
         promised, rate = stream.frames, stream.average_rate
     if not frames:
         raise InputError(f"No frame of {path} can be decoded. The file may be damaged.")
     if len(frames) < promised:
         logger.warning("Only %d of the %d frames of %s could be decoded.", len(frames), promised, path)
     return frames, float(rate) if rate else None
-
-
-def _to_rgb(frame: Any, reformatter: Any) -> PIL.Image.Image:
-    """Convert with full chroma interpolation: without it colours come out about one level too dark."""
-    from av.video.reformatter import Interpolation
-
-    precise = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
-    rgb = reformatter.reformat(frame, format="rgb24", interpolation=precise, threads=1)
-    picture = PIL.Image.fromarray(rgb.to_ndarray())
-    return picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
 
 
 def _read_animation(path: Path) -> tuple[Images, float | None]:
