@@ -166,7 +166,7 @@ def test_a_walk_can_begin_anywhere(begin):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("begin", "stepped"), [(None, False), (2, False), (2, True), (None, True)])
-def test_adding_noise_and_the_velocity(dtype, begin, stepped):
+def test_adding_noise(dtype, begin, stepped):
     clean, noise = torch.randn(2, 3, 5, 4, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
     results = []
     for scheduler in pair(**PUBLISHED):
@@ -176,7 +176,7 @@ def test_adding_noise_and_the_velocity(dtype, begin, stepped):
         if stepped:
             scheduler.step(noise, scheduler.timesteps[2], clean)
         times = scheduler.timesteps[[4, 0, 2]]
-        results.append([f(clean, noise, times) for f in (scheduler.add_noise, scheduler.get_velocity)])
+        results.append([scheduler.add_noise(clean, noise, times)])
     assert_same_walk(*results)
 
 
@@ -194,7 +194,6 @@ def test_the_same_calls_are_refused():
         lambda made: made().step(sample, 3, sample),
         lambda made: made().step(sample, torch.tensor(3), sample),
         lambda made: made().step(sample, 3.5, sample),
-        lambda made: made().get_velocity(sample, sample, torch.tensor([3])),
     ]
     for call in calls:
         with pytest.raises(Exception):  # noqa: B017 (which one it is differs)

@@ -1,23 +1,24 @@
 """What the schedulers share: a schedule, kept on the host and mirrored on the device, and the place in it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 import torch
 
 from filmstrip.errors import InputError
-from filmstrip.schedulers.sigmas import Array
+from filmstrip.schedulers.sigmas import Array, chosen_spacing
 from filmstrip.weights.config import Configurable
 
+Device: TypeAlias = torch.device | str | None
 Numbers: TypeAlias = Sequence[float] | Array | torch.Tensor
 
 
 class Scheduler(Configurable):
     """A schedule of noise levels and a counter that walks it.
 
-    The schedule lives on the host (`host_timesteps`, `host_sigmas`), where reading it does not wait for the
-    GPU, and once more as tensors on the device, where callers expect it. Assigning a tensor replaces both.
+    The schedule lives on the host (`host_timesteps`, `host_sigmas`), where reading it does not wait for the GPU, and
+    once more as tensors on the device, where callers expect it. Assigning a tensor replaces both.
     """
 
     config_name = "scheduler_config.json"
@@ -65,10 +66,8 @@ class Scheduler(Configurable):
         self._begin_index = begin_index
 
     def index_for_timestep(self, timestep: float | torch.Tensor, schedule_timesteps: torch.Tensor | None = None) -> int:
-        """The index of a timestep in the schedule, or in the schedule that is given.
-
-        Of a timestep that occurs several times it is the second, as in diffusers: a walk that begins midway
-        must not skip a noise level.
+        """The index of a timestep in the schedule, or in the one that is given; of several equal ones the second, as
+        in diffusers: a walk that begins midway must not skip a noise level.
 
         Raises:
             InputError: the timestep is not one of the schedule's, or is not a single number.
@@ -79,22 +78,25 @@ class Scheduler(Configurable):
             raise InputError(f"A timestep is one number, but a tensor of {wanted.size} was given.")
         matches = np.flatnonzero(known == wanted)
         if not len(matches):
-            raise InputError(
-                f"The timestep {wanted.item():g} is not in the schedule of {len(known)} steps; "
-                "pass one of `scheduler.timesteps`."
-            )
+            where = f"the schedule of {len(known)} steps"
+            raise InputError(f"The timestep {wanted.item():g} is not in {where}; pass one of `scheduler.timesteps`.")
         return int(matches[:2][-1])
 
     def __len__(self) -> int:
         return int(self.config.num_train_timesteps)
 
-    def _install(
-        self,
-        timesteps: Array,
-        sigmas: Array,
-        device: torch.device | str | None,
-        sigmas_device: torch.device | str | None,
-    ) -> None:
+    def _check_config(self, choices: Mapping[str, Collection[str]]) -> None:
+        """Raises:
+        InputError: no training step, several spacings, or an entry that is none of its choices.
+        """
+        if len(self) < 1:
+            raise InputError(f"num_train_timesteps is {len(self)}; it must be at least 1.")
+        for name, known in choices.items():
+            if self.config[name] not in known:
+                raise InputError(f"{name} is {self.config[name]!r}; it must be one of {', '.join(known)}.")
+        chosen_spacing(self.config)
+
+    def _install(self, timesteps: Array, sigmas: Array, device: Device, sigmas_device: Device) -> None:
         """Take a new schedule and forget the place in the old one."""
         self.host_timesteps, self.host_sigmas = floats(timesteps), floats(sigmas)
         self._timesteps = torch.from_numpy(self.host_timesteps.copy()).to(device)
@@ -118,10 +120,8 @@ class Scheduler(Configurable):
             InputError: there is no such step.
         """
         if index + 1 >= len(self.host_sigmas):
-            raise InputError(
-                f"All {len(self.host_timesteps)} steps of the schedule are done; "
-                "call `set_timesteps` before another walk."
-            )
+            steps = len(self.host_timesteps)
+            raise InputError(f"All {steps} steps of the schedule are done; call `set_timesteps` before another walk.")
         return self.sigmas[index], self.sigmas[index + 1]
 
     def _levels_of(self, timestep: float | torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
@@ -137,7 +137,8 @@ class Scheduler(Configurable):
             indices = [self.index_for_timestep(one) for one in times.tolist()]
         else:
             indices = [self.begin_index if self.step_index is None else self.step_index] * len(times)
-        return per_sample(self.host_sigmas[indices], sample)
+        levels = torch.from_numpy(self.host_sigmas[indices]).to(sample.device, sample.dtype)
+        return levels.view(-1, *[1] * (sample.ndim - 1))
 
 
 def floats(values: float | Numbers) -> Array:
@@ -157,11 +158,6 @@ def flat(values: Numbers, name: str) -> Array:
     if array.ndim != 1:
         raise InputError(f"{name} has the shape {array.shape}; give a flat list of numbers.")
     return array
-
-
-def per_sample(values: Array, sample: torch.Tensor) -> torch.Tensor:
-    """`(B,)` numbers as a tensor `(B, 1, ...)` with the place, dtype and dimensions of `sample`."""
-    return torch.from_numpy(values).to(sample.device, sample.dtype).view(-1, *[1] * (sample.ndim - 1))
 
 
 def check_steps(count: int) -> int:

@@ -1,22 +1,23 @@
 """Euler steps from noise to data for models trained on a variance-preserving path: the scheduler of SVD."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import Output
-from filmstrip.schedulers.base import Numbers, Scheduler, check_steps, flat, floats, per_sample, refuse_integer
+from filmstrip.schedulers.base import Device, Numbers, Scheduler, check_steps, flat, refuse_integer
 from filmstrip.schedulers.sigmas import BETA_SCHEDULES, Array, chosen_spacing, zero_terminal_snr
 
 logger = get_logger(__name__)
 
-CHOICES: Mapping[str, tuple[str, ...]] = {
+CHOICES: Mapping[str, Collection[str]] = {
     "prediction_type": ("epsilon", "v_prediction", "sample", "original_sample"),
     "interpolation_type": ("linear", "log_linear"),
     "timestep_spacing": ("linspace", "leading", "trailing"),
@@ -29,8 +30,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 class EulerDiscreteSchedulerOutput(Output):
     """`prev_sample`: the sample at the next, lower level; `pred_original_sample`: the data that the model predicts."""
 
-    prev_sample: torch.Tensor
-    pred_original_sample: torch.Tensor | None = None
+    prev_sample: Tensor
+    pred_original_sample: Tensor | None = None
 
 
 class EulerDiscreteScheduler(Scheduler):
@@ -41,16 +42,14 @@ class EulerDiscreteScheduler(Scheduler):
 
     Args:
         num_train_timesteps: the number of noise levels that the model was trained on.
-        beta_start, beta_end: first and last variance of the schedule.
-        beta_schedule: "linear", "scaled_linear" or "squaredcos_cap_v2"; see `filmstrip.schedulers.sigmas`.
+        beta_start, beta_end, beta_schedule: first and last variance, and one of `BETA_SCHEDULES` between them.
         trained_betas: the variances themselves instead.
         prediction_type: whether the model predicts the noise ("epsilon"), the velocity ("v_prediction"; Salimans and
             Ho, "Progressive Distillation", appendix D), or the data ("sample"; "original_sample" is the same).
         interpolation_type: read levels between trained ones off linearly, or space them evenly in the logarithm.
         use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas: space the levels between the first and the last
-            anew; one of these at most.
-        sigma_min, sigma_max: the ends for those spacings; by default the schedule's own.
-        timestep_spacing: which timesteps of the trained ones; "Common Diffusion Noise Schedules", table 2.
+            anew, or between sigma_min and sigma_max; one of these at most.
+        timestep_spacing: which of the trained timesteps; "Common Diffusion Noise Schedules", table 2.
         timestep_type: "continuous" gives a model with v-prediction `log(sigma) / 4` as its timestep.
         steps_offset: added to the timesteps of the spacing "leading".
         rescale_betas_zero_snr: let the last trained level be (nearly) pure noise.
@@ -80,19 +79,12 @@ class EulerDiscreteScheduler(Scheduler):
         rescale_betas_zero_snr: bool = False,
         final_sigmas_type: Literal["zero", "sigma_min"] = "zero",
     ) -> None:
-        if num_train_timesteps < 1:
-            raise InputError(f"num_train_timesteps is {num_train_timesteps}; it must be at least 1.")
-        for name, choices in CHOICES.items():
-            if self.config[name] not in choices:
-                raise InputError(f"{name} is {self.config[name]!r}; it must be one of {', '.join(choices)}.")
-        chosen_spacing(self.config)
-
-        if trained_betas is not None:
-            betas = torch.from_numpy(flat(trained_betas, "trained_betas"))
-        elif beta_schedule in BETA_SCHEDULES:
+        if trained_betas is None:
+            self._check_config({**CHOICES, "beta_schedule": BETA_SCHEDULES})
             betas = BETA_SCHEDULES[beta_schedule](beta_start, beta_end, num_train_timesteps)
         else:
-            raise InputError(f"beta_schedule is {beta_schedule!r}; it must be one of {', '.join(BETA_SCHEDULES)}.")
+            self._check_config(CHOICES)
+            betas = torch.from_numpy(flat(trained_betas, "trained_betas"))
         self.betas = zero_terminal_snr(betas) if rescale_betas_zero_snr else betas
         self.alphas_cumprod = torch.cumprod(1 - self.betas, dim=0)
         if rescale_betas_zero_snr:
@@ -110,7 +102,7 @@ class EulerDiscreteScheduler(Scheduler):
         return self.config.timestep_type == "continuous" and self.config.prediction_type == "v_prediction"
 
     @property
-    def init_noise_sigma(self) -> torch.Tensor:
+    def init_noise_sigma(self) -> Tensor:
         """The factor on standard normal noise that makes it the first sample, a number in a tensor on the CPU."""
         highest = self.sigmas.max()
         return (highest**2 + 1) ** 0.5 if self.config.timestep_spacing == "leading" else highest
@@ -118,17 +110,12 @@ class EulerDiscreteScheduler(Scheduler):
     def set_timesteps(
         self,
         num_inference_steps: int | None = None,
-        device: torch.device | str | None = None,
+        device: Device = None,
         timesteps: Numbers | None = None,
         sigmas: Numbers | None = None,
     ) -> None:
-        """Make the schedule of the next walk, from one of three.
-
-        Args:
-            num_inference_steps: how many steps, spaced as the config says.
-            device: where `timesteps` shall be; `sigmas` stay on the CPU, as in diffusers.
-            timesteps: trained timesteps to visit, or such between them.
-            sigmas: the noise levels before each step and after the last.
+        """Make the schedule of the next walk, from a number of steps, from `timesteps` among or between the trained
+        ones, or from the `sigmas` before each step and after the last. `self.sigmas` stay on the CPU, as in diffusers.
 
         Raises:
             InputError: none or several of the three are given, `timesteps` with a config that sets them another way, a
@@ -137,9 +124,8 @@ class EulerDiscreteScheduler(Scheduler):
         given = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas}
         names = [name for name, value in given.items() if value is not None]
         if len(names) != 1:
-            raise InputError(
-                f"set_timesteps needs one of {', '.join(given)}, but got {' and '.join(names) or 'none of them'}."
-            )
+            got = " and ".join(names) or "none of them"
+            raise InputError(f"set_timesteps needs one of {', '.join(given)}, but got {got}.")
         if sigmas is not None:
             levels = _checked(flat(sigmas, "sigmas"))
             steps, times = len(levels) - 1, self._timesteps_of(levels[:-1])
@@ -190,7 +176,7 @@ class EulerDiscreteScheduler(Scheduler):
         logs = np.log(np.maximum(sigmas, 1e-10))
         return np.interp(logs, np.log(self._trained), np.arange(len(self._trained)))
 
-    def scale_model_input(self, sample: torch.Tensor, timestep: float | torch.Tensor) -> torch.Tensor:
+    def scale_model_input(self, sample: Tensor, timestep: float | Tensor) -> Tensor:
         """The sample as the model wants it, of unit variance. Before the first step it finds the place of `timestep`.
 
         Raises:
@@ -203,27 +189,24 @@ class EulerDiscreteScheduler(Scheduler):
 
     def step(
         self,
-        model_output: torch.Tensor,
-        timestep: float | torch.Tensor,
-        sample: torch.Tensor,
+        model_output: Tensor,
+        timestep: float | Tensor,
+        sample: Tensor,
         s_churn: float = 0.0,
         s_tmin: float = 0.0,
         s_tmax: float = float("inf"),
         s_noise: float = 1.0,
         generator: Generators = None,
         return_dict: bool = True,
-    ) -> EulerDiscreteSchedulerOutput | tuple[torch.Tensor, torch.Tensor]:
+    ) -> EulerDiscreteSchedulerOutput | tuple[Tensor, Tensor]:
         """Take the next step of the schedule.
 
         Args:
             model_output: what `prediction_type` says, `(B, ...)`.
             timestep: finds the place of the first step in the schedule; later steps follow from it.
             sample: `(B, ...)`, not scaled; the arithmetic is in float32.
-            s_churn: how much noise to add first over the whole walk (Karras et al., algorithm 2); 0 adds none.
-            s_tmin, s_tmax: between which noise levels to add it.
-            s_noise: its standard deviation.
-            generator: where it is drawn, in the dtype of `model_output`.
-            return_dict: return an output object, and not a tuple.
+            s_churn, s_tmin, s_tmax, s_noise, generator: how much noise to add first over the whole walk (Karras et
+                al., algorithm 2), between which levels, its deviation, and whence, in the dtype of `model_output`.
 
         Returns:
             The sample at the next level, in the dtype of `model_output`, and the data that the model predicts.
@@ -249,9 +232,7 @@ class EulerDiscreteScheduler(Scheduler):
         self._step_index = index + 1
         return EulerDiscreteSchedulerOutput(stepped, data) if return_dict else (stepped, data)
 
-    def _data(
-        self, output: torch.Tensor, sample: torch.Tensor, sigma: torch.Tensor, higher: torch.Tensor
-    ) -> torch.Tensor:
+    def _data(self, output: Tensor, sample: Tensor, sigma: Tensor, higher: Tensor) -> Tensor:
         """The data that the model predicts for a sample that was raised from the level `sigma` to `higher`."""
         if self.config.prediction_type == "epsilon":
             return sample - higher * output
@@ -259,9 +240,7 @@ class EulerDiscreteScheduler(Scheduler):
             return output * (-sigma / (sigma**2 + 1) ** 0.5) + sample / (sigma**2 + 1)
         return output
 
-    def add_noise(
-        self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor | float
-    ) -> torch.Tensor:
+    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor | float) -> Tensor:
         """Noise clean samples `(B, ...)` to the levels of timesteps, one or `(B,)`: `sample + sigma * noise`.
 
         Where the begin of the walk was set, the level is that of the next step whatever the timesteps are.
@@ -270,20 +249,6 @@ class EulerDiscreteScheduler(Scheduler):
             InputError: a timestep is not in the schedule.
         """
         return original_samples + noise * self._levels_of(timesteps, original_samples)
-
-    def get_velocity(self, sample: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor | float) -> torch.Tensor:
-        """The velocity `alpha * noise - sigma * sample` that a v-prediction model is trained on.
-
-        The numbers are diffusers': the place of a timestep in this schedule, which runs from noise to data, is looked
-        up among the trained levels, which run from data to noise.
-
-        Raises:
-            InputError: a timestep is an integer or is not in the schedule.
-        """
-        refuse_integer(timesteps)
-        indices = [self.index_for_timestep(one) for one in np.atleast_1d(floats(timesteps)).tolist()]
-        signal = per_sample(self.alphas_cumprod.numpy()[indices], sample)
-        return signal**0.5 * noise - (1 - signal) ** 0.5 * sample
 
 
 def _continuous(sigmas: Array) -> Array:

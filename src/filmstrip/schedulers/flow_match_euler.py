@@ -10,15 +10,8 @@ from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import Output
-from filmstrip.schedulers.base import Numbers, Scheduler, check_steps, flat, floats, refuse_integer
-from filmstrip.schedulers.sigmas import (
-    TIME_SHIFTS,
-    Array,
-    Values,
-    chosen_spacing,
-    static_shift,
-    stretch_to_terminal,
-)
+from filmstrip.schedulers.base import Device, Numbers, Scheduler, check_steps, flat, floats, refuse_integer
+from filmstrip.schedulers.sigmas import TIME_SHIFTS, Array, Values, chosen_spacing, static_shift, stretch_to_terminal
 
 logger = get_logger(__name__)
 
@@ -41,12 +34,11 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         num_train_timesteps: the timestep of pure noise.
         shift: constant shift of the levels towards noise, above 0; without `use_dynamic_shifting`.
         use_dynamic_shifting: shift by `mu`, which `set_timesteps` is given, instead.
-        base_shift, max_shift, base_image_seq_len, max_image_seq_len: the line from which pipelines read `mu`
-            for a number of tokens; not used here.
+        base_shift, max_shift, base_image_seq_len, max_image_seq_len: the line from which pipelines read `mu` for a
+            number of tokens; not used here.
         invert_sigmas: count levels from 0 (noise) to 1 (data).
         shift_terminal: stretch the levels so that the last step starts at this one.
-        use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas: space the levels between the first and the
-            last anew; one of these at most.
+        use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas: space the levels anew; one of these at most.
         time_shift_type: how `mu` shifts.
         stochastic_sampling: step to the predicted data and add fresh noise.
 
@@ -71,11 +63,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         time_shift_type: Literal["exponential", "linear"] = "exponential",
         stochastic_sampling: bool = False,
     ) -> None:
-        if num_train_timesteps < 1:
-            raise InputError(f"num_train_timesteps is {num_train_timesteps}; it must be at least 1.")
-        if time_shift_type not in TIME_SHIFTS:
-            raise InputError(f"time_shift_type is {time_shift_type!r}; it must be one of {', '.join(TIME_SHIFTS)}.")
-        chosen_spacing(self.config)
+        self._check_config({"time_shift_type": TIME_SHIFTS})
         self.set_shift(shift)
 
         steps = np.arange(num_train_timesteps, 0, -1, dtype=np.float32)
@@ -111,7 +99,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
     def set_timesteps(
         self,
         num_inference_steps: int | None = None,
-        device: torch.device | str | None = None,
+        device: Device = None,
         sigmas: Numbers | None = None,
         mu: float | None = None,
         timesteps: Numbers | None = None,
@@ -119,8 +107,6 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         """Make the schedule of the next walk.
 
         Args:
-            num_inference_steps: how many steps; not needed with `sigmas` or `timesteps`.
-            device: where `timesteps` and `sigmas` shall be.
             sigmas: noise levels instead of even ones; they are still shifted, stretched and spaced.
             mu: the shift for `use_dynamic_shifting`, which usually depends on the number of tokens.
             timesteps: what the model is given at each step, as it is. Levels come from it without `sigmas`.
@@ -168,11 +154,8 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
     def scale_noise(self, sample: torch.Tensor, timestep: torch.Tensor | float, noise: torch.Tensor) -> torch.Tensor:
         """Noise clean samples to the level of a timestep: `sigma * noise + (1 - sigma) * sample`.
 
-        Args:
-            sample: `(B, ...)`.
-            timestep: one of the schedule, or `(B,)` of them. Where the begin of the walk was set, the level
-                is that of the next step whatever they are.
-            noise: standard normal, of the shape of `sample`.
+        Samples are `(B, ...)`; the timestep is one of the schedule, or `(B,)` of them. Where the begin of the walk was
+        set, the level is that of the next step whatever they are.
 
         Raises:
             InputError: a timestep is not in the schedule.
@@ -201,9 +184,8 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
             sample: `(B, ...)`; the arithmetic is in float32.
             s_churn, s_tmin, s_tmax, s_noise: taken as other Euler schedulers do, and without effect.
             generator: for the noise of `stochastic_sampling`, which is drawn in float32.
-            per_token_timesteps: `(B, N)`, a timestep for each token of `(B, N, C)` samples. Each token steps
-                to the next lower level of the schedule, and the result stays in float32.
-            return_dict: return an output object, and not a tuple.
+            per_token_timesteps: `(B, N)`, a timestep for each token of `(B, N, C)` samples. Each token steps to the
+                next lower level of the schedule, and the result stays in float32.
 
         Returns:
             The sample at the next level, in the dtype of `model_output`.
