@@ -14,12 +14,12 @@ from filmstrip.errors import CheckpointError, InputError
 from filmstrip.pipeline.denoise import Step
 from filmstrip.pipeline.progress import Progress, ProgressBar
 from filmstrip.weights.folder import Dtypes, PipelineIndex, fetch_pipeline, load_components, read_index, save_components
-from filmstrip.weights.hub import Source
-from filmstrip.weights.model import as_device, loader_options, warn_of_pickles
+from filmstrip.weights.hub import Source, part_options
+from filmstrip.weights.model import as_device, warn_of_pickles
 
 # The pipelines that `DiffusionPipeline.from_pretrained` makes, and where they are.
 PIPELINES = {
-    "LTXConditionPipeline": "filmstrip.ltx.condition_pipeline",
+    "LTXConditionPipeline": "filmstrip.ltx.pipeline",
     "LTXImageToVideoPipeline": "filmstrip.ltx.pipeline",
     "LTXLatentUpsamplePipeline": "filmstrip.ltx.upsample_pipeline",
     "LTXPipeline": "filmstrip.ltx.pipeline",
@@ -146,12 +146,7 @@ class DiffusionPipeline:
         dtype: Dtypes = None,
         variant: str | None = None,
         device: str | torch.device | None = None,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        force_download: bool = False,
-        **components: Any,
+        **options: Any,
     ) -> Self:
         """Load a pipeline from a folder in diffusers' layout, or from a repository on the Hub.
 
@@ -162,18 +157,15 @@ class DiffusionPipeline:
                 "default" for the rest.
             variant: read `*.fp16.safetensors` and the like where there are such files.
             device: where to put the models; weights go there straight from the file.
-            revision, cache_dir, local_files_only, token, force_download: for the Hub, as huggingface_hub takes them.
-            components: made by hand, or `None` to go without; these are not loaded. Also diffusers' switches for what
-                is always so here, such as `use_safetensors=True`.
+            options: `HubOptions`, and components made by hand, or `None` to go without; these are not loaded.
 
         Raises:
             CheckpointError: something is missing, damaged, or refused.
             InputError: an argument that this pipeline does not take, or a variant that no component has.
         """
-        components = loader_options(components)
+        hub, components = part_options(options)
         name = os.fspath(pretrained_model_name_or_path)
-        source = Source(name, None, revision, cache_dir, local_files_only, token, force_download)
-        folder = fetch_pipeline(source, components, variant)
+        folder = fetch_pipeline(Source(name, **hub), components, variant)
         index = read_index(folder)
         kind = cls._named_class(index, name)
         expected = kind.component_names()
@@ -221,14 +213,12 @@ class DiffusionPipeline:
             InputError: the other pipeline lacks a component, or one is given that this class does not take.
         """
         expected = cls.component_names()
-        unknown = [name for name in components if name not in expected]
-        missing = [name for name in expected if name not in components and not hasattr(pipeline, name)]
+        theirs = {name: getattr(pipeline, name) for name in expected if hasattr(pipeline, name)}
+        unknown, missing = components.keys() - {*expected}, {*expected} - {*theirs, *components}
         if unknown or missing:
-            raise InputError(
-                f"{cls.__name__} has the components {', '.join(expected)}; "
-                + (f"{', '.join(unknown)} is none of them." if unknown else f"{', '.join(missing)} must be given.")
-            )
-        made: Any = cls(**{name: components.get(name, getattr(pipeline, name, None)) for name in expected})
+            wrong = f"{', '.join(unknown)} is none of them" if unknown else f"{', '.join(missing)} must be given"
+            raise InputError(f"{cls.__name__} has the components {', '.join(expected)}; {wrong}.")
+        made: Any = cls(**theirs | components)
         made.name_or_path = pipeline.name_or_path
         return made
 

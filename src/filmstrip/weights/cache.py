@@ -22,21 +22,17 @@ class CachedModel:
 def cached_models(cache_dir: str | os.PathLike[str] | None = None) -> list[CachedModel]:
     """The models in the Hub's cache folder, the usual one or another, by name and revision. None: an empty list."""
     found = []
-    for repository in cache_folder(cache_dir).glob("models--*"):
+    for snapshot in cache_folder(cache_dir).glob("models--*/snapshots/*"):
+        repository = snapshot.parent.parent
         repo_id = repository.name.removeprefix("models--").replace("--", "/")
-        references = {
-            path.read_text().strip(): path.relative_to(repository / "refs").as_posix()
-            for path in (repository / "refs").rglob("*")
-            if path.is_file()
-        }
-        for snapshot in (repository / "snapshots").glob("*"):
-            size = sum(
-                {path.resolve(): path.stat().st_size for path in map(snapshot.joinpath, list_files(snapshot))}.values()
-            )
-            cut_off = any((repository / "blobs").glob("*.incomplete")) or any(
-                not path.exists() for path in snapshot.rglob("*")
-            )
-            complete = is_complete(snapshot) if (snapshot / INDEX_NAME).exists() else not cut_off
-            revision = references.get(snapshot.name, snapshot.name)
-            found.append(CachedModel(repo_id, revision, size, complete, snapshot))
+        references = repository / "refs"
+        names = [name for name in list_files(references) if (references / name).read_text().strip() == snapshot.name]
+        files = {(snapshot / name).resolve() for name in list_files(snapshot)}
+        if (snapshot / INDEX_NAME).exists():
+            complete = is_complete(snapshot)
+        else:
+            dangling = any(not path.exists() for path in snapshot.rglob("*"))
+            complete = not dangling and not any((repository / "blobs").glob("*.incomplete"))
+        size = sum(file.stat().st_size for file in files)
+        found.append(CachedModel(repo_id, names[-1] if names else snapshot.name, size, complete, snapshot))
     return sorted(found, key=lambda model: (model.repo_id, model.revision))

@@ -8,12 +8,12 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NoReturn, Self, Union
+from typing import Any, ClassVar, Literal, NoReturn, Self, Union, Unpack
 
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.logging import get_logger
 from filmstrip.weights.files import make_folder, read_json, write_json
-from filmstrip.weights.hub import Source
+from filmstrip.weights.hub import HubOptions, Source, part_options
 
 logger = get_logger(__name__)
 
@@ -105,41 +105,29 @@ class Configurable:
         pretrained_model_name_or_path: str | os.PathLike[str],
         *,
         subfolder: str | None = None,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        force_download: bool = False,
+        **hub: Unpack[HubOptions],
     ) -> dict[str, Any]:
         """Read the config JSON of a folder or of a repository on the Hub.
 
         Raises:
             CheckpointError: There is no such file, or it does not hold a JSON object.
         """
-        name = pretrained_model_name_or_path
-        source = Source(name, subfolder, revision, cache_dir, local_files_only, token, force_download)
+        source = Source(pretrained_model_name_or_path, subfolder, **hub)
         return read_json(source.fetch(lambda names: [cls.config_name]) / cls.config_name)
 
     @classmethod
     def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        subfolder: str | None = None,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        force_download: bool = False,
-        **changes: Any,
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *, subfolder: str | None = None, **options: Any
     ) -> Self:
-        """Make an object from the config JSON of a folder or of a repository on the Hub, with changes.
+        """Make an object from the config JSON of a folder or of a repository on the Hub.
+
+        Options are `HubOptions`; all others change config entries.
 
         Raises:
             CheckpointError: There is no such file, or this class cannot be made from what it holds.
         """
-        name = pretrained_model_name_or_path
-        source = Source(name, subfolder, revision, cache_dir, local_files_only, token, force_download)
+        hub, changes = part_options(options)
+        source = Source(pretrained_model_name_or_path, subfolder, **hub)
         return cls.from_folder(source.fetch(lambda names: [cls.config_name]), **changes)
 
     @classmethod

@@ -20,7 +20,7 @@ from filmstrip.logging import get_logger
 from filmstrip.weights.config import Configurable
 from filmstrip.weights.files import is_plain_name, make_folder, read_json, replacing_files, write_json
 from filmstrip.weights.hub import Source, list_files
-from filmstrip.weights.model import STEM, Model, as_dtype
+from filmstrip.weights.model import STEM, as_dtype
 from filmstrip.weights.tensors import absence, read_headers, remove_stale, variants, weight_files
 
 logger = get_logger(__name__)
@@ -135,19 +135,15 @@ def load_components(
     variant: str | None = None,
     device: torch.device | None = None,
 ) -> dict[str, object]:
-    """Load a pipeline's components from its local folder, models in evaluation mode.
+    """Load a pipeline's components from its local folder, models in evaluation mode; None for null ones.
 
     Args:
         folder, index: What `fetch_pipeline` and `read_index` returned.
         expected: The components that the pipeline takes; others in the index are left alone.
         passed: Components made by hand, or None for those to go without. They are not loaded.
-        dtype: Type of the models' floating-point weights, or one per component, with "default" for the rest
-            (float32 where there is none), as in diffusers.
+        dtype: Type of the models' floating-point weights, or one per component, with "default" for the rest (float32).
         variant: Read weights of this variant where a component has it, and plain ones, with a warning, where not.
         device: Where to put the models; the CPU by default.
-
-    Returns:
-        Every expected component that is passed or in the index, None for those that are null there.
 
     Raises:
         InputError: No component has weights of the variant, or the type is none.
@@ -166,15 +162,13 @@ def load_components(
 
 def is_complete(folder: Path) -> bool:
     """Whether a local pipeline folder has every file that loading it takes, in some variant."""
-    try:
-        index = read_index(folder)
-        names, rows = list_files(folder), _rows(index)
-    except CheckpointError:
-        return False
-    for variant in (None, *_all_variants(_inside(names, rows), rows)):
-        with contextlib.suppress(FilmstripError):
-            _needed_files(names, index, (), variant)
-            return True
+    with contextlib.suppress(CheckpointError):
+        index, names = read_index(folder), list_files(folder)
+        rows = _rows(index)
+        for variant in (None, *_all_variants(_inside(names, rows), rows)):
+            with contextlib.suppress(FilmstripError):
+                _needed_files(names, index, (), variant)
+                return True
     return False
 
 
@@ -206,20 +200,17 @@ def save_components(
     write_json(folder / INDEX_NAME, {"_class_name": class_name, **tags})
 
 
-def _row(name: str, tag: tuple[str, str]) -> Row:
-    """The row of the table for a component's library and class."""
-    if tag not in CLASSES:
-        known = ", ".join(sorted(".".join(key) for key in CLASSES))
-        raise CheckpointError(
-            f"The component {name} is of the class {'.'.join(tag)}, which is none of those that are loaded ({known}). "
-            f"A checkpoint cannot have others imported; make the component by hand and pass it as {name}=."
-        )
-    return CLASSES[tag]
-
-
 def _rows(index: PipelineIndex, skip: Collection[str] = ()) -> dict[str, Row]:
-    """The row of each component that is there and not to be skipped."""
-    return {name: _row(name, tag) for name, tag in index.components.items() if tag is not None and name not in skip}
+    """The row of the table for each component that is there and not to be skipped."""
+    tags = {name: tag for name, tag in index.components.items() if tag is not None and name not in skip}
+    for name, tag in tags.items():
+        if tag not in CLASSES:
+            known = ", ".join(sorted(".".join(key) for key in CLASSES))
+            raise CheckpointError(
+                f"The component {name} is of the class {'.'.join(tag)}, which is none of those that are loaded "
+                f"({known}). A checkpoint cannot have others imported; make it by hand and pass it as {name}=."
+            )
+    return {name: CLASSES[tag] for name, tag in tags.items()}
 
 
 def _inside(names: Collection[str], components: Collection[str]) -> dict[str, list[str]]:
@@ -286,38 +277,23 @@ def _load_component(
     if not folder.is_dir():
         raise CheckpointError(f"There is no folder {folder}, which {INDEX_NAME} beside it names.")
     if row.module != "transformers":
-        kind = row.load()
-        if issubclass(kind, Model):
-            return kind.from_folder(folder, dtype=dtype, variant=variant, device=device)
-        return kind.from_folder(folder)
+        weights: dict[str, Any] = {"dtype": dtype, "variant": variant, "device": device} if row.stem else {}
+        return row.load().from_folder(folder, **weights)
+    if row.stem:
+        read_headers(folder, row.stem, variant)  # which refuses pickles and damaged files, with our sentences
+        weights = {"dtype": dtype, "variant": variant, "use_safetensors": True, "output_loading_info": True}
     try:
         with _quiet_transformers():
             kind = row.load()
-        if row.stem is None:
-            return kind.from_pretrained(str(folder), local_files_only=True)
-        return _load_encoder(kind, folder, row.stem, dtype, variant).to(device)
-    except FilmstripError:
-        raise
+            if row.stem is None:
+                return kind.from_pretrained(str(folder), local_files_only=True)
+            model, found = kind.from_pretrained(str(folder), local_files_only=True, **weights)
     except Exception as error:  # what damaged files do inside transformers cannot be foreseen
         raise CheckpointError(f"{folder} cannot be loaded as {row.name}: {type(error).__name__}: {error}") from error
-
-
-def _load_encoder(kind: Any, folder: Path, stem: str, dtype: torch.dtype | None, variant: str | None) -> nn.Module:
-    """A text or image encoder, through transformers."""
-    read_headers(folder, stem, variant)  # which refuses pickles and damaged files, with our sentences
-    with _quiet_transformers():
-        model, found = kind.from_pretrained(
-            str(folder),
-            dtype=dtype,
-            variant=variant,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-        )
     # With these, transformers would go on with random weights.
     if wrong := sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]])):
         raise CheckpointError(f"The weights in {folder} lack, or have in another shape: {', '.join(wrong[:5])}.")
-    return model
+    return model.to(device)
 
 
 @contextlib.contextmanager

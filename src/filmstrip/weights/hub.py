@@ -2,9 +2,10 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypedDict
 
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.logging import get_logger
@@ -12,6 +13,19 @@ from filmstrip.logging import get_logger
 logger = get_logger(__name__)
 
 Choice = Callable[[list[str]], list[str]]
+
+# Arguments of diffusers' loaders for what is always so here.
+ALWAYS_ON = ("low_cpu_mem_usage", "use_safetensors", "disable_mmap")
+
+
+class HubOptions(TypedDict, total=False):
+    """How to reach the Hub: the arguments that every loader takes for it, as huggingface_hub does."""
+
+    revision: str | None  # branch, tag or commit
+    cache_dir: str | os.PathLike[str] | None
+    local_files_only: bool
+    token: str | bool | None
+    force_download: bool
 
 
 @dataclass(frozen=True)
@@ -114,6 +128,20 @@ class Source:
         except Exception as error:
             raise CheckpointError(f"{name} could not be downloaded: {error}") from error
         return self._inside(Path(folder))
+
+
+def part_options(options: Mapping[str, Any]) -> tuple[HubOptions, dict[str, Any]]:
+    """Part a loader's further arguments into those for the Hub and the rest, without what is always so here.
+
+    Raises:
+        InputError: `use_safetensors` is False, which asks for pickles.
+    """
+    if options.get("use_safetensors") is False:
+        raise InputError(
+            "use_safetensors=False asks for pickles, which can run code when read; only safetensors are. Leave it out."
+        )
+    hub: Any = {name: options[name] for name in HubOptions.__annotations__ if name in options}
+    return hub, {name: value for name, value in options.items() if name not in hub and name not in ALWAYS_ON}
 
 
 def fetch_file(

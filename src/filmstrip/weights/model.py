@@ -14,15 +14,12 @@ from torch.overrides import TorchFunctionMode
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.logging import get_logger
 from filmstrip.weights.config import Configurable
-from filmstrip.weights.hub import Source, fetch_file
+from filmstrip.weights.hub import Source, fetch_file, part_options
 from filmstrip.weights.tensors import Stored, open_tensors, read_headers, weight_files, write_tensors
 
 logger = get_logger(__name__)
 
 STEM = "diffusion_pytorch_model"
-
-# Arguments of diffusers' loaders for what is always so here.
-ALWAYS_ON = ("low_cpu_mem_usage", "use_safetensors", "disable_mmap")
 
 
 @dataclass(frozen=True)
@@ -74,12 +71,7 @@ class Model(nn.Module, Configurable):
         variant: str | None = None,
         device: torch.device | str | None = None,
         device_map: torch.device | str | None = None,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        force_download: bool = False,
-        **changes: Any,
+        **options: Any,
     ) -> Self:
         """Read a model, in evaluation mode, from a local folder or from a repository on the Hub.
 
@@ -93,20 +85,19 @@ class Model(nn.Module, Configurable):
                 the constructor gives them, float32, whatever the file has, as in diffusers.
             variant: Read the weights of this variant ("fp16").
             device, device_map: Where to put the weights: one device.
-            revision, cache_dir, local_files_only, token, force_download: For the Hub, as huggingface_hub takes them.
-            changes: Config entries to change.
+            options: `HubOptions`; all others change config entries.
 
         Raises:
             InputError: An argument cannot be used.
             CheckpointError: Something is missing, damaged, of another model, or in a format that is refused.
         """
-        name, options = pretrained_model_name_or_path, loader_options(changes)
+        hub, changes = part_options(options)
         where = as_device(device if device is not None else device_map)
         kind = as_dtype(dtype if dtype is not None else torch_dtype)
-        source = Source(name, subfolder, revision, cache_dir, local_files_only, token, force_download)
+        source = Source(pretrained_model_name_or_path, subfolder, **hub)
         folder = source.fetch(lambda names: [cls.config_name, *weight_files(names, STEM, variant)])
-        model = cls.from_folder(folder, dtype=kind, variant=variant, device=where, **options)
-        model.register_to_config(_name_or_path=str(name))
+        model = cls.from_folder(folder, dtype=kind, variant=variant, device=where, **changes)
+        model.register_to_config(_name_or_path=str(pretrained_model_name_or_path))
         return model
 
     @classmethod
@@ -137,12 +128,7 @@ class Model(nn.Module, Configurable):
         device_map: torch.device | str | None = None,
         config: str | os.PathLike[str] | None = None,
         subfolder: str | None = None,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        force_download: bool = False,
-        **changes: Any,
+        **options: Any,
     ) -> Self:
         """Read a model from a safetensors file in its authors' layout. Other arguments are as in `from_pretrained`.
 
@@ -154,23 +140,20 @@ class Model(nn.Module, Configurable):
             InputError: An argument cannot be used.
             CheckpointError: The file is missing, damaged, of another kind, or lacks something.
         """
-        name, options = pretrained_model_link_or_path_or_dict, loader_options(changes)
+        hub, changes = part_options(options)
         where = as_device(device if device is not None else device_map)
         kind = as_dtype(dtype if dtype is not None else torch_dtype)
-        file = fetch_file(name, revision, cache_dir, local_files_only, token, force_download)
+        file = fetch_file(pretrained_model_link_or_path_or_dict, **hub)
         original = cls.read_original(file)
-        said = original.config
-        if config is not None:
-            said = cls.load_config(
-                config, subfolder=subfolder, cache_dir=cache_dir, local_files_only=local_files_only, token=token
-            )
+        hub["revision"] = None  # which was the file's
+        said = original.config if config is None else cls.load_config(config, subfolder=subfolder, **hub)
         try:
             with _EmptyOnMeta():
-                model = cls.from_config(said, **options)
+                model = cls.from_config(said, **changes)
         except Exception as error:  # what a damaged config does to a constructor cannot be foreseen
             raise CheckpointError(f"{cls.__name__} cannot be made as {file} says: {error}") from error
         _load(model, original.stored, where, kind, file)
-        model.register_to_config(_name_or_path=str(name))
+        model.register_to_config(_name_or_path=str(pretrained_model_link_or_path_or_dict))
         return model.eval()
 
     def save_pretrained(
@@ -197,19 +180,6 @@ class Model(nn.Module, Configurable):
             raise InputError(f"{bodiless[0]} has no memory (device meta). Load or un-offload the model to save it.")
         self.save_config(save_directory)
         write_tensors(Path(save_directory), state, STEM, variant, max_shard_size)
-
-
-def loader_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """A loader's further arguments without diffusers' switches for what is always so here.
-
-    Raises:
-        InputError: `use_safetensors` is False, which asks for pickles.
-    """
-    if options.get("use_safetensors") is False:
-        raise InputError(
-            "use_safetensors=False asks for pickles, which can run code when read; only safetensors are. Leave it out."
-        )
-    return {name: value for name, value in options.items() if name not in ALWAYS_ON}
 
 
 def warn_of_pickles(safe_serialization: bool) -> None:
