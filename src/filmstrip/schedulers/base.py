@@ -86,9 +86,7 @@ class Scheduler(Configurable):
         return int(self.config.num_train_timesteps)
 
     def _check_config(self, choices: Mapping[str, Collection[str]]) -> None:
-        """Raises:
-        InputError: no training step, several spacings, or an entry that is none of its choices.
-        """
+        """Refuse a config without a training step, with several spacings, or an entry that is none of its choices."""
         if len(self) < 1:
             raise InputError(f"num_train_timesteps is {len(self)}; it must be at least 1.")
         for name, known in choices.items():
@@ -104,21 +102,13 @@ class Scheduler(Configurable):
         self._step_index = self._begin_index = None
 
     def _place(self, timestep: float | torch.Tensor) -> int:
-        """The number of the step to take: the next one, or the one that begins the walk.
-
-        Raises:
-            InputError: the timestep is looked for and not in the schedule.
-        """
+        """The number of the step to take: the next one, or the one that begins the walk."""
         if self._step_index is not None:
             return self._step_index
         return self.index_for_timestep(timestep) if self._begin_index is None else self._begin_index
 
     def _levels(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The noise levels before and after a step, each a number in a tensor.
-
-        Raises:
-            InputError: there is no such step.
-        """
+        """The noise levels before and after a step, each a number in a tensor."""
         if index + 1 >= len(self.host_sigmas):
             steps = len(self.host_timesteps)
             raise InputError(f"All {steps} steps of the schedule are done; call `set_timesteps` before another walk.")
@@ -128,9 +118,6 @@ class Scheduler(Configurable):
         """The noise levels of one timestep or `(B,)` of them, `(B, 1, ...)` in the dtype of `sample`.
 
         Where the begin of the walk was set, the level is that of the next step whatever the timesteps are.
-
-        Raises:
-            InputError: a timestep is not in the schedule.
         """
         times = np.atleast_1d(floats(timestep))
         if self.begin_index is None:
@@ -149,11 +136,7 @@ def floats(values: float | Numbers) -> Array:
 
 
 def flat(values: Numbers, name: str) -> Array:
-    """A list of numbers of any kind as a float32 array on the host.
-
-    Raises:
-        InputError: it is not flat.
-    """
+    """A flat list of numbers of any kind as a float32 array on the host; others are refused."""
     array = floats(values)
     if array.ndim != 1:
         raise InputError(f"{name} has the shape {array.shape}; give a flat list of numbers.")
@@ -161,22 +144,14 @@ def flat(values: Numbers, name: str) -> Array:
 
 
 def check_steps(count: int) -> int:
-    """The number of steps of a walk.
-
-    Raises:
-        InputError: it is below 1.
-    """
+    """The number of steps of a walk; less than 1 is refused."""
     if count < 1:
         raise InputError(f"A walk of {count} steps leads nowhere; ask for at least 1.")
     return count
 
 
 def refuse_integer(timestep: float | torch.Tensor) -> None:
-    """Tell timesteps from step numbers.
-
-    Raises:
-        InputError: the timestep is an integer.
-    """
+    """Refuse an integer as a timestep."""
     if isinstance(timestep, int) or (isinstance(timestep, torch.Tensor) and not timestep.is_floating_point()):
         raise InputError(
             f"The timestep {timestep} is an integer, which looks like a step number; pass one of `scheduler.timesteps`."

@@ -182,10 +182,8 @@ class EulerDiscreteScheduler(Scheduler):
         Raises:
             InputError: the timestep is not in the schedule, or all steps are done.
         """
-        self._step_index = self._place(timestep)
-        sigma, _ = self._levels(self._step_index)
-        self.is_scale_input_called = True
-        return sample / (sigma**2 + 1) ** 0.5
+        self._step_index, self.is_scale_input_called = self._place(timestep), True
+        return sample / (self._levels(self._step_index)[0] ** 2 + 1) ** 0.5
 
     def step(
         self,
@@ -227,8 +225,7 @@ class EulerDiscreteScheduler(Scheduler):
             sample = sample + noise * s_noise * (higher**2 - sigma**2) ** 0.5
 
         data = self._data(model_output, sample, sigma, higher)
-        stepped = sample + (sample - data) / higher * (lower - higher)
-        stepped = stepped.to(model_output.dtype)
+        stepped = (sample + (sample - data) / higher * (lower - higher)).to(model_output.dtype)
         self._step_index = index + 1
         return EulerDiscreteSchedulerOutput(stepped, data) if return_dict else (stepped, data)
 

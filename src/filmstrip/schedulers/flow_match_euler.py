@@ -18,7 +18,7 @@ logger = get_logger(__name__)
 
 @dataclass
 class FlowMatchEulerDiscreteSchedulerOutput(Output):
-    """`prev_sample`: the sample at the next, lower noise level, of the shape of the sample that was given."""
+    """`prev_sample`: the sample at the next, lower noise level."""
 
     prev_sample: torch.Tensor
 
@@ -79,11 +79,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         return self._shift
 
     def set_shift(self, shift: float) -> None:
-        """Change the constant shift, from the next `set_timesteps` on.
-
-        Raises:
-            InputError: the shift is not above 0.
-        """
+        """Change the constant shift, which must be above 0, from the next `set_timesteps` on."""
         if not self.config.use_dynamic_shifting and shift <= 0:
             raise InputError(f"The shift is {shift:g}; it must be above 0, and 1 shifts nothing.")
         self._shift = shift
@@ -122,7 +118,6 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
                 "timesteps were given without sigmas: the model gets them as they are, but the noise levels "
                 "made from them are shifted. Give sigmas, or both, to have them agree."
             )
-
         train = self.config.num_train_timesteps
         given = None if timesteps is None else floats(timesteps)
         if sigmas is not None:
@@ -131,7 +126,6 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
             levels = given / train
         else:
             levels = np.linspace(self.sigma_max * train, self.sigma_min * train, steps) / train
-
         levels = self._shifted(levels, mu).astype(np.float32)
         if self.config.invert_sigmas:
             levels, given = 1 - levels, None
@@ -208,9 +202,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
             stepped = (1 - lower) * data + lower * randn(sample.shape, generator, sample.device, sample.dtype)
         else:
             stepped = sample + change * model_output
-        if per_token_timesteps is None:
-            stepped = stepped.to(model_output.dtype)
-
+        stepped = stepped.to(model_output.dtype) if per_token_timesteps is None else stepped
         self._step_index = index + 1
         return FlowMatchEulerDiscreteSchedulerOutput(stepped) if return_dict else (stepped,)
 
@@ -223,11 +215,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
 
 
 def _number_of_steps(steps: int | None, sigmas: Numbers | None, timesteps: Numbers | None) -> int:
-    """The number of steps on which all that was given agrees.
-
-    Raises:
-        InputError: it disagrees, is not given at all, is below 1, or a list is not flat.
-    """
+    """The number of steps on which all that was given agrees; refused if it does not, or is not given or below 1."""
     lists = {"sigmas": sigmas, "timesteps": timesteps}
     counts = {name: len(flat(values, name)) for name, values in lists.items() if values is not None}
     if steps is not None:

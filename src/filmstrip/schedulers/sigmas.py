@@ -18,25 +18,16 @@ Values = TypeVar("Values", Array, torch.Tensor)
 
 
 def karras(sigma_min: float, sigma_max: float, steps: int, rho: float = 7.0) -> Array:
-    """Even steps in sigma^(1/rho).
-
-    Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", eq. 5.
-    """
+    """Even steps in sigma^(1/rho). Karras et al., "Design Space of Diffusion-Based Generative Models", eq. 5."""
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return (high + np.linspace(0, 1, steps) * (low - high)) ** rho
 
 
 def exponential(sigma_min: float, sigma_max: float, steps: int) -> Array:
-    """Even steps in log(sigma), as in k-diffusion's `get_sigmas_exponential`.
-
-    Raises:
-        InputError: an end of the range is not above 0.
-    """
+    """Even steps in log(sigma), as in k-diffusion's `get_sigmas_exponential`; a range that reaches 0 is refused."""
     if min(sigma_min, sigma_max) <= 0:
-        raise InputError(
-            f"Exponential sigmas need both ends above 0, but the range is {sigma_min:g} to {sigma_max:g}; "
-            "choose other sigmas or another spacing."
-        )
+        found = f"{sigma_min:g} to {sigma_max:g}"
+        raise InputError(f"Exponential sigmas need both ends above 0, not {found}; choose others or another spacing.")
     return np.exp(np.linspace(math.log(sigma_max), math.log(sigma_min), steps))
 
 
@@ -55,16 +46,10 @@ SPACINGS: Mapping[str, Spacing] = {
 
 
 def chosen_spacing(config: Mapping[str, Any]) -> Spacing | None:
-    """The spacing that a scheduler's config switches on, if any.
-
-    Raises:
-        InputError: more than one is switched on.
-    """
+    """The spacing that a scheduler's config switches on, if any; several are refused."""
     chosen = [name for name in SPACINGS if config.get(name)]
     if len(chosen) > 1:
-        raise InputError(
-            f"{' and '.join(chosen)} are both on, but sigmas can be spaced in one way only; switch one off."
-        )
+        raise InputError(f"{' and '.join(chosen)} are on, but sigmas can be spaced in one way only; leave one.")
     return SPACINGS[chosen[0]] if chosen else None
 
 
@@ -75,12 +60,13 @@ def static_shift(shift: float, sigmas: Values) -> Values:
 
 def exponential_shift(mu: float, power: float, sigmas: Values) -> Values:
     """Move sigmas by e^mu, which grows with the size of the picture. `time_shift` of the Flux repository."""
-    return math.exp(mu) / (math.exp(mu) + _odds_against(sigmas) ** power)
+    return linear_shift(math.exp(mu), power, sigmas)
 
 
 def linear_shift(mu: float, power: float, sigmas: Values) -> Values:
     """As `exponential_shift`, with mu itself as the factor; `static_shift(mu, sigmas)` where power is 1."""
-    return mu / (mu + _odds_against(sigmas) ** power)
+    with np.errstate(divide="ignore"):  # infinite at 0, which it maps to 0 again
+        return mu / (mu + (1 / sigmas - 1) ** power)
 
 
 TIME_SHIFTS: Mapping[str, Callable[[float, float, Any], Any]] = {
@@ -95,19 +81,7 @@ def stretch_to_terminal(terminal: float, sigmas: Values) -> Values:
     A schedule that ends at 1, such as one of a single step, has nothing to stretch and stays as it is.
     """
     distance = 1 - sigmas
-    if distance[-1] == 0:
-        return sigmas
-    return 1 - distance / (distance[-1] / (1 - terminal))
-
-
-def linear_betas(start: float, end: float, steps: int) -> torch.Tensor:
-    """Variances that grow evenly. Ho et al., "Denoising Diffusion Probabilistic Models", section 4."""
-    return torch.linspace(start, end, steps, dtype=torch.float32)
-
-
-def scaled_linear_betas(start: float, end: float, steps: int) -> torch.Tensor:
-    """Variances whose roots grow evenly, as in the latent-diffusion repository."""
-    return torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float32) ** 2
+    return sigmas if distance[-1] == 0 else 1 - distance / (distance[-1] / (1 - terminal))
 
 
 def cosine_betas(start: float, end: float, steps: int) -> torch.Tensor:
@@ -120,9 +94,11 @@ def cosine_betas(start: float, end: float, steps: int) -> torch.Tensor:
     return torch.from_numpy(np.minimum(1 - signal[1:] / signal[:-1], 0.999)).float()
 
 
+# Evenly growing variances: Ho et al., "Denoising Diffusion Probabilistic Models", section 4. Evenly growing roots of
+# them: the latent-diffusion repository.
 BETA_SCHEDULES: Mapping[str, Callable[[float, float, int], torch.Tensor]] = {
-    "linear": linear_betas,
-    "scaled_linear": scaled_linear_betas,
+    "linear": lambda start, end, steps: torch.linspace(start, end, steps, dtype=torch.float32),
+    "scaled_linear": lambda start, end, steps: torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float32) ** 2,
     "squaredcos_cap_v2": cosine_betas,
 }
 
@@ -136,9 +112,3 @@ def zero_terminal_snr(betas: torch.Tensor) -> torch.Tensor:
     roots = (roots - roots[-1]) * (roots[0] / (roots[0] - roots[-1]))
     signal = roots.square()
     return 1 - torch.cat([signal[:1], signal[1:] / signal[:-1]])
-
-
-def _odds_against(sigmas: Values) -> Values:
-    """(1 - sigma) / sigma; infinite at 0, which both shifts map to 0 again."""
-    with np.errstate(divide="ignore"):
-        return 1 / sigmas - 1
