@@ -81,7 +81,6 @@ def animate(
         if call["width"] % GOOD_MULTIPLE or call["height"] % GOOD_MULTIPLE:
             notes.append(f"{call['width']}x{call['height']}: sides that are multiples of {GOOD_MULTIPLE} look better.")
         picture = _picture(image, call["width"], call["height"], notes)
-        plan.one_size(chosen.preset, call, notes)
         decided = plan.decide(
             chosen, folder, call, notes, seeds=seeds, asked=(device, dtype), output=output, recipe=recipe
         )

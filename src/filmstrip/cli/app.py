@@ -13,10 +13,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("generate")(generate.generate)
-app.command("animate")(animate.animate)
-app.command("show")(show.show)
-app.command("models")(models.models)
+for command in (generate.generate, animate.animate, show.show, models.models):
+    app.command()(command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -46,15 +46,9 @@ def generate(
         chosen = checkpoint.find(model, LTX)
         folder = chosen.folder()
         sizes = grid(*(read_json(folder / name / "config.json") for name in ("vae", "transformer")))
+        own = chosen.preset
         want = plan.settings(
-            chosen.preset,
-            width=width,
-            height=height,
-            frames=frames,
-            fps=fps,
-            steps=steps,
-            guidance=guidance,
-            negative=negative,
+            own, width=width, height=height, frames=frames, fps=fps, steps=steps, guidance=guidance, negative=negative
         )
         call = {
             "prompt": prompt,
@@ -63,13 +57,12 @@ def generate(
             "height": plan.side("height", want.height, sizes.side, snap, notes),
             "num_frames": plan.frame_count(want.frames, seconds, want.fps, sizes.stride, snap, notes),
             "frame_rate": want.fps,
-            **schedule(chosen.preset, steps),
+            **schedule(own, steps),
             "guidance_scale": want.guidance,
             "guidance_rescale": want.guidance_rescale,
             "decode_timestep": want.decode_timestep,
             "decode_noise_scale": want.decode_noise_scale,
         }
-        plan.one_size(chosen.preset, call, notes)
         if negative and want.guidance <= 1:
             notes.append(f"--negative has no effect: guidance is off (--guidance {want.guidance:g}).")
         decided = plan.decide(

@@ -43,17 +43,12 @@ def _explain(error: BaseException) -> int | None:
 
     if isinstance(error, BrokenPipeError):  # the reader of a pipe has gone: nothing to tell anyone
         return 1
-    if isinstance(error, FilmstripError):
-        _complain(str(error))
-        return 2 if isinstance(error, InputError) else 1
-    if isinstance(error, OSError):
-        _complain(f"The system refused: {error}.")
-        return 1
-    return 130 if isinstance(error, KeyboardInterrupt) else None
+    if not isinstance(error, FilmstripError | OSError):
+        return 130 if isinstance(error, KeyboardInterrupt) else None
 
-
-def _complain(sentence: str) -> None:
     from rich.console import Console
 
+    sentence = str(error) if isinstance(error, FilmstripError) else f"The system refused: {error}."
     console = Console(stderr=True, soft_wrap=True)
     console.print(" ".join(sentence.split()), style="red", markup=False, highlight=False)
+    return 2 if isinstance(error, InputError) else 1

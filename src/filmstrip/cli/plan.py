@@ -13,22 +13,16 @@ from filmstrip.cli.checkpoint import Checkpoint, commit
 from filmstrip.cli.display import duration, entries
 from filmstrip.cli.families import P
 from filmstrip.errors import InputError
-from filmstrip.pipeline.presets import KnownModel
+from filmstrip.svd.presets import MOTION
 
 MAX_SEED = 2**63 - 1
 ALIASES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 LIMITS: dict[str, tuple[float, float]] = {  # of what a preset or an option sets, both ends included
-    "width": (1, math.inf),
-    "height": (1, math.inf),
-    "frames": (1, math.inf),
+    **dict.fromkeys(("width", "height", "frames", "steps"), (1, math.inf)),
+    **dict.fromkeys(("guidance", "guidance_min", "guidance_max", "noise_aug"), (0, math.inf)),
+    "motion": MOTION,
     "seconds": (0.001, math.inf),
     "fps": (0.1, 1000),
-    "steps": (1, math.inf),
-    "guidance": (0, math.inf),
-    "guidance_min": (0, math.inf),
-    "guidance_max": (0, math.inf),
-    "motion": (0, 255),
-    "noise_aug": (0, math.inf),
     "count": (1, 9999),
 }
 
@@ -90,7 +84,11 @@ def decide(
     Raises:
         InputError: the device or the type is not there, or an output cannot be written.
     """
-    where = device(asked[0])
+    where, preset = device(asked[0]), chosen.preset
+    size = (preset.width, preset.height, preset.frames)
+    if preset.one_size and (call["width"], call["height"], call["num_frames"]) != size:
+        trained = "{}x{} and {} frames".format(*size)
+        notes.append(f"The {preset.name} model is trained for {trained} only; other sizes look worse.")
     paths = outputs(output, len(seeds), call["num_frames"], call["height"], call["width"], notes)
     return Plan(
         command=chosen.family.command,
@@ -109,14 +107,6 @@ def decide(
         call=call,
         notes=tuple(notes),
     )
-
-
-def one_size(preset: KnownModel, call: Mapping[str, Any], notes: list[str]) -> None:
-    """Note that a model which was trained for one size makes another."""
-    size = (preset.width, preset.height, preset.frames)
-    if preset.one_size and (call["width"], call["height"], call["num_frames"]) != size:
-        trained = "{}x{} and {} frames".format(*size)
-        notes.append(f"The {preset.name} model is trained for {trained} only; other sizes look worse.")
 
 
 def plural(number: int, noun: str) -> str:
@@ -184,11 +174,7 @@ def seeds(first: int | None, count: int) -> tuple[int, ...]:
 def outputs(
     output: Path | None, count: int, frames: int, height: int, width: int, notes: list[str]
 ) -> tuple[Path, ...]:
-    """The files to write, one a video; without `output`, new ones in this folder.
-
-    Raises:
-        InputError: one cannot be written: its suffix, its folder, or the space there.
-    """
+    """The files to write, one a video, which can be written; without `output`, new ones in this folder."""
     from filmstrip.media.export import check_writable
 
     paths = _numbered(output, count) if output is not None else _unused(count)

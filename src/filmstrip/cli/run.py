@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.filesize import decimal
@@ -24,7 +23,7 @@ class Video:
 
     path: str
     seed: int
-    bytes: int
+    bytes: int  # on disk, of all frames if it is a folder
     seconds: dict[str, float]
 
 
@@ -48,11 +47,7 @@ def carry_out(
         load_seconds, videos = _make(plan, display, {**plan.call, **(pictures or {})})
     memory = _peak_memory(plan.device)
     if as_json:
-        result = {
-            "videos": [asdict(video) for video in videos],
-            "load_seconds": load_seconds,
-            "peak_memory": memory,
-        }
+        result = {"videos": [asdict(video) for video in videos], "load_seconds": load_seconds, "peak_memory": memory}
         print(json.dumps(result | {"warnings": [*plan.notes, *warnings], "plan": plan.as_dict()}, indent=2))
         return
     for video in videos:
@@ -83,7 +78,8 @@ def _make(plan: Plan, display: Display, call: Mapping[str, Any]) -> tuple[float,
                 frames = pipe(**call, generator=generator, output_type="np").frames[0]
                 with watch.stage("write"):
                     save_video(frames, path, plan.fps, recipe=recipe(plan, seed) if plan.recipe else None)
-                videos.append(Video(str(path), seed, _bytes(path), watch.seconds))
+                size = sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
+                videos.append(Video(str(path), seed, size, watch.seconds))
     except KeyboardInterrupt:
         display.warn(f"Interrupted: {len(videos)} of {len(plan.seeds)} videos are written.")
         raise
@@ -121,11 +117,6 @@ class Stopwatch:
 
                 torch.cuda.synchronize(self.device)
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
-def _bytes(path: Path) -> int:
-    """The size of a file, or of the files in a folder of frames."""
-    return sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
 
 
 def _peak_memory(device: str) -> dict[str, Any]:

@@ -64,12 +64,10 @@ def export_to_video(
         video_frames: one video, as `frames.as_frames` takes it.
         output_video_path: ends in .mp4, .mov or .mkv; None makes a temporary mp4.
         fps: frames a second, fractions included.
-        quality: 0 (worst) to 10 (lossless, in a profile that few players show); see `crf`. None leaves it to
-            x264 (CRF 23). Ignored when `bitrate` is given.
-        bitrate: bits a second, as a number or as FFmpeg writes it ("800k").
-        macro_block_size: sizes that are not a multiple of it are scaled up to the next even one, bicubic.
-            None or 1 keeps the size, but an odd side gets its last row or column twice, since 4:2:0 needs
-            even sides.
+        quality: 0 (worst) to 10 (lossless, which few players show); see `crf`. None is x264's CRF 23.
+        bitrate: bits a second, as a number or as FFmpeg writes it ("800k"), instead of `quality`.
+        macro_block_size: other sizes are scaled up to the next even multiple of it, bicubic. None or 1 keeps the size,
+            but an odd side gets its last row or column twice, since 4:2:0 needs even sides.
 
     Raises:
         InputError: unusable frames or arguments, or the file cannot be written.
@@ -97,15 +95,10 @@ def export_to_video(
 
 
 def export_to_gif(image: Video, output_gif_path: str | os.PathLike[str] | None = None, fps: float = 10) -> str:
-    """Write frames as a GIF that loops for ever and return its path; PIL frames give diffusers' file.
+    """Write frames as a GIF that loops for ever, temporary without a path, and return its path; as diffusers does.
 
     Each frame lasts `1000 // fps` milliseconds, cut to the hundredths of a second that a GIF counts in: 24 fps play as
     25. `save_video` keeps the length right, dithers, and is much faster.
-
-    Args:
-        image: one video, as `frames.as_frames` takes it.
-        output_gif_path: None makes a temporary file.
-        fps: frames a second.
 
     Raises:
         InputError: unusable frames or fps, or the file cannot be written.
@@ -130,13 +123,10 @@ def save_video(
 ) -> Path:
     """Write one video in the format that the name's ending says, complete or not at all.
 
-    .mp4, .mov, .mkv (H.264), .gif and .webp hold the video; a name without an ending, or a folder that is there and
-    empty, becomes a folder of PNG frames. The size is kept, but an odd side of an H.264 video gets its last row or
-    column twice.
-
     Args:
-        frames: one video, as `frames.as_frames` takes it.
-        path: where to write; a file that is there is replaced.
+        frames: one video, as `frames.as_frames` takes it. An odd side of an H.264 video gets its last line twice.
+        path: ends in .mp4, .mov, .mkv (H.264), .gif or .webp, or has no ending, or is an empty folder: a folder of PNG
+            frames. A file that is there is replaced.
         fps: frames a second, fractions included.
         quality: 0 to 10. For H.264 see `crf`; 10 is lossless there and in WebP. GIF and PNG do not use it.
         recipe: kept in the file, see `filmstrip.media.recipe`.
@@ -158,8 +148,7 @@ def check_writable(path: str | os.PathLike[str], frames: int, height: int, width
     """Find out before any work whether `save_video` can write such a video there. Leaves nothing behind.
 
     Raises:
-        InputError: unknown ending, a folder where a file should be or the other way round, a folder with
-            other files, no permission, or too little space.
+        InputError: unknown ending, a folder for a file or the other way round or not empty, no permission, no space.
     """
     path = Path(path)
     needed = int(frames * height * width * format_of(path).bytes_per_pixel) + SPARE
@@ -177,19 +166,12 @@ def check_writable(path: str | os.PathLike[str], frames: int, height: int, width
 
 
 def crf(quality: float | None) -> dict[str, str]:
-    """The x264 option for a quality of 0 to 10: CRF 51 to 0, rounded down.
-
-    The formula of imageio-ffmpeg 0.6 (`write_frames`), through which diffusers writes.
-    """
+    """The x264 option for a quality of 0 to 10: CRF 51 to 0, as imageio-ffmpeg 0.6 (`write_frames`) has it."""
     return {} if quality is None else {"crf": str(int((1 - _quality(quality) / 10.0) * 51))}
 
 
 def format_of(path: Path) -> Format:
-    """The format that a path's ending names.
-
-    Raises:
-        InputError: an ending that is not in the table.
-    """
+    """The format that a path's ending names; an `InputError` for others."""
     suffix = "" if os.path.isdir(path) else path.suffix.lower()
     if suffix not in FORMATS:
         raise InputError(

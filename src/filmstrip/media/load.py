@@ -190,17 +190,13 @@ def _local_file(source: object, what: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="filmstrip-") as folder:
         path = Path(folder) / "download"
-        _download(str(source), path)
+        try:
+            request = urllib.request.Request(str(source), headers={"User-Agent": "filmstrip"})
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as response, path.open("wb") as file:
+                shutil.copyfileobj(response, file)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise InputError(f"{source} could not be fetched: {error}. Check the address and the network.") from error
         try:
             yield path
         except InputError as error:  # name what the user knows
             raise InputError(str(error).replace(str(path), str(source))) from error
-
-
-def _download(url: str, path: Path) -> None:
-    request = urllib.request.Request(url, headers={"User-Agent": "filmstrip"})
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as response, path.open("wb") as file:
-            shutil.copyfileobj(response, file)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise InputError(f"{url} could not be fetched: {error}. Check the address and the connection.") from error

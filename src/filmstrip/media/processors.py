@@ -85,8 +85,7 @@ class VaeImageProcessor(Configurable):
         Args:
             image: a PIL image; an array `(H, W)`, `(H, W, C)` or `(B, H, W, C)`; a tensor `(C, H, W)` or
                 `(B, C, H, W)`, values in [0, 1], or in [-1, 1] already if one is below 0; or a list of one of them.
-            height, width: size of the result, rounded down to a multiple of `vae_scale_factor`; by default that of
-                the first picture.
+            height, width: by default those of the first picture; rounded down to multiples of `vae_scale_factor`.
             resize_mode: for PIL images, see `resize`.
 
         Raises:
@@ -114,10 +113,9 @@ class VaeImageProcessor(Configurable):
         return (batch >= 0.5).to(batch.dtype) if self.config.do_binarize else batch
 
     def postprocess(self, image: torch.Tensor, output_type: str = "pil") -> Any:
-        """Turn a decoded batch into pictures.
+        """Turn a decoded batch `(B, C, H, W)` into pictures.
 
         Args:
-            image: `(B, C, H, W)`.
             output_type: "pil" (list of PIL images), "np" (float32 `(B, H, W, C)`), "pt" (`(B, C, H, W)`) or "latent"
                 (nothing is done). Others give "np" with a warning, as in diffusers.
 
@@ -135,9 +133,7 @@ class VaeImageProcessor(Configurable):
     def resize(self, image: AnyPicture, height: int, width: int, resize_mode: str = "default") -> AnyPicture:
         """Resize a PIL image, an array `(B, H, W, C)` or a tensor `(B, C, H, W)`.
 
-        Args:
-            resize_mode: "default" stretches; "crop", for PIL images, keeps the aspect ratio, covers the size and cuts
-                the overhang evenly.
+        Mode "default" stretches; "crop", for PIL images, keeps the shape, covers the size and cuts the overhang evenly.
 
         Raises:
             InputError: a size below 1, or a mode that is unknown or not for this type.
@@ -269,7 +265,7 @@ class VideoProcessor(VaeImageProcessor):
 
         Args:
             video: a list of PIL images; an array `(T, H, W, C)` or tensor `(T, C, H, W)`, values in [0, 1]; a list of
-                these; or one array or tensor of five dimensions, batch first.
+                these; or an array or tensor with a batch dimension in front.
             height, width, resize_mode: as in `preprocess`.
 
         Raises:
@@ -280,11 +276,10 @@ class VideoProcessor(VaeImageProcessor):
         return torch.stack(videos).permute(0, 2, 1, 3, 4)
 
     def postprocess_video(self, video: torch.Tensor, output_type: str = "np") -> Any:
-        """Turn a decoded batch of videos into frames.
+        """Turn a decoded batch of videos `(B, C, T, H, W)` into frames.
 
         Args:
-            video: `(B, C, T, H, W)`.
-            output_type: "pil" (a list of PIL images for each video), "np" (float32 `(B, T, H, W, C)`) or "pt"
+            output_type: "pil" (a list of images for each video), "np" (float32 `(B, T, H, W, C)`) or "pt"
                 (`(B, T, C, H, W)`).
 
         Raises:
