@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from filmstrip.ltx.condition_pipeline import LTXConditionPipeline as LTXConditionPipeline
     from filmstrip.ltx.conditions import LTXVideoCondition as LTXVideoCondition
+    from filmstrip.ltx.pipeline import LTXConditionPipeline as LTXConditionPipeline
     from filmstrip.ltx.pipeline import LTXImageToVideoPipeline as LTXImageToVideoPipeline
     from filmstrip.ltx.pipeline import LTXPipeline as LTXPipeline
     from filmstrip.ltx.transformer import LTXVideoTransformer3DModel as LTXVideoTransformer3DModel
@@ -43,7 +43,7 @@ _PLACES = {
     "DiffusionPipeline": "filmstrip.pipeline.base",
     "EulerDiscreteScheduler": "filmstrip.schedulers.euler_discrete",
     "FlowMatchEulerDiscreteScheduler": "filmstrip.schedulers.flow_match_euler",
-    "LTXConditionPipeline": "filmstrip.ltx.condition_pipeline",
+    "LTXConditionPipeline": "filmstrip.ltx.pipeline",
     "LTXImageToVideoPipeline": "filmstrip.ltx.pipeline",
     "LTXLatentUpsamplePipeline": "filmstrip.ltx.upsample_pipeline",
     "LTXLatentUpsamplerModel": "filmstrip.ltx.upsampler",

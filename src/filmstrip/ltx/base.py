@@ -9,7 +9,7 @@ import torch
 
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.ltx import inputs
-from filmstrip.ltx.decode import Decoding, PerVideo, check_decoding, decode_latents
+from filmstrip.ltx.decode import Decoding, PerVideo, decode_latents
 from filmstrip.ltx.inputs import Clip, Texts, WalkOptions
 from filmstrip.ltx.latents import LatentSize, denormalize, positions, unpack
 from filmstrip.ltx.predict import EncodedTexts, TransformerPredictor
@@ -253,7 +253,7 @@ class LTXBase(DiffusionPipeline):
         checks.check_output_type(decoding.output_type)
         videos = inputs.count_videos(texts)
         checks.check_generators(decoding.generator, videos)
-        check_decoding(decoding, videos)
+        decoding.per_video(videos)
         encoders = ("text_encoder", "tokenizer") if texts.prompt is not None else ()
         self._require("transformer", "scheduler", *encoders, *(("vae",) if decoding.output_type != "latent" else ()))
         self._guidance_scale, self._guidance_rescale = options.guidance_scale, options.guidance_rescale

@@ -70,34 +70,26 @@ def list_conditions(
     Loose lists go together as in diffusers, where the shortest decides and one picture or clip counts as a list of one.
 
     Raises:
-        InputError: both ways at once, lists of unequal length, or a condition without picture and clip.
+        InputError: both ways at once, or lists of unequal length.
     """
     if conditions is not None:
         if image is not None or video is not None:
             raise InputError("Both conditions and image or video were given; put all of them into conditions.")
-        listed = conditions if isinstance(conditions, list) else [conditions]
-    else:
-        if image is None and video is None:
-            return []
-        loose = {"image": image, "video": video, "frame_index": frame_index, "strength": strength}
-        lengths = {name: len(value) for name, value in loose.items() if isinstance(value, list)}
-        for name, other in product(("image", "video"), ("frame_index", "strength")):
-            if name in lengths and lengths[name] != lengths.get(other, lengths[name]):
-                raise InputError(f"{name} has {lengths[name]} entries and {other} has {lengths[other]}; give as many.")
-        repeated = [value if isinstance(value, list) else repeat(value) for value in (frame_index, strength)]
-        pictures = [value if isinstance(value, list) else [value] for value in (image, video)]
-        listed = [LTXVideoCondition(*row) for row in zip(*pictures, *repeated, strict=False)]
-        longest = max(lengths.values(), default=1)
-        if len(listed) < longest:
-            few = (
-                "Only %d of %d conditions are used, as in diffusers. Give them as conditions=[LTXVideoCondition(...)]."
-            )
-            logger.warning(few, len(listed), longest)
-    for item in listed:
-        if item.image is None and item.video is None:
-            raise InputError(
-                f"The condition at frame {item.frame_index} has neither image nor video; give one of them."
-            )
+        return conditions if isinstance(conditions, list) else [conditions]
+    if image is None and video is None:
+        return []
+    loose = {"image": image, "video": video, "frame_index": frame_index, "strength": strength}
+    lengths = {name: len(value) for name, value in loose.items() if isinstance(value, list)}
+    for name, other in product(("image", "video"), ("frame_index", "strength")):
+        if name in lengths and lengths[name] != lengths.get(other, lengths[name]):
+            raise InputError(f"{name} has {lengths[name]} entries and {other} has {lengths[other]}; give as many.")
+    pictures = [value if isinstance(value, list) else [value] for value in (image, video)]
+    repeated = [value if isinstance(value, list) else repeat(value) for value in (frame_index, strength)]
+    listed = [LTXVideoCondition(*row) for row in zip(*pictures, *repeated, strict=False)]
+    given = max(lengths.values(), default=1)
+    if len(listed) < given:
+        remedy = "Give them as conditions=[LTXVideoCondition(...)]."
+        logger.warning("Only %d of %d conditions are used, as in diffusers. %s", len(listed), given, remedy)
     return listed
 
 
@@ -107,10 +99,12 @@ def load_condition(
     """The pixels of a condition, stretched to the size of the video and cut to what fits into it.
 
     Raises:
-        InputError: a clip that begins behind the video's end, or pictures for another number of videos.
+        InputError: neither picture nor clip, a clip behind the video's end, or pictures for another number of videos.
     """
     checks.check_numbers({"frame_index": item.frame_index, "strength": item.strength})
     name = f"The condition at frame {item.frame_index}"
+    if item.image is None and item.video is None:
+        raise InputError(f"{name} has neither image nor video; give one of them.")
     if not 0 <= item.strength <= 1:
         logger.warning("%s has the strength %g, outside 0 to 1.", name, item.strength)
     if not 0 <= item.frame_index < clip.num_frames:

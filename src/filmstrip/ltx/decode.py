@@ -20,6 +20,21 @@ class Decoding:
     generator: Generators = None  # of that noise
     output_type: str = "pil"
 
+    def per_video(self, videos: int) -> list[torch.Tensor]:
+        """Timestep and noise scale, each `(videos,)`, from one for all, or one for each prompt or video.
+
+        Raises:
+            InputError: a list whose length does not divide the number of videos.
+        """
+        scale = self.timestep if self.noise_scale is None else self.noise_scale
+        found = []
+        for name, value in (("decode_timestep", self.timestep), ("decode_noise_scale", scale)):
+            values = value if isinstance(value, list) else [value]
+            if not values or videos % len(values):
+                raise InputError(f"{name} has {len(values)} values for {videos} videos; give one, or one for each.")
+            found.append(torch.tensor(values).repeat_interleave(videos // len(values)))
+        return found
+
 
 def decode_latents(vae: Any, latents: torch.Tensor, decoding: Decoding) -> torch.Tensor:
     """Decode the autoencoder's own latents `(B, C, t, h, w)` to a video `(B, 3, T, H, W)` in [-1, 1].
@@ -28,31 +43,9 @@ def decode_latents(vae: Any, latents: torch.Tensor, decoding: Decoding) -> torch
     """
     timestep = None
     if vae.config.timestep_conditioning:
-        videos = latents.shape[0]
         noise = randn(latents.shape, decoding.generator, latents.device, latents.dtype)
-        timestep = per_video(decoding.timestep, videos, "decode_timestep").to(latents)
-        scale = decoding.timestep if decoding.noise_scale is None else decoding.noise_scale
-        share = per_video(scale, videos, "decode_noise_scale").to(latents).view(-1, 1, 1, 1, 1)
+        timestep, scale = (values.to(latents) for values in decoding.per_video(len(latents)))
+        share = scale.view(-1, 1, 1, 1, 1)
         latents = (1 - share) * latents + share * noise
     video: torch.Tensor = vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0]
     return video
-
-
-def check_decoding(decoding: Decoding, videos: int) -> None:
-    """Raises:
-    InputError: a list of timesteps or noise scales that does not fit the number of videos.
-    """
-    per_video(decoding.timestep, videos, "decode_timestep")
-    per_video(decoding.noise_scale or 0.0, videos, "decode_noise_scale")
-
-
-def per_video(value: PerVideo, videos: int, name: str) -> torch.Tensor:
-    """One number for each video, `(videos,)`: from one for all, from one for each prompt, or from one for each video.
-
-    Raises:
-        InputError: a list whose length does not divide the number of videos.
-    """
-    values = value if isinstance(value, list) else [value]
-    if not values or videos % len(values):
-        raise InputError(f"{name} has {len(values)} values for {videos} videos; give one, or one for each.")
-    return torch.tensor(values).repeat_interleave(videos // len(values))

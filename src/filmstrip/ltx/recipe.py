@@ -104,18 +104,13 @@ class LTXRecipePipeline(LTXBase):
         """Make videos.
 
         Args:
-            prompt, negative_prompt: a text or a list of texts.
             height, width, num_frames: of any size; the model makes the next larger one that it can, which is cropped.
-            frame_rate: frames per second that the motion is meant for.
             conditions: pictures and clips that the video shall show.
             latents: normalised latents `(B, C, t, h, w)` to start from, noised to the first timestep.
             generator: of the first noise; a list has one for each video. Other noise is from the global generator.
-            prompt_embeds, negative_prompt_embeds: embedded texts `(B, L, C)`, with their masks `(B, L)`.
             output_type: "pil", "np", "pt", or "latent" for normalised latents.
-            return_dict: return the output class rather than a tuple of one.
 
-        Raises:
-            InputError: an argument that cannot be used, before any work.
+        The other arguments, the result and the errors are those of `LTXPipeline`.
         """
         recipe, wanted = self.recipe, Clip(height, width, num_frames, frame_rate)
         clip = whole_clip(wanted, self.vae_temporal_compression_ratio)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from filmstrip.errors import InputError
-from filmstrip.ltx.decode import Decoding, PerVideo, check_decoding, decode_latents
+from filmstrip.ltx.decode import Decoding, PerVideo, decode_latents
 from filmstrip.ltx.encode import encode_videos
 from filmstrip.ltx.inputs import cut_frames
 from filmstrip.ltx.latents import adain, denormalize, normalize, tone_map
@@ -52,15 +52,12 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
             video: a list of frames, or whatever `VideoProcessor.preprocess_video` takes.
             height, width: what the video is resized to first, in multiples of the autoencoder's compression.
             latents: `(B, C, t, h, w)` as `LTXConditionPipeline` gives them, instead of a video.
-            decode_timestep, decode_noise_scale: as in `LTXPipeline`.
             adain_factor: above 0, the share of the original latents' mean and deviation in each channel.
             tone_map_compression_ratio: how much large values are compressed, 0 to 1.
             generator: of the encoder's draw and the noise; a list has one for each video.
             output_type: "pil", "np", "pt", or "latent" for latents like the given ones.
-            return_dict: return the output class rather than a tuple of one.
 
-        Raises:
-            InputError: an argument that cannot be used, before any work.
+        The other arguments, the result and the errors are those of `LTXPipeline`.
         """
         checks.check_multiple(height, width, self.vae_spatial_compression_ratio)
         checks.check_output_type(output_type)
@@ -72,7 +69,7 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
         decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
         given = self._given(video, latents, height, width)
         checks.check_generators(generator, len(given))
-        check_decoding(decoding, len(given))
+        decoding.per_video(len(given))
 
         if video is not None:
             with self.progress.stage("encode video"):
@@ -105,10 +102,8 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
         if latents is not None:
             channels = self.vae.config.latent_channels
             if latents.ndim != 5 or latents.shape[1] != channels:
-                raise InputError(
-                    f"latents have the shape {tuple(latents.shape)}; (videos, {channels}, frames, height, width) is "
-                    "wanted, as LTXConditionPipeline gives with output_type='latent'."
-                )
+                wanted = f"(videos, {channels}, frames, height, width) is wanted, as LTXConditionPipeline gives"
+                raise InputError(f"latents have the shape {tuple(latents.shape)}; {wanted}.")
             return latents
         pixels = self.video_processor.preprocess_video(video, height, width)
         return cut_frames(pixels, pixels.shape[2], self.vae_temporal_compression_ratio, "The video")

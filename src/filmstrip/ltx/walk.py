@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 
@@ -15,25 +14,14 @@ Advance = Callable[[torch.Tensor, torch.Tensor, Step], torch.Tensor]
 EPS = 1e-6  # strengths and noise levels this close are the same
 
 
-class Walk(Protocol):
-    """How tokens `(B, N, C)` walk."""
-
-    def model_input(self, latents: torch.Tensor, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
-        """The tokens that the model is asked about, and what it is told: a timestep `()`, or `(1 or B, 1 or N)`."""
-        ...
-
-    def advance(self, latents: torch.Tensor, prediction: torch.Tensor, step: Step) -> torch.Tensor:
-        """The tokens of the next step."""
-        ...
-
-
 @dataclass(frozen=True)
 class FreeTokens:
     """All tokens walk alike, by the scheduler's step."""
 
-    advance: Advance
+    advance: Advance  # from tokens (B, N, C), their velocity and the step, to the tokens of the next one
 
     def model_input(self, latents: torch.Tensor, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
+        """The tokens that the model is asked about, and what it is told: a timestep `()`, or `(1 or B, 1 or N)`."""
         return latents, step.timestep
 
 
@@ -91,3 +79,6 @@ class ConditionedTokens:
             self._drawn = step, randn(latents.shape, self.generator, latents.device, latents.dtype)
         noisy = self.start + self.noise_scale * self._drawn[1] * (step.timestep / 1000) ** 2
         return torch.where((self.strength > 1 - EPS).unsqueeze(-1), noisy, latents)
+
+
+Walk = FreeTokens | FirstFrameHeld | ConditionedTokens
