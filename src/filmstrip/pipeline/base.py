@@ -86,9 +86,7 @@ class DiffusionPipeline:
         return self.device
 
     def _require(self, *names: str) -> None:
-        """Raises:
-        InputError: a component that the call needs is not there.
-        """
+        """Refuse a call that needs a component which is not there."""
         if missing := [name for name in names if getattr(self, name) is None]:
             raise InputError(f"This pipeline has no {' and no '.join(missing)}, which the call needs.")
 

@@ -1,4 +1,4 @@
-"""What any pipeline's call must hold, checked before any work."""
+"""What any pipeline's call must hold, checked before any work: an `InputError` names what does not."""
 
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -10,28 +10,20 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
 def check_count(value: Any, name: str) -> None:
-    """Raises:
-    InputError: the value is not a whole number above 0.
-    """
+    """Refuse what is no whole number above 0."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise InputError(f"{name} is {value!r}; give a whole number above 0.")
 
 
 def check_numbers(numbers: Mapping[str, Any]) -> None:
-    """Raises:
-    InputError: one of them is no number.
-    """
+    """Refuse what is no number."""
     for name, value in numbers.items():
         if not isinstance(value, Real) or isinstance(value, bool):
             raise InputError(f"{name} is {value!r}; give a number.")
 
 
 def check_schedule(num_inference_steps: int, given: Any, name: str) -> None:
-    """Steps must be counted in whole numbers above 0, or a schedule be `given`, under its argument's `name`.
-
-    Raises:
-        InputError: they are not, or it is empty.
-    """
+    """Refuse steps that are no whole number above 0, or an empty schedule that is `given` instead of them."""
     if given is None:
         check_count(num_inference_steps, "num_inference_steps")
     elif not len(given):
@@ -39,17 +31,13 @@ def check_schedule(num_inference_steps: int, given: Any, name: str) -> None:
 
 
 def check_output_type(output_type: str) -> None:
-    """Raises:
-    InputError: an unknown output type.
-    """
+    """Refuse an unknown output type."""
     if output_type not in OUTPUT_TYPES:
         raise InputError(f"output_type is {output_type!r}; choose one of {', '.join(OUTPUT_TYPES)}.")
 
 
 def check_multiple(height: int, width: int, multiple: int) -> None:
-    """Raises:
-    InputError: height or width is no positive multiple of `multiple`.
-    """
+    """Refuse a height or width that is no positive multiple of `multiple`."""
     check_count(height, "height")
     check_count(width, "width")
     if height % multiple or width % multiple:
@@ -61,8 +49,6 @@ def check_multiple(height: int, width: int, multiple: int) -> None:
 
 
 def check_generators(generator: Any, videos: int) -> None:
-    """Raises:
-    InputError: a list of generators that has neither one nor one for each video.
-    """
+    """Refuse a list of generators that has neither one nor one for each video."""
     if isinstance(generator, list) and len(generator) not in (1, videos):
         raise InputError(f"{len(generator)} generators were given for {videos} videos; give one, or one for each.")

@@ -30,8 +30,8 @@ class Config(dict[str, Any]):
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise InputError(
-            "A config is read-only. Change it with `register_to_config(name=value)` on the object it belongs "
-            "to, or make a new object with `from_config(config, name=value)`."
+            "A config is read-only. Use `register_to_config(name=value)` of the object it belongs to, or make another "
+            "one with `from_config(config, name=value)`."
         )
 
     __setattr__ = __setitem__ = __delattr__ = __delitem__ = __ior__ = _refuse
@@ -89,8 +89,7 @@ class Configurable:
         values = kept | changes
         wanted = {name: values[name] for name in inspect.signature(cls).parameters if name in values}
         others = {k: v for k, v in values.items() if k not in wanted}
-        unknown = sorted(k for k in others if not k.startswith("_"))
-        if unknown:
+        if unknown := sorted(k for k in others if not k.startswith("_")):
             owner = config.get("_class_name", cls.__name__)
             whose = "" if owner == cls.__name__ else f" (the config is of the class {owner})"
             logger.warning("%s ignores entries it does not have: %s%s.", cls.__name__, ", ".join(unknown), whose)
@@ -141,11 +140,7 @@ class Configurable:
             raise CheckpointError(f"{cls.__name__} cannot be made from {file}: {error}") from error
 
     def save_config(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write the config as JSON, in diffusers' form, into a folder, which is made if need be.
-
-        Raises:
-            InputError: The folder cannot be written, or an entry has no JSON form.
-        """
+        """Write the config as JSON, in diffusers' form, into a folder, which is made if need be, or an InputError."""
         entries = {k: v for k, v in self.config.items() if k not in NOT_WRITTEN}
         entries["_class_name"] = type(self).__name__
         write_json(make_folder(save_directory) / self.config_name, entries)

@@ -12,11 +12,7 @@ from filmstrip.errors import CheckpointError, InputError
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
-    """Make a folder, with those above it, unless it is there.
-
-    Raises:
-        InputError: `path` is a file, or the folder cannot be made.
-    """
+    """Make a folder, with those above it, unless it is there; an InputError says why it cannot be made."""
     folder = Path(path)
     if folder.is_file():
         raise InputError(f"{folder} is a file. Give the folder to save in.")
@@ -68,8 +64,7 @@ def is_plain_name(name: str) -> bool:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON as diffusers does: sorted, indented by two; arrays and tensors as lists, paths as text.
 
-    Raises:
-        InputError: Something has no JSON form, or the place cannot be written.
+    What has no form in JSON is an InputError.
     """
 
     def plain(value: Any) -> Any:
@@ -83,11 +78,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that must hold an object.
-
-    Raises:
-        CheckpointError: The file is missing, unreadable, not JSON, or holds something else.
-    """
+    """Read a JSON file that must hold an object; a CheckpointError says what is there instead."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

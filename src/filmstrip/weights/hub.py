@@ -30,11 +30,7 @@ class HubOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint: a local folder or a repository on the Hub, the part of it that is meant, and how to reach it.
-
-    Raises:
-        InputError: The name is neither a path nor the id of a repository.
-    """
+    """A checkpoint: a local folder or a repository on the Hub, the part of it that is meant, and how to reach it."""
 
     name: str | os.PathLike[str]
     subfolder: str | None = None
@@ -64,9 +60,7 @@ class Source:
         if path.exists():
             raise CheckpointError(f"{path} is a file. Give the folder that holds model_index.json or config.json.")
         if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
-            raise CheckpointError(
-                f"There is no folder {path}, and {name!r} is no id of a repository on the Hub either."
-            )
+            raise CheckpointError(f"There is no folder {path}, and {name!r} is no id of a repository on the Hub.")
         from huggingface_hub import constants
 
         if self.local_files_only or constants.HF_HUB_OFFLINE:
@@ -113,29 +107,17 @@ class Source:
         remote = [sibling.rfilename for sibling in info.siblings or ()]
         wanted = [prefix + file for file in choose([f.removeprefix(prefix) for f in remote if f.startswith(prefix)])]
         if absent := [file for file in wanted if file not in remote]:
-            raise CheckpointError(
-                f"{name} on the Hub has no file {', '.join(absent)}. Check the subfolder and revision."
-            )
+            raise CheckpointError(f"{name} on the Hub has no file {', '.join(absent)}. Check subfolder and revision.")
+        hub: HubOptions = {"revision": self.revision, "cache_dir": self.cache_dir, "token": self.token}
         try:
-            folder = snapshot_download(
-                name,
-                revision=self.revision,
-                cache_dir=self.cache_dir,
-                token=self.token,
-                force_download=self.force_download,
-                allow_patterns=wanted,
-            )
+            folder = snapshot_download(name, **hub, force_download=self.force_download, allow_patterns=wanted)
         except Exception as error:
             raise CheckpointError(f"{name} could not be downloaded: {error}") from error
         return self._inside(Path(folder))
 
 
 def part_options(options: Mapping[str, Any]) -> tuple[HubOptions, dict[str, Any]]:
-    """Part a loader's further arguments into those for the Hub and the rest, without what is always so here.
-
-    Raises:
-        InputError: `use_safetensors` is False, which asks for pickles.
-    """
+    """Part a loader's further arguments into those for the Hub and the rest, without what is always so here."""
     if options.get("use_safetensors") is False:
         raise InputError(
             "use_safetensors=False asks for pickles, which can run code when read; only safetensors are. Leave it out."
@@ -202,10 +184,10 @@ def _explain(error: Exception, name: str, revision: str | None) -> str:
     """Why the Hub did not answer, in words."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
-    if isinstance(error, GatedRepoError):
-        return f"its authors want their terms accepted first, at https://huggingface.co/{name}"
-    if isinstance(error, RepositoryNotFoundError):
-        return "the Hub has no such repository (or a private one, which needs token=)"
-    if isinstance(error, RevisionNotFoundError):
-        return f"it has no revision {revision!r} on the Hub"
-    return f"the Hub cannot be reached ({type(error).__name__}: {error})"
+    reasons = {
+        GatedRepoError: f"its authors want their terms accepted first, at https://huggingface.co/{name}",
+        RepositoryNotFoundError: "the Hub has no such repository (or a private one, which needs token=)",
+        RevisionNotFoundError: f"it has no revision {revision!r} on the Hub",
+    }
+    reached = f"the Hub cannot be reached ({type(error).__name__}: {error})"
+    return next((words for kind, words in reasons.items() if isinstance(error, kind)), reached)

@@ -189,11 +189,7 @@ def warn_of_pickles(safe_serialization: bool) -> None:
 
 
 def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
-    """A floating-point type from itself or its name ("bfloat16"); None for None.
-
-    Raises:
-        InputError: It is none.
-    """
+    """A floating-point type from itself or its name ("bfloat16"), and None from None; else an InputError."""
     found = getattr(torch, dtype.removeprefix("torch."), dtype) if isinstance(dtype, str) else dtype
     if found is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
         raise InputError(f'dtype is {dtype!r}; use torch.bfloat16, torch.float16 or torch.float32, or "bfloat16" ...')
@@ -201,11 +197,7 @@ def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
 
 
 def as_device(device: torch.device | str | int | None) -> torch.device:
-    """A device from itself or its name; the CPU for None.
-
-    Raises:
-        InputError: There is no such device here.
-    """
+    """A device from itself or its name, and the CPU from None; an InputError where there is no such device here."""
     try:
         found = torch.device("cpu" if device is None else device)
     except (RuntimeError, TypeError, ValueError) as error:

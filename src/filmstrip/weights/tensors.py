@@ -38,8 +38,7 @@ class Stored:
 def weight_files(names: Collection[str], stem: str, variant: str | None = None) -> list[str]:
     """Which of a folder's file names hold the weights, the index first where there is one; none: an empty list.
 
-    Raises:
-        CheckpointError: There is an index, but not every numbered shard.
+    A CheckpointError names the shards that an index misses.
     """
     single, index, shard = _names(stem, variant)
     if index not in names:
@@ -92,11 +91,7 @@ def read_headers(folder: Path, stem: str, variant: str | None = None) -> dict[st
 
 
 def read_header(file: Path) -> tuple[dict[str, Stored], dict[str, str]]:
-    """What one file consists of, by key, and its metadata. No tensor is read.
-
-    Raises:
-        CheckpointError: The file is missing or damaged.
-    """
+    """What one file consists of, by key, and its metadata. No tensor is read; errors are those of `open_tensors`."""
     with open_tensors(file) as tensors:
         views = {key: tensors.get_slice(key) for key in tensors.keys()}  # noqa: SIM118 (not a mapping)
         stored = {key: Stored(file, key, tuple(view.get_shape()), view.get_dtype()) for key, view in views.items()}
@@ -105,11 +100,7 @@ def read_header(file: Path) -> tuple[dict[str, Stored], dict[str, str]]:
 
 @contextlib.contextmanager
 def open_tensors(file: Path, device: torch.device | str = "cpu") -> Iterator[Any]:
-    """Open a safetensors file to read its tensors, one by one, onto a device.
-
-    Raises:
-        CheckpointError: The file is missing or damaged, there or in the block.
-    """
+    """Open a safetensors file to read tensors onto a device; a CheckpointError, also in the block, if it is damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -179,10 +170,8 @@ def _indexed_files(index: Path) -> list[Path]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{index} has no weight_map of keys and files. Download or save it again.")
     names = sorted(set(map(str, weight_map.values())))
-    for name in names:
-        if not is_plain_name(name):
-            raise CheckpointError(f"{index} points to {name!r}, outside its own folder; such an index is refused.")
-    absent = [name for name in names if not (index.parent / name).is_file()]
-    if absent:
+    if strangers := [name for name in names if not is_plain_name(name)]:
+        raise CheckpointError(f"{index} points to {strangers[0]!r}, outside its own folder; such an index is refused.")
+    if absent := [name for name in names if not (index.parent / name).is_file()]:
         raise CheckpointError(f"{index} names files that are missing: {', '.join(absent)}. Download them as well.")
     return [index.parent / name for name in names]
