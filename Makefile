@@ -24,3 +24,4 @@ lint: .venv/.installed
 
 bench: .venv/.installed
 	$(BIN)/python -m benchmarks.ltx --out benchmarks/results
+	$(BIN)/python -m benchmarks.svd --out benchmarks/results

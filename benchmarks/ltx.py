@@ -9,40 +9,23 @@ of a large matrix product in the same run, and each row's share of it; peak memo
 result is from that of the same weights in float32.
 """
 
-import argparse
-import copy
-import gc
-import shlex
 import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from itertools import product
 from math import prod
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import diffusers
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import measure
+from benchmarks.compare import CHANNELS_LAST, Call, Case, Config, Size, Subject, run
 from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
 from filmstrip.ltx.vae import AutoencoderKLLTXVideo
 
-Config: TypeAlias = dict[str, Any]
-Size: TypeAlias = tuple[int, int, int]  # frames, rows and columns of the latent video
-Call: TypeAlias = Callable[[], torch.Tensor]
-
 DTYPE = torch.bfloat16
-CHANNELS_LAST = "compiled, channels-last"
-CLASSES: dict[tuple[str, str], Callable[..., Any]] = {
-    ("diffusers", "transformer"): diffusers.LTXVideoTransformer3DModel,
-    ("diffusers", "vae"): diffusers.AutoencoderKLLTXVideo,
-    ("filmstrip", "transformer"): LTXVideoTransformer3DModel,
-    ("filmstrip", "vae"): AutoencoderKLLTXVideo,
-}
+TRANSFORMERS = {"diffusers": diffusers.LTXVideoTransformer3DModel, "filmstrip": LTXVideoTransformer3DModel}
+AUTOENCODERS = {"diffusers": diffusers.AutoencoderKLLTXVideo, "filmstrip": AutoencoderKLLTXVideo}
 
 TRANSFORMER = {  # LTX-Video 2B: the defaults of both classes, written out
     "in_channels": 128,
@@ -83,11 +66,10 @@ TOY_VAE = VAE | {
 }
 
 
-class Step:
+class Step(Subject):
     """A transformer step, called as each library's pipeline calls it."""
 
-    name, config, toy_config = "transformer", TRANSFORMER, TOY_TRANSFORMER
-    modes = ("eager", "compiled")
+    classes, config, toy_config = TRANSFORMERS, TRANSFORMER, TOY_TRANSFORMER
 
     def __init__(self, config: Config, size: Size, rows: int, device: torch.device) -> None:
         self.latents = torch.randn(rows, prod(size), config["in_channels"], device=device, dtype=DTYPE)
@@ -117,11 +99,10 @@ class Step:
         return lambda: model(latents, text, self.timestep, self.mask, return_dict=False, **self.positions)[0]
 
 
-class Decode:
+class Decode(Subject):
     """Latents to pixels."""
 
-    name, config, toy_config = "vae", VAE, TOY_VAE
-    modes = ("eager", "compiled", CHANNELS_LAST)
+    classes, config, toy_config = AUTOENCODERS, VAE, TOY_VAE
 
     def __init__(self, config: Config, size: Size, rows: int, device: torch.device) -> None:
         self.latents = torch.randn(rows, 128, *size, device=device, dtype=DTYPE)
@@ -137,11 +118,10 @@ class Decode:
         return lambda: model.decode(latents, timestep, return_dict=False)[0]
 
 
-class Encode:
+class Encode(Subject):
     """Pixels to the means of their latents."""
 
-    name, config, toy_config = "vae", VAE, TOY_VAE
-    modes = ("eager", "compiled")
+    classes, config, toy_config = AUTOENCODERS, VAE, TOY_VAE
 
     def __init__(self, config: Config, size: Size, rows: int, device: torch.device) -> None:
         frames, height, width = size
@@ -158,20 +138,6 @@ class Encode:
         return lambda: model.encode(pixels, return_dict=False)[0].mode()
 
 
-Subject: TypeAlias = Step | Decode | Encode
-
-
-@dataclass(frozen=True)
-class Case:
-    """One thing to measure, at one size."""
-
-    name: str
-    title: str
-    subject: type[Step] | type[Decode] | type[Encode]
-    size: Size
-    rows: int = 1  # of the batch: 2 with classifier-free guidance
-
-
 CASES = (
     Case("step_704x512x161_cfg", "LTX-2B step, 704×512×161, guidance", Step, (21, 16, 22), rows=2),
     Case("step_768x512x121", "LTX-2B step, 768×512×121, no guidance", Step, (16, 16, 24)),
@@ -179,123 +145,13 @@ CASES = (
     Case("encode_768x512x121", "LTX VAE 0.9.5, encode 768×512×121", Encode, (16, 16, 24)),
 )
 
-
-@dataclass(frozen=True)
-class Setting:
-    """How a run is made."""
-
-    device: torch.device
-    toy: bool = False
-    repeats: int = 10
-    deadline: float = float("inf")  # on `time.monotonic`: nothing is compiled after it
-
-
-def run_case(case: Case, setting: Setting, matmul_tflops: float) -> dict[str, Any]:
-    """Measure both libraries in all modes. A row that fails says why, and does not stop the others."""
-    torch._dynamo.reset()
-    torch.manual_seed(0)
-    config = case.subject.toy_config if setting.toy else case.subject.config
-    size = (2, 2, 3) if setting.toy else case.size
-    subject = case.subject(config, size, case.rows, setting.device)
-
-    base = build("diffusers", case, config, setting.device)
-    truth, tflop = in_float32(base, subject)
-    floor = tflop / matmul_tflops
-    rows: list[dict[str, Any]] = []
-    calls: dict[str, Call] = {}
-    for library, mode in [*product(("diffusers",), subject.modes), *product(("filmstrip",), subject.modes[:2])]:
-        name = f"{library} {mode}"
-        measure.say(f"  {name}")
-        rows.append({"library": library, "mode": mode})
-        if mode != "eager" and time.monotonic() > setting.deadline:
-            rows[-1]["error"] = "left out: the time for this run was up"
-            continue
-        try:
-            model = build(library, case, config, setting.device)
-            model.load_state_dict(base.state_dict())
-            in_mode(mode, model, subject, setting)
-            calls[name], found = run_once(library, model, subject, truth, setting)
-            rows[-1] |= found
-        except Exception as error:
-            rows[-1]["error"] = f"{type(error).__name__}: {error}"[:500]
-    times = measure.in_turns(calls, setting.device, 2, setting.repeats)
-    for row, taken in ((row, times.get(f"{row['library']} {row['mode']}")) for row in rows):
-        if taken:
-            row |= taken | {"share_of_floor": floor / taken["median_s"]}
-    about = {"name": case.name, "title": case.title, "size": size, "batch": case.rows}
-    return about | {"tflop": tflop, "floor_s": floor, "rows": rows}
-
-
-def run_once(
-    library: str, model: Any, subject: Subject, truth: torch.Tensor, setting: Setting
-) -> tuple[Call, dict[str, Any]]:
-    """The call to be timed, and what is measured of it by itself: first call, error, memory, preparation."""
-    call = subject.call(library, model)
-    found: dict[str, Any] = {"first_s": measure.wall_seconds(call, setting.device)}
-    found["error_against_float32"] = measure.relative_error(call(), truth)
-    found["peak_gib"] = measure.peak_gib(lambda: subject.call(library, model)(), setting.device, model)
-    if library == "filmstrip" and isinstance(subject, Step):
-        taken = measure.in_turns({"prepare": lambda: subject.prepare(model)}, setting.device, 2, setting.repeats)
-        found["prepare_s"] = taken["prepare"]["median_s"]
-    return call, found
-
-
-def build(library: str, case: Case, config: Config, device: torch.device) -> Any:
-    """A model with random weights, in the dtype of the benchmark."""
-    with torch.device(device):
-        return CLASSES[library, case.subject.name](**config).eval().to(DTYPE)
-
-
-def in_mode(mode: str, model: Any, subject: Subject, setting: Setting) -> None:
-    """Lay out and compile a model as the mode says. A toy run compiles for show."""
-    if mode == CHANNELS_LAST:
-        model.to(memory_format=torch.channels_last_3d)
-    if mode != "eager":
-        for part in subject.parts(model):
-            part.compile(dynamic=False, backend="eager" if setting.toy else "inductor")
-
-
-def in_float32(base: Any, subject: Subject) -> tuple[torch.Tensor, float]:
-    """What the same weights give in float32, by diffusers, and the operations of that call in 10^12."""
-    model = copy.deepcopy(base).float()
-    call = subject.call("diffusers", model)
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False), FlopCounterMode(display=False) as counter:
-        truth = call()
-    return truth, counter.get_total_flops() / measure.TERA
+VARIANTS = [*product(("diffusers", "filmstrip"), ("eager", "compiled"))]
+PLAN = [(case, [*VARIANTS, ("diffusers", CHANNELS_LAST)] if case.subject is Decode else VARIANTS) for case in CASES]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the cases and write `ltx.json` after each. Returns 1 if a row has failed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ltx", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--case", action="append", choices=[case.name for case in CASES], help="run only this one")
-    parser.add_argument("--repeats", type=int, default=10, help="calls of which the median is taken")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="compile nothing after so long")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--toy", action="store_true", help="tiny models, nothing compiled: tries the benchmark itself")
-    given = parser.parse_args(arguments)
-    setting = Setting(torch.device(given.device), given.toy, given.repeats, time.monotonic() + 60 * given.minutes)
-    words = sys.argv[1:] if arguments is None else list(arguments)
-
-    result: dict[str, Any] = measure.environment(f"python -m benchmarks.ltx {shlex.join(words)}", setting.device)
-    result |= {"toy": given.toy, "repeats": given.repeats, "dtype": str(DTYPE).removeprefix("torch.")}
-    result["ceilings"] = measure.ceilings(setting.device, DTYPE, given.toy)
-    result["cases"] = []
-    diffusers.utils.logging.set_verbosity_error()  # it warns of every cast
-    with torch.inference_mode():
-        for case in CASES:
-            if given.case and case.name not in given.case:
-                continue
-            measure.say(case.title)
-            result["cases"].append(run_case(case, setting, result["ceilings"]["matmul_tflops"]))
-            measure.write_json(given.out / "ltx.json", result)
-            gc.collect()
-            if setting.device.type == "cuda":
-                torch.cuda.empty_cache()
-    failed = [row for case in result["cases"] for row in case["rows"] if "error" in row]
-    for row in failed:
-        measure.say(f"{row['library']} {row['mode']}: {row['error']}")
-    return 1 if failed else 0
+    return run("ltx", __doc__, DTYPE, PLAN, arguments)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,16 @@ replaces what stands between the two marker comments of that file.
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from benchmarks.measure import LEFT_OUT
 
 Row: TypeAlias = Mapping[str, Any]
 
 RESULTS = Path(__file__).parent / "results"
+MISSING = "–"
 BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
 
 
@@ -24,7 +27,8 @@ def render(results: Path = RESULTS) -> str:
         ValueError: a result comes from a toy run, or lacks a row that has to be shown.
     """
     tables = {
-        "ltx.json": ltx_table,
+        "ltx.json": comparison_table,
+        "svd.json": comparison_table,
         "startup.json": startup_table,
         "demo_ltx.json": adherence_table,
         "demo_time.json": demo_time_table,
@@ -33,23 +37,25 @@ def render(results: Path = RESULTS) -> str:
     return "\n\n".join(tables[name](json.loads(path.read_text("utf-8"))) for name, path in found.items())
 
 
-def ltx_table(result: Row) -> str:
+def comparison_table(result: Row) -> str:
     """Time, share of the floor and memory of each case, and how they were measured."""
     if result["toy"]:
-        raise ValueError("ltx.json comes from a toy run, which measures nothing; run the benchmark at full size.")
+        raise ValueError("A result comes from a toy run, which measures nothing; run the benchmark at full size.")
     lines = [
         "| work | floor | diffusers | diffusers, compiled | filmstrip | filmstrip, compiled | best against best |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     errors: dict[str, list[float]] = {"diffusers": [], "filmstrip": []}
+    complete = True
     for case in result["cases"]:
         rows = [
             fastest(case, library, compiled) for library in ("diffusers", "filmstrip") for compiled in (False, True)
         ]
-        ratio = min(row["median_s"] for row in rows[:2]) / min(row["median_s"] for row in rows[2:])
-        cells = [case["title"], f"{case['floor_s']:.3f} s", *map(cell, rows), f"{ratio:.2f}× as fast"]
+        best, ours = (min(row["median_s"] for row in pair if row) for pair in (rows[:2], rows[2:]))
+        cells = [case["title"], f"{case['floor_s']:.3f} s", *map(cell, rows), f"{best / ours:.2f}× as fast"]
         lines.append(f"| {' | '.join(cells)} |")
-        for row in rows:
+        complete = complete and all(rows)
+        for row in filter(None, rows):
             errors[row["library"]].append(row["error_against_float32"])
     note = (
         f"One {result['device']}, torch {result['torch']}, diffusers {result['diffusers']}, {result['dtype']}, random "
@@ -59,7 +65,7 @@ def ltx_table(result: Row) -> str:
         f"float32, results are off by at most {max(errors['filmstrip']):.1%} in filmstrip and "
         f"{max(errors['diffusers']):.1%} in diffusers (norm of the difference over norm)."
     )
-    return "\n".join([*lines, "", note])
+    return "\n".join([*lines, "", note if complete else f"{note} {MISSING}: no time was left to compile it."])
 
 
 def startup_table(result: Row) -> str:
@@ -111,17 +117,28 @@ def demo_time_table(result: Row) -> str:
     return "\n".join([*lines, "", note])
 
 
-def fastest(case: Row, library: str, compiled: bool) -> Row:
-    """The fastest row of a library, as it is or compiled in whatever way."""
-    rows: Iterable[Row] = (row for row in case["rows"] if row["library"] == library and "median_s" in row)
+def fastest(case: Row, library: str, compiled: bool) -> Row | None:
+    """The fastest row of a library, as it is or compiled in whatever way; None where no time was left for it.
+
+    Raises:
+        ValueError: there is none for another reason.
+    """
+    rows = [row for row in case["rows"] if row["library"] == library]
     rows = [row for row in rows if row["mode"].startswith("compiled") is compiled]
-    if not rows:
+    if rows and all(row.get("error") == LEFT_OUT for row in rows):
+        return None
+    if failed := [row["error"] for row in rows if row.get("error", LEFT_OUT) != LEFT_OUT]:
+        raise ValueError(f"{case['name']} failed in {library}: {failed[0]}")
+    measured = [row for row in rows if "median_s" in row]
+    if not measured:
         raise ValueError(f"{case['name']} has no {'compiled' if compiled else 'eager'} row of {library}.")
-    return min(rows, key=lambda row: row["median_s"])
+    return min(measured, key=lambda row: row["median_s"])
 
 
-def cell(row: Row) -> str:
+def cell(row: Row | None) -> str:
     """Time, share and memory of a row."""
+    if row is None:
+        return MISSING
     return f"{row['median_s']:.3f} s, {row['share_of_floor']:.0%}, {row['peak_gib']:.1f} GiB"
 
 

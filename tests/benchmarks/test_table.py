@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.measure import LEFT_OUT
 from benchmarks.table import BEGIN, END, main, render, splice
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +22,7 @@ def row(library, mode, seconds, error=0.004):
     }
 
 
-def ltx_result(**changes):
+def comparison(**changes):
     rows = [
         row("diffusers", "eager", 0.234, error=0.006),
         row("diffusers", "compiled", 0.168),
@@ -39,8 +40,9 @@ def test_the_readme_is_up_to_date():
     assert splice(text, render()) == text, "run `python -m benchmarks.table README.md`"
 
 
-def test_a_case_is_a_line_with_time_share_and_memory_and_the_best_against_the_best(tmp_path):
-    (tmp_path / "ltx.json").write_text(json.dumps(ltx_result()))
+@pytest.mark.parametrize("name", ["ltx.json", "svd.json"])
+def test_a_case_is_a_line_with_time_share_and_memory_and_the_best_against_the_best(name, tmp_path):
+    (tmp_path / name).write_text(json.dumps(comparison()))
     table = render(tmp_path)
     assert (
         "| A step | 0.100 s | 0.234 s, 43%, 4.5 GiB | 0.160 s, 62%, 4.5 GiB | 0.200 s, 50%, 4.5 GiB "
@@ -75,20 +77,34 @@ def test_demo_time_is_a_line_for_each_command(tmp_path):
 
 def test_toy_results_and_missing_rows_are_not_shown(tmp_path):
     path = tmp_path / "ltx.json"
-    path.write_text(json.dumps(ltx_result(toy=True)))
+    path.write_text(json.dumps(comparison(toy=True)))
     with pytest.raises(ValueError, match="toy"):
         render(tmp_path)
-    result = ltx_result()
-    result["cases"][0]["rows"][-1] = {"library": "filmstrip", "mode": "compiled", "error": "left out"}
+    result = comparison()
+    rows = result["cases"][0]["rows"]
+    rows[-1] = {"library": "filmstrip", "mode": "compiled", "error": "RuntimeError: broken"}
+    path.write_text(json.dumps(result))
+    with pytest.raises(ValueError, match="failed in filmstrip: RuntimeError: broken"):
+        render(tmp_path)
+    del rows[-1]
     path.write_text(json.dumps(result))
     with pytest.raises(ValueError, match="no compiled row of filmstrip"):
         render(tmp_path)
 
 
+def test_what_there_was_no_time_to_compile_is_a_dash_that_the_note_explains(tmp_path):
+    result = comparison()
+    result["cases"][0]["rows"][-1] = {"library": "filmstrip", "mode": "compiled", "error": LEFT_OUT}
+    (tmp_path / "svd.json").write_text(json.dumps(result))
+    table = render(tmp_path)
+    assert "| 0.200 s, 50%, 4.5 GiB | – | 0.80× as fast |" in table
+    assert table.endswith("–: no time was left to compile it.")
+
+
 def test_only_what_stands_between_the_markers_is_replaced(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
-    (tmp_path / "ltx.json").write_text(json.dumps(ltx_result()))
+    (tmp_path / "ltx.json").write_text(json.dumps(comparison()))
     main([str(page), "--results", str(tmp_path)])
     assert page.read_text("utf-8") == f"before\n{BEGIN}\n{render(tmp_path)}\n{END}\nafter\n"
 

@@ -1,0 +1,146 @@
+"""One step of the SVD-XT UNet, and the decoding of its 25 frames: filmstrip against diffusers on one device.
+
+    python -m benchmarks.svd --out benchmarks/results
+
+Published sizes, random weights, the same in both libraries; float16. First each library as it is, then compiled
+(`torch.compile` in its default mode: the UNet or the decoder as a whole), as far as `--minutes` allows. Decoding is
+that of each pipeline, all frames at once, which is diffusers' default, and a few at a time, which takes less memory.
+Results go to `svd.json`, and are those of `benchmarks.ltx`. Results are compared with float32's at the full size for
+the UNet, and at fewer frames or fewer pixels for the decoder, of which diffusers needs too much memory in float32.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import diffusers
+import torch
+from torch import nn
+
+from benchmarks.compare import COMPILED, EAGER, Call, Case, Config, Size, Subject, run
+from filmstrip.svd.decode import decode_latents
+from filmstrip.svd.unet import UNetSpatioTemporalConditionModel
+from filmstrip.svd.vae import AutoencoderKLTemporalDecoder
+
+DTYPE = torch.float16
+UNETS = {"diffusers": diffusers.UNetSpatioTemporalConditionModel, "filmstrip": UNetSpatioTemporalConditionModel}
+AUTOENCODERS = {"diffusers": diffusers.AutoencoderKLTemporalDecoder, "filmstrip": AutoencoderKLTemporalDecoder}
+FEW = 7  # frames that filmstrip decodes within 8 GiB
+
+UNET = {  # SVD-XT
+    "sample_size": 96,
+    "in_channels": 8,
+    "out_channels": 4,
+    "block_out_channels": (320, 640, 1280, 1280),
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 768,
+    "layers_per_block": 2,
+    "cross_attention_dim": 1024,
+    "transformer_layers_per_block": 1,
+    "num_attention_heads": (5, 10, 20, 20),
+    "num_frames": 25,
+}
+TOY_UNET = UNET | {
+    "down_block_types": ("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+    "up_block_types": ("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+    "block_out_channels": (32, 64),
+    "addition_time_embed_dim": 32,
+    "projection_class_embeddings_input_dim": 96,
+    "layers_per_block": 1,
+    "cross_attention_dim": 16,
+    "num_attention_heads": (2, 4),
+}
+VAE = {
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "block_out_channels": (128, 256, 512, 512),
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "sample_size": 768,
+    "scaling_factor": 0.18215,
+    "force_upcast": True,
+}
+TOY_VAE = VAE | {"down_block_types": ("DownEncoderBlock2D",) * 2, "block_out_channels": (32, 32), "layers_per_block": 1}
+
+
+class Step(Subject):
+    """A step of the UNet, called as each library's pipeline calls it."""
+
+    classes, config, toy_config = UNETS, UNET, TOY_UNET
+
+    def __init__(self, config: Config, size: Size, rows: int, device: torch.device) -> None:
+        frames, height, width = size
+        self.latents = torch.randn(rows, frames, config["in_channels"], height, width, device=device, dtype=DTYPE)
+        self.timestep = torch.tensor(0.25, device=device)  # continuous: log(sigma) / 4
+        self.picture = torch.randn(rows, 1, config["cross_attention_dim"], device=device, dtype=DTYPE)
+        self.time_ids = torch.tensor([[6, 127, 0.02]] * rows, device=device, dtype=DTYPE)  # fps - 1, motion, noise
+
+    def parts(self, model: Any) -> Iterable[nn.Module]:
+        """What is compiled."""
+        return (model,)
+
+    def prepare(self, model: Any) -> Any:
+        """What filmstrip does once before the steps."""
+        picture, time_ids = self.picture.to(model.dtype), self.time_ids.to(model.dtype)
+        return model.prepare(picture, time_ids, self.latents.shape[1])
+
+    def call(self, library: str, model: Any) -> Call:
+        """A step, with everything that it is given at hand."""
+        latents, picture, time_ids = (x.to(model.dtype) for x in (self.latents, self.picture, self.time_ids))
+        if library == "filmstrip":
+            prepared = self.prepare(model)
+            return lambda: model(latents, self.timestep, return_dict=False, prepared=prepared)[0]
+        return lambda: model(latents, self.timestep, picture, time_ids, return_dict=False)[0]
+
+
+class Decode(Subject):
+    """Latents to frames in float32, all at once, by the method of each pipeline."""
+
+    classes, config, toy_config = AUTOENCODERS, VAE, TOY_VAE
+    chunk: int | None = None  # frames that are decoded at a time
+
+    def __init__(self, config: Config, size: Size, rows: int, device: torch.device) -> None:
+        frames, height, width = size
+        self.latents = torch.randn(rows, frames, config["latent_channels"], height, width, device=device, dtype=DTYPE)
+
+    def parts(self, model: Any) -> Iterable[nn.Module]:
+        """What is compiled."""
+        return (model.decoder,)
+
+    def call(self, library: str, model: Any) -> Call:
+        """The decoding of given latents."""
+        latents, frames = self.latents.to(model.dtype), self.latents.shape[1]
+        chunk = self.chunk or frames
+        if library == "filmstrip":
+            return lambda: decode_latents(model, latents, chunk)
+        pipeline: Any = SimpleNamespace(vae=model)
+        return lambda: diffusers.StableVideoDiffusionPipeline.decode_latents(pipeline, latents, frames, chunk)
+
+
+class DecodeFew(Decode):
+    """The same, a few frames at a time."""
+
+    chunk = FEW
+
+
+SIZE = (25, 72, 128)
+STEP = Case("step_1024x576x25_cfg", "SVD-XT step, 1024×576×25, guidance", Step, SIZE, rows=2)
+ALL = Case("decode_1024x576x25", "SVD VAE, decode 1024×576×25, all at once", Decode, SIZE, check=(25, 36, 64))
+# A chunk of the full size, so that a compiled decoder is not compiled once more.
+PART = Case(
+    f"decode_1024x576x25_by_{FEW}",
+    f"SVD VAE, decode 1024×576×25, {FEW} at a time",
+    DecodeFew,
+    SIZE,
+    check=(FEW, *SIZE[1:]),
+)
+PLAN = [(case, EAGER) for case in (STEP, ALL, PART)] + [(case, COMPILED) for case in (STEP, PART, ALL)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Go through the plan and write `svd.json` after each part. Returns 1 if a row has failed."""
+    return run("svd", __doc__, DTYPE, PLAN, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

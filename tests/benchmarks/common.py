@@ -1,0 +1,28 @@
+"""Toy runs of the benchmarks that compare two libraries."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def toy_run(main: Callable[[Sequence[str]], int], path: Path, case: str, *more: str) -> tuple[int, dict[str, Any]]:
+    """Run one case: the exit status, and what the result file says of it."""
+    asked = ["--toy", "--out", str(path.parent), "--case", case, "--repeats", "1", "--device", "cpu"]
+    status = main([*asked, *more])
+    result = json.loads(path.read_text())
+    assert result["toy"]
+    assert min(result["ceilings"].values()) > 0
+    (measured,) = result["cases"]
+    return status, measured
+
+
+def assert_measured(case: dict[str, Any]) -> None:
+    """Both libraries have rows, each row is whole, and what it computes is right."""
+    assert {row["library"] for row in case["rows"]} == {"diffusers", "filmstrip"}
+    for row in case["rows"]:
+        assert row["share_of_floor"] == pytest.approx(case["floor_s"] / row["median_s"])
+        assert row["error_against_float32"] < 0.03
+        assert row["first_s"] > 0
