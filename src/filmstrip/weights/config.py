@@ -140,7 +140,7 @@ class Configurable:
             raise CheckpointError(f"{cls.__name__} cannot be made from {file}: {error}") from error
 
     def save_config(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write the config as JSON, in diffusers' form, into a folder, which is made if need be, or an InputError."""
+        """Write the config as JSON, in diffusers' form, into a folder, which is made if need be."""
         entries = {k: v for k, v in self.config.items() if k not in NOT_WRITTEN}
         entries["_class_name"] = type(self).__name__
         write_json(make_folder(save_directory) / self.config_name, entries)

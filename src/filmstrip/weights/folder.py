@@ -85,11 +85,7 @@ class PipelineIndex:
 
 
 def read_index(folder: Path) -> PipelineIndex:
-    """Read a pipeline folder's `model_index.json`.
-
-    Raises:
-        CheckpointError: The file is missing or says no such thing.
-    """
+    """Read a pipeline folder's `model_index.json`; a CheckpointError says what is wrong with it."""
     file = folder / INDEX_NAME
     content = read_json(file)
     class_name = content.get("_class_name")
@@ -113,9 +109,7 @@ def read_index(folder: Path) -> PipelineIndex:
 def fetch_pipeline(source: Source, skip: Collection[str] = (), variant: str | None = None) -> Path:
     """The local folder of a pipeline, after downloading, from a repository, just the files that are needed.
 
-    Args:
-        skip: Components that are not needed: they are passed by hand, or left out.
-        variant: The variant whose weights are wanted where a component has it.
+    Components to `skip` are passed by hand, or left out. Weights are of the variant where a component has it.
 
     Raises:
         InputError: No component has weights of that variant.
@@ -182,11 +176,7 @@ def save_components(
 ) -> None:
     """Write a pipeline folder that `load_components`, and diffusers, read. Its index comes last.
 
-    Args:
-        class_name: The pipeline's class, for the index.
-        components: The components by name; None for those that the pipeline goes without.
-        variant: Name the weights as this variant ("fp16").
-        max_shard_size: Above this size, in bytes or as a text like "5GB", weights go into several files.
+    A component may be None, to go without. `variant` and `max_shard_size` are those of `Model.save_pretrained`.
 
     Raises:
         InputError: A component cannot be saved, or the folder cannot be written.

@@ -79,8 +79,7 @@ def read_headers(folder: Path, stem: str, variant: str | None = None) -> dict[st
     """What the weights in a folder consist of, by key. No tensor is read.
 
     Raises:
-        CheckpointError: There are no such weights, only pickles or another variant; a file is damaged; an index
-            names a file that is absent or lies elsewhere.
+        CheckpointError: There are no such weights, but others; a file is damaged, absent, or in another folder.
     """
     names = [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
     single, index, _ = _names(stem, variant)
@@ -119,8 +118,7 @@ def write_tensors(
 ) -> None:
     """Write tensors to one file, or to shards of at most `max_shard_size` (bytes, or "10GB") and an index.
 
-    Raises:
-        InputError: `max_shard_size` cannot be understood, or the folder cannot be written.
+    An InputError says that this size cannot be understood, or the folder not be written.
     """
     from huggingface_hub import split_torch_state_dict_into_shards
     from safetensors import SafetensorError
@@ -134,9 +132,8 @@ def write_tensors(
         split = split_torch_state_dict_into_shards(dict(state), filename_pattern=pattern, max_shard_size=max_shard_size)
     except (TypeError, ValueError) as error:
         raise InputError(f'max_shard_size is {max_shard_size!r}; give bytes or a text like "5GB".') from error
-    make_folder(folder)
     for name, keys in split.filename_to_tensors.items():
-        with replacing(folder / name) as beside:
+        with replacing(make_folder(folder) / name) as beside:
             try:
                 save_file({key: state[key].contiguous() for key in keys}, beside, metadata={"format": "pt"})
             except SafetensorError as error:
