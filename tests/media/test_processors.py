@@ -95,7 +95,7 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], sentence: s
         (torch.zeros(3, 8, 8, dtype=torch.int64), {}, r"type torch.int64 cannot be resized"),
         (PIL.Image.new("RGB", (40, 5)), {}, "cannot be 40x0 pixels. Is it smaller than vae_scale_factor, 8"),
         (PICTURE, {"height": 0, "width": 8}, "cannot be 8x0 pixels"),
-        (PICTURE, {"resize_mode": "zoom"}, "resize_mode='zoom' is unknown. Use default or crop"),
+        (PICTURE, {"resize_mode": "zoom"}, "resize_mode='zoom' does not work on a Image. Use default or crop"),
     ],
 )
 def test_pictures_that_cannot_be_used_are_refused(image: Any, options: dict[str, Any], sentence: str) -> None:
@@ -111,7 +111,7 @@ def test_pictures_of_two_sizes_need_resizing() -> None:
 
 
 def test_a_mode_for_pil_images_is_refused_for_others() -> None:
-    with pytest.raises(InputError, match="works on PIL images only, not on a Tensor"):
+    with pytest.raises(InputError, match="resize_mode='crop' does not work on a Tensor"):
         VaeImageProcessor().resize(torch.zeros(1, 3, 8, 8), 4, 4, resize_mode="crop")
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from filmstrip import __version__
-from filmstrip.cli import animate, generate, models, show
+from filmstrip.cli import animate, generate, models, recipe
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,7 +13,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (generate.generate, animate.animate, show.show, models.models):
+for command in (generate.generate, animate.animate, recipe.show, models.models):
     app.command()(command)
 
 

@@ -194,7 +194,7 @@ def _numbered(output: Path, count: int) -> tuple[Path, ...]:
 
 def _unused(count: int) -> tuple[Path, ...]:
     """`out.mp4`, or `out-2.mp4`, ...: the first name under which nothing exists."""
-    names = itertools.chain(["out.mp4"], (f"out-{number}.mp4" for number in itertools.count(2)))
+    names = (f"out-{number}.mp4" if number > 1 else "out.mp4" for number in itertools.count(1))
     candidates = (_numbered(Path(name), count) for name in names)
     return next(paths for paths in candidates if not any(path.exists() for path in paths))
 

@@ -1,12 +1,17 @@
-"""The recipe of a video made on the command line, and the command that makes it again."""
+"""The recipe of a video made on the command line, and `filmstrip show`, which reads it."""
 
+import json
 import platform
 import shlex
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from filmstrip import __version__
+from filmstrip.cli.display import entries
 from filmstrip.cli.plan import Plan
 
 # What a command is given before its options.
@@ -63,3 +68,21 @@ def command(recipe: Mapping[str, Any], output: str) -> str:
     words[2:2] = [] if subject.startswith("-") else [subject]
     words += ["--", subject] if subject.startswith("-") else []
     return shlex.join(f"{word:g}" if isinstance(word, float) else str(word) for word in words)
+
+
+def show(
+    file: Annotated[Path, typer.Argument(help="A video or folder of frames that filmstrip wrote.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the recipe as it stands in the file.")] = False,
+) -> None:
+    """Print what made FILE, and the command that makes it again."""
+    from filmstrip.media.recipe import read_recipe
+
+    found = read_recipe(file)
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    try:
+        again = f"To make it again:\n{command(found, file.name)}"
+    except KeyError as missing:
+        again = f"It has no {missing}, so there is no command that makes it again."
+    print(f"{entries(found)}\n\n{again}")

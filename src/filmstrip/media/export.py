@@ -187,12 +187,7 @@ def _write_h264(frames: Frames, path: Path, job: Job) -> None:
 
 
 def _encode(
-    frames: Frames,
-    path: Path,
-    fps: Fraction,
-    options: dict[str, str],
-    size: tuple[int, int],
-    comment: str | None = None,
+    frames: Frames, path: Path, fps: Fraction, options: dict[str, str], size: tuple[int, int], recipe: str | None = None
 ) -> None:
     """H.264 in 4:2:0, scaled to `size` (width and height, both even), in BT.709 by matrix and by tag.
 
@@ -203,8 +198,8 @@ def _encode(
     converter = _to_yuv(frames.shape[2], frames.shape[1], size, 1 / fps)
     try:
         with av.open(str(path), "w", options={"movflags": MOVFLAGS[path.suffix.lower()]}) as container:
-            if comment is not None:
-                container.metadata["comment"] = comment
+            if recipe is not None:
+                container.metadata["comment"] = recipe
             stream = container.add_stream("libx264", rate=fps, options=options)
             stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
             context = stream.codec_context

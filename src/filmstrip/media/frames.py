@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from filmstrip.errors import InputError
 
-Video: TypeAlias = (
-    "Sequence[PIL.Image.Image] | Sequence[NDArray[Any]] | Sequence[torch.Tensor] | NDArray[Any] | torch.Tensor"
-)
+Video: TypeAlias = Sequence[PIL.Image.Image | NDArray[Any] | torch.Tensor] | NDArray[Any] | torch.Tensor
 
 CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
 OVERSHOOT = 1e-3  # floats may leave [0, 1] by this much, as rounding does; they are clipped

@@ -20,13 +20,8 @@ Picture: TypeAlias = PIL.Image.Image | NDArray[Any] | torch.Tensor
 ArrayOrTensor = TypeVar("ArrayOrTensor", NDArray[Any], torch.Tensor)
 AnyPicture = TypeVar("AnyPicture", PIL.Image.Image, NDArray[Any], torch.Tensor)
 
-RESAMPLING = {
-    "linear": Resampling.BILINEAR,
-    "bilinear": Resampling.BILINEAR,
-    "bicubic": Resampling.BICUBIC,
-    "lanczos": Resampling.LANCZOS,
-    "nearest": Resampling.NEAREST,
-}
+FILTERS = ("bilinear", "bicubic", "lanczos", "nearest")
+RESAMPLING = {"linear": Resampling.BILINEAR, **{name: Resampling[name.upper()] for name in FILTERS}}
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
@@ -143,8 +138,10 @@ class VaeImageProcessor(Configurable):
                 f"A picture cannot be {width}x{height} pixels. Is it smaller than vae_scale_factor, "
                 f"{self.config.vae_scale_factor}?"
             )
-        if resize_mode not in ("default", "crop"):
-            raise InputError(f"resize_mode={resize_mode!r} is unknown. Use default or crop.")
+        modes = ("default", "crop") if isinstance(image, PIL.Image.Image) else ("default",)
+        if resize_mode not in modes:
+            kind = type(image).__name__
+            raise InputError(f"resize_mode={resize_mode!r} does not work on a {kind}. Use {' or '.join(modes)}.")
         if isinstance(image, PIL.Image.Image):
             resample = RESAMPLING[self.config.resample]
             if resize_mode == "default":
@@ -155,8 +152,6 @@ class VaeImageProcessor(Configurable):
                 inner = image.width * height // image.height, height
             left, top = inner[0] // 2 - width // 2, inner[1] // 2 - height // 2
             return image.resize(inner, resample).convert("RGB").crop((left, top, left + width, top + height))
-        if resize_mode != "default":
-            raise InputError(f"resize_mode={resize_mode!r} works on PIL images only, not on a {type(image).__name__}.")
         if isinstance(image, np.ndarray):
             return self.pt_to_numpy(self.resize(self.numpy_to_pt(image), height, width))
         if not (image.is_floating_point() or image.dtype == torch.uint8):
