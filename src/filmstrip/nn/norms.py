@@ -1,5 +1,7 @@
 """Normalisations."""
 
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from typing import Self
@@ -36,7 +38,7 @@ def channel_rms_norm(hidden_states: torch.Tensor, eps: float) -> torch.Tensor:
 class GroupNorm(nn.GroupNorm):
     """Group norm (Wu and He, arXiv 1803.08494) over the channels and all later dimensions, then SiLU if `activate`."""
 
-    shared: "SharedMoments | None" = None  # set while a picture is worked on in tiles
+    shared: "SharedMoments | None" = None  # set while frames are worked on in tiles
 
     def __init__(self, channels: int, eps: float, groups: int = 32, activate: bool = False) -> None:
         super().__init__(groups, channels, eps)
@@ -85,16 +87,14 @@ def _has_triton() -> bool:
 
 
 class SharedMoments:
-    """Lets the group norms of a module, on tiles of a picture, take their moments from all tiles and not from one each.
+    """Within its context, norms that work on tiles use the moments of whole frames, found for one after the other."""
 
-    Within its context, run the module on all tiles; call `fix`; run it again. Each norm then has the mean of the
-    moments that it saw, so that neighbouring tiles are treated alike.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        self.norms = [norm for norm in module.modules() if isinstance(norm, GroupNorm)]
-        self.seen: dict[GroupNorm, list[torch.Tensor]] = {norm: [] for norm in self.norms}
-        self.fixed: dict[GroupNorm, torch.Tensor] = {}
+    def __init__(self, norms: Sequence[GroupNorm]) -> None:
+        self.norms = norms
+        self.found: dict[GroupNorm, torch.Tensor] = {}
+        self.sought: GroupNorm | None = None
+        self.own = (slice(None), slice(None))
+        self.seen: list[tuple[int, torch.Tensor]] = []
 
     def __enter__(self) -> Self:
         for norm in self.norms:
@@ -105,13 +105,32 @@ class SharedMoments:
         for norm in self.norms:
             norm.shared = None
 
-    def moments(self, norm: GroupNorm, hidden_states: torch.Tensor) -> torch.Tensor:
-        """What a norm is to use: the moments of this tile, which are remembered, or the fixed ones."""
-        if norm in self.fixed:
-            return self.fixed[norm]
-        self.seen[norm].append(group_moments(hidden_states, norm.num_groups))
-        return self.seen[norm][-1]
+    def find(
+        self, norm: GroupNorm, run: Callable[[torch.Tensor], object], tiles: Iterable[tuple[torch.Tensor, slice, slice]]
+    ) -> None:
+        """Find the moments of a norm from what reaches it when `run` works on the tiles, which goes no further.
 
-    def fix(self) -> None:
-        """From now on, use the mean of what was seen."""
-        self.fixed = {norm: torch.stack(seen).mean(dim=0) for norm, seen in self.seen.items() if seen}
+        Args:
+            tiles: each with the rows and columns, of what reaches the norm, that are its own and no other tile's.
+        """
+        self.sought, self.seen = norm, []
+        for tile, rows, columns in tiles:
+            self.own = (rows, columns)
+            with suppress(_Reached):
+                run(tile)
+        total = sum(count for count, _ in self.seen)
+        self.found[norm] = torch.stack([moments * (count / total) for count, moments in self.seen]).sum(dim=0)
+        self.sought = None
+
+    def moments(self, norm: GroupNorm, hidden_states: torch.Tensor) -> torch.Tensor:
+        """What a norm that has come to work on a tile is to use."""
+        if norm is self.sought:
+            rows, columns = self.own
+            own = hidden_states[..., rows, columns]
+            self.seen.append((own.numel(), group_moments(own, norm.num_groups)))
+            raise _Reached
+        return self.found[norm]
+
+
+class _Reached(Exception):  # noqa: N818 (it is no error)
+    """Work on a tile has come to the norm whose moments are sought."""

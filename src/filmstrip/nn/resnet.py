@@ -136,7 +136,17 @@ class SpatioTemporalResBlock(nn.Module):
         image_only_indicator: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """`(B * T, C, H, W)` to `(B * T, C', H, W)`, of `num_frames` T; the others are as in the parts."""
-        video = as_video(self.spatial_res_block(frames, temb), num_frames)
+        return self.over_time(self.spatial_res_block(frames, temb), num_frames, temb, image_only_indicator)
+
+    def over_time(
+        self,
+        frames: torch.Tensor,
+        num_frames: int,
+        temb: torch.Tensor | None = None,
+        image_only_indicator: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The second half of `forward`, from what the block over space gives."""
+        video = as_video(frames, num_frames)
         share = self.time_mixer(image_only_indicator, video.dtype)
         return as_frames(self.temporal_res_block(video, temb, share))
 

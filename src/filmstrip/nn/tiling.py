@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise, product
 
 import torch
 
@@ -62,16 +63,15 @@ def run_tiled(
 
 @dataclass(frozen=True)
 class EvenTiles:
-    """A dimension cut into tiles of one size, spread evenly, that fade into each other smoothly.
+    """A dimension cut into tiles of one size, spread evenly, that fade into each other where they overlap.
 
-    A unit is what the tiles are counted in: a latent, for an autoencoder.
+    Near its edge a tile may be wrong, as it lacks what lies beyond: in the outer third of an overlap it has no share.
+    A unit is what tiles are counted in (for an autoencoder, a latent); frames have one or more elements in a unit.
     """
 
     length: int  # units
     size: int  # units in a tile
     overlap: int  # units that neighbours share at least
-    source: int  # elements of the input in a unit
-    target: int  # elements of the output in a unit
 
     def starts(self) -> list[int]:
         """Where the tiles begin, in units."""
@@ -80,50 +80,58 @@ class EvenTiles:
         gaps = math.ceil((self.length - self.size) / (self.size - self.overlap))
         return [round(i * (self.length - self.size) / gaps) for i in range(gaps + 1)]
 
-    def abutting(self) -> "EvenTiles":
-        """As few tiles of that size as cover the dimension."""
-        return replace(self, overlap=0)
+    def places(self, elements: int) -> list[slice]:
+        """Where the tiles are in frames of so many elements in a unit; the last takes what is left over."""
+        ends = [(start + self.size) * elements for start in self.starts()]
+        return [slice(start * elements, end) for start, end in zip(self.starts(), [*ends[:-1], None], strict=True)]
 
-    def sources(self) -> list[slice]:
-        """Where each tile is in the input; the last takes what is left over."""
-        ends = [(start + self.size) * self.source for start in self.starts()]
-        return [slice(start * self.source, end) for start, end in zip(self.starts(), [*ends[:-1], None], strict=True)]
+    def own(self, elements: int) -> list[slice]:
+        """What, within each tile, is nearer to its middle than to that of another."""
+        starts = [start * elements for start in self.starts()]
+        borders = [(before + self.size * elements + after) // 2 for before, after in pairwise(starts)]
+        return [
+            slice(low - start, None if high is None else high - start)
+            for start, low, high in zip(starts, [0, *borders], [*borders, None], strict=True)
+        ]
 
-    def targets(self) -> list[slice]:
-        """Where each tile is in the output."""
-        size = min(self.size, self.length) * self.target
-        return [slice(start * self.target, start * self.target + size) for start in self.starts()]
-
-    def weights(self) -> list[torch.Tensor]:
-        """The share of each tile in its elements of the output; at every place the shares sum to 1."""
-        total = torch.zeros(self.length * self.target)
-        targets = self.targets()
-        raw = []
-        for place in targets:
-            positions = torch.arange(place.start, place.stop) + 0.5
-            before = positions - place.start if place.start else torch.full_like(positions, math.inf)
-            after = place.stop - positions if place.stop < len(total) else torch.full_like(positions, math.inf)
-            depth = (torch.minimum(before, after) / max(self.overlap * self.target, 1)).clamp(max=1)
-            raw.append(torch.sin(depth * math.pi / 2).square())
-            total[place] += raw[-1]
-        return [share / total[place] for share, place in zip(raw, targets, strict=True)]
+    def weights(self, elements: int, total: int) -> list[torch.Tensor]:
+        """The share of each tile in its elements, of `total` in all; at every place the shares sum to 1."""
+        positions, overlap = torch.arange(total) + 0.5, self.overlap * elements
+        depths = []
+        for place in self.places(elements):
+            inside = torch.full_like(positions, math.inf)
+            if place.start:
+                inside = torch.minimum(inside, positions - place.start)
+            if place.stop is not None:
+                inside = torch.minimum(inside, place.stop - positions)
+            depths.append(((inside - overlap / 3) / max(overlap / 3, 1)).clamp(0, 1))
+        shares = torch.stack(depths).mul(math.pi / 2).sin().square()
+        shares = shares / shares.sum(dim=0)
+        return [share[place] for share, place in zip(shares, self.places(elements), strict=True)]
 
 
 def run_blended(
-    run: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, rows: EvenTiles, columns: EvenTiles
+    run: Callable[[torch.Tensor], torch.Tensor],
+    x: torch.Tensor,
+    rows: EvenTiles,
+    columns: EvenTiles,
+    source: int,
+    target: int,
 ) -> torch.Tensor:
-    """Apply `run` to overlapping tiles of frames `(N, C, H, W)` and blend the results, in channels-last memory."""
+    """Apply `run` to overlapping tiles of frames `(N, C, H, W)` and blend the results, in channels-last memory.
+
+    A unit of the tiles has `source` elements in `x` and `target` in the result.
+    """
+    height, width = (side * target // source for side in x.shape[-2:])
+    ways = (
+        zip(tiles.places(source), tiles.places(target), tiles.weights(target, total), strict=True)
+        for tiles, total in ((rows, height), (columns, width))
+    )
     joined = None
-    for source, target, share in zip(rows.sources(), rows.targets(), rows.weights(), strict=True):
-        for column_source, column_target, column_share in zip(
-            columns.sources(), columns.targets(), columns.weights(), strict=True
-        ):
-            tile = run(x[..., source, column_source])
-            if joined is None:
-                shape = (*tile.shape[:2], rows.length * rows.target, columns.length * columns.target)
-                joined = torch.empty(
-                    shape, dtype=tile.dtype, device=tile.device, memory_format=torch.channels_last
-                ).zero_()
-            joined[..., target, column_target] += tile * (share[:, None] * column_share).to(tile)
+    for (place, to, share), (column, column_to, column_share) in product(*ways):
+        tile = run(x[..., place, column])
+        if joined is None:
+            joined = tile.new_zeros([tile.shape[0], height, width, tile.shape[1]]).movedim(-1, 1)
+        joined[..., to, column_to] += tile * (share[:, None] * column_share).to(tile)
     assert joined is not None
     return joined

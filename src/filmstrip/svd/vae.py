@@ -1,10 +1,9 @@
 """SVD's autoencoder: frames one by one into latents, and back with an eye on their neighbours in time."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from itertools import product
 
 import torch
-from torch import nn
 
 from filmstrip.errors import InputError
 from filmstrip.nn.gaussian import DiagonalGaussianDistribution
@@ -14,7 +13,7 @@ from filmstrip.nn.norms import SharedMoments
 from filmstrip.nn.resnet import PointwiseConv2d
 from filmstrip.nn.tiling import EvenTiles, run_blended
 from filmstrip.outputs import AutoencoderKLOutput, DecoderOutput
-from filmstrip.svd.vae_blocks import GROUPS, Encoder, TemporalDecoder
+from filmstrip.svd.vae_blocks import GROUPS, Encoder, Step, TemporalDecoder
 from filmstrip.weights.model import Model
 
 DOWN_BLOCK = "DownEncoderBlock2D"
@@ -64,8 +63,8 @@ class AutoencoderKLTemporalDecoder(Model):
         self.quant_conv = PointwiseConv2d(2 * latent_channels, 2 * latent_channels)
         self.spatial_compression_ratio = 2 ** (len(block_out_channels) - 1)
         self.use_tiling = False
-        self.tile_sample_min_height = self.tile_sample_min_width = 512
-        self.tile_sample_stride_height = self.tile_sample_stride_width = 384
+        self.tile_sample_min_height = self.tile_sample_min_width = 256
+        self.tile_sample_stride_height = self.tile_sample_stride_width = 224
         weights_channels_last(self)
 
     def enable_tiling(
@@ -75,16 +74,15 @@ class AutoencoderKLTemporalDecoder(Model):
         tile_sample_stride_height: int | None = None,
         tile_sample_stride_width: int | None = None,
     ) -> None:
-        """Encode and decode large frames in overlapping tiles, which bounds memory. `None` keeps what is set.
+        """Encode and decode large frames in overlapping tiles, which takes less memory. `None` keeps what is set.
 
-        What works at a low resolution, attention among it, stays in one piece. The rest is done twice: first to find
-        the statistics of its norms over the whole frame, without which tiles differ in colour, then to make the tiles,
-        which are blended. The result is close to that without tiling, not the same.
+        Tiles share the statistics of their norms, and attention, which looks at the whole frame, is not tiled. So the
+        result is that without tiling, but for rounding, where tiles overlap by 16 pixels or more. It takes longer, as
+        what comes before a norm is computed once more to find its statistics.
 
         Args:
-            tile_sample_min_height, tile_sample_min_width: size of a tile in pixels; a smaller frame is not tiled.
-            tile_sample_stride_height, tile_sample_stride_width: from tile to tile at most; a quarter or more of a tile
-                should overlap.
+            tile_sample_min_height, tile_sample_min_width: size of a tile in pixels; smaller frames are not tiled.
+            tile_sample_stride_height, tile_sample_stride_width: from tile to tile at most.
 
         Raises:
             InputError: a stride is longer than its tile, or a tile or stride is less than a latent.
@@ -117,11 +115,10 @@ class AutoencoderKLTemporalDecoder(Model):
         """The posterior over latents `(N, C, h, w)` of frames `(N, 3, H, W)` in [-1, 1]."""
         x = x.contiguous(memory_format=torch.channels_last)
         ratio = self.spatial_compression_ratio
-        tiles = self._tiles(x.shape[-2] // ratio, x.shape[-1] // ratio, source=ratio, target=1)
-        if tiles is None:
-            moments = self.encoder(x)
+        if self._exceeds_tile(x.shape[-2], x.shape[-1]):
+            moments = self._in_tiles(self.encoder.steps(), x, x.shape[-2] // ratio, x.shape[-1] // ratio)
         else:
-            moments = self.encoder.coarse(_tile_by_tile(self.encoder, self.encoder.fine, x, *tiles))
+            moments = self.encoder(x)
         posterior = DiagonalGaussianDistribution(self.quant_conv(moments))
         return AutoencoderKLOutput(posterior) if return_dict else (posterior,)
 
@@ -134,13 +131,11 @@ class AutoencoderKLTemporalDecoder(Model):
         if num_frames < 1 or z.shape[0] % num_frames:
             raise InputError(f"{z.shape[0]} latents are no whole number of videos of {num_frames} frames.")
         z = z.contiguous(memory_format=torch.channels_last)
-        ratio = self.spatial_compression_ratio
-        tiles = self._tiles(z.shape[-2], z.shape[-1], source=min(ratio, 2), target=ratio)
-        if tiles is None:
-            frames = self.decoder(z, num_frames)
+        ratio, (height, width) = self.spatial_compression_ratio, z.shape[-2:]
+        if self._exceeds_tile(height * ratio, width * ratio):
+            frames = self._in_tiles(self.decoder.steps(num_frames), z, height, width)
         else:
-            fine = partial(self.decoder.fine, num_frames=num_frames)
-            frames = _tile_by_tile(self.decoder, fine, self.decoder.coarse(z, num_frames), *tiles)
+            frames = self.decoder(z, num_frames)
         return DecoderOutput(frames) if return_dict else (frames,)
 
     def forward(
@@ -156,30 +151,28 @@ class AutoencoderKLTemporalDecoder(Model):
         latents = posterior.sample(generator) if sample_posterior else posterior.mode()
         return self.decode(latents, num_frames, return_dict)
 
-    def _tiles(self, height: int, width: int, source: int, target: int) -> tuple[EvenTiles, EvenTiles] | None:
-        """How rows and columns of that many latents are cut, or `None` if they need not be."""
+    def _exceeds_tile(self, height: int, width: int) -> bool:
+        """Whether frames of so many pixels are to be worked on in tiles."""
+        return self.use_tiling and (height > self.tile_sample_min_height or width > self.tile_sample_min_width)
+
+    def _in_tiles(self, steps: Sequence[Step], x: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        """Take the steps, those near the pixels in tiles; height and width are those of the latents."""
         ratio = self.spatial_compression_ratio
-        rows = self.tile_sample_min_height // ratio, self.tile_sample_stride_height // ratio
-        columns = self.tile_sample_min_width // ratio, self.tile_sample_stride_width // ratio
-        if not self.use_tiling or (height <= rows[0] and width <= columns[0]):
-            return None
-        return (
-            EvenTiles(height, rows[0], rows[0] - rows[1], source, target),
-            EvenTiles(width, columns[0], columns[0] - columns[1], source, target),
-        )
+        size, stride = self.tile_sample_min_height // ratio, self.tile_sample_stride_height // ratio
+        rows = EvenTiles(height, size, size - stride)
+        size, stride = self.tile_sample_min_width // ratio, self.tile_sample_stride_width // ratio
+        columns = EvenTiles(width, size, size - stride)
+        for step in steps:
+            near = max(step.source, step.target) > max(1, ratio // 4)
+            x = _step_in_tiles(step, x, rows, columns) if near else step.run(x)
+        return x
 
 
-def _tile_by_tile(
-    module: nn.Module,
-    run: Callable[[torch.Tensor], torch.Tensor],
-    x: torch.Tensor,
-    rows: EvenTiles,
-    columns: EvenTiles,
-) -> torch.Tensor:
-    """Apply `run`, a part of `module`, to the tiles of `x`, with norms that know the statistics of all of them."""
-    with SharedMoments(module) as shared:
-        for row in rows.abutting().sources():
-            for column in columns.abutting().sources():
-                run(x[..., row, column])
-        shared.fix()
-        return run_blended(run, x, rows, columns)
+def _step_in_tiles(step: Step, x: torch.Tensor, rows: EvenTiles, columns: EvenTiles) -> torch.Tensor:
+    """Take a step in tiles, its norms with the moments of whole frames."""
+    places = list(product(*(zip(t.places(step.source), t.own(step.target), strict=True) for t in (rows, columns))))
+    with SharedMoments(step.norms) as shared:
+        for norm in step.norms:
+            tiles = ((x[..., row, column], own, own_column) for (row, own), (column, own_column) in places)
+            shared.find(norm, step.run, tiles)
+        return run_blended(step.run, x, rows, columns, step.source, step.target)

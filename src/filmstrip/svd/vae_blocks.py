@@ -1,11 +1,14 @@
 """Encoder and temporal decoder of SVD's autoencoder (Blattmann et al., arXiv 2311.15127, appendix D).
 
-Both come in two parts: the fine one, near the pixels, takes the memory and can be run on tiles; the coarse one, with
-attention over the whole frame, is cheap.
+Both work in small steps. Those near the pixels take the memory, and can be run on tiles; attention looks at the whole
+frame, at the size of the latents.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import nn
@@ -17,6 +20,21 @@ from filmstrip.nn.resnet import Downsample2D, ResnetBlock2D, SpatioTemporalResBl
 
 GROUPS = 32  # of every group norm
 EPS, TEMPORAL_EPS = 1e-6, 1e-5
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of the work, such that no more than frames go from one to the next."""
+
+    run: Callable[[torch.Tensor], torch.Tensor]
+    parts: tuple[nn.Module, ...]  # what it uses, in order
+    source: int  # elements of its input along the side of a latent
+    target: int  # and of its output
+
+    @property
+    def norms(self) -> list[GroupNorm]:
+        """Its norms, in order."""
+        return [module for part in self.parts for module in part.modules() if isinstance(module, GroupNorm)]
 
 
 class FrameAttention(Attention):
@@ -33,19 +51,13 @@ class FrameAttention(Attention):
 
 
 class DownBlock(nn.Module):
-    """Residual blocks, then half the size unless it is the last."""
+    """Residual blocks, and what halves the size after them, rounded down, unless they are the last."""
 
     def __init__(self, in_channels: int, out_channels: int, num_layers: int, downsample: bool) -> None:
         super().__init__()
         widths = [in_channels] + [out_channels] * num_layers
         self.resnets = nn.ModuleList(ResnetBlock2D(*pair, eps=EPS) for pair in pairwise(widths))
         self.downsamplers = nn.ModuleList([Downsample2D(out_channels, padding=0)] if downsample else [])
-
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """`(N, C, H, W)` to `(N, C', H / 2, W / 2)`, rounded down, or of the same size."""
-        for block in [*self.resnets, *self.downsamplers]:
-            frames = block(frames)
-        return frames
 
 
 class MidBlock(nn.Module):
@@ -58,7 +70,7 @@ class MidBlock(nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """`(N, C, H, W)` to the same."""
-        return self.resnets[1](self.attentions[0].attend(self.resnets[0](frames)))
+        return self.resnets[1](cast(FrameAttention, self.attentions[0]).attend(self.resnets[0](frames)))
 
 
 class Encoder(nn.Module):
@@ -80,36 +92,30 @@ class Encoder(nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """`(N, 3, H, W)` to mean and log variance `(N, 2 C, h, w)`."""
-        return self.coarse(self.fine(frames))
-
-    def fine(self, frames: torch.Tensor) -> torch.Tensor:
-        """`(N, 3, H, W)` to `(N, C, h, w)`, the size of the latents, by all blocks that change the size."""
-        frames = self.conv_in(frames)
-        for block in self.down_blocks[:-1]:
-            frames = block(frames)
+        for step in self.steps():
+            frames = step.run(frames)
         return frames
 
-    def coarse(self, frames: torch.Tensor) -> torch.Tensor:
-        """What `fine` gives to `(N, 2 C, h, w)`."""
-        return self.conv_out(self.conv_norm_out(self.mid_block(self.down_blocks[-1](frames))))
+    def steps(self) -> list[Step]:
+        """What `forward` does, in order."""
+        size = 2 ** (len(self.down_blocks) - 1)
+        steps = [_step(size, size, self.conv_in)]
+        for block in cast(Iterable[DownBlock], self.down_blocks):
+            steps += [_step(size, size, resnet) for resnet in block.resnets]
+            if block.downsamplers:
+                steps.append(_step(size, size // 2, block.downsamplers[0]))
+                size //= 2
+        return [*steps, _step(1, 1, self.mid_block, self.conv_norm_out, self.conv_out)]
 
 
 class UpBlock(nn.Module):
-    """Residual blocks over space and time, then twice the size unless it is the last."""
+    """Residual blocks over space and time, and what doubles the size after them, unless they are the last."""
 
     def __init__(self, in_channels: int, out_channels: int, num_layers: int, upsample: bool) -> None:
         super().__init__()
         widths = [in_channels] + [out_channels] * num_layers
         self.resnets = nn.ModuleList(_over_space_and_time(*pair) for pair in pairwise(widths))
         self.upsamplers = nn.ModuleList([Upsample2D(out_channels)] if upsample else [])
-
-    def forward(self, frames: torch.Tensor, num_frames: int) -> torch.Tensor:
-        """`(B * T, C, H, W)` to `(B * T, C', 2 H, 2 W)`, or of the same size; `num_frames` is T."""
-        for block in self.resnets:
-            frames = block(frames, num_frames)
-        for upsampler in self.upsamplers:
-            frames = upsampler(frames)
-        return frames
 
 
 class TemporalMidBlock(nn.Module):
@@ -123,7 +129,7 @@ class TemporalMidBlock(nn.Module):
     def forward(self, frames: torch.Tensor, num_frames: int) -> torch.Tensor:
         """`(B * T, C, H, W)` to the same; `num_frames` is T."""
         frames = self.resnets[0](frames, num_frames)
-        for attention, block in zip(self.attentions, self.resnets[1:], strict=False):
+        for attention, block in zip(cast(Iterable[FrameAttention], self.attentions), self.resnets[1:], strict=False):
             frames = block(attention.attend(frames), num_frames)
         return frames
 
@@ -148,19 +154,36 @@ class TemporalDecoder(nn.Module):
 
     def forward(self, latents: torch.Tensor, num_frames: int) -> torch.Tensor:
         """`(B * T, C, h, w)` to `(B * T, 3, H, W)`, of videos of `num_frames` T each."""
-        return self.fine(self.coarse(latents, num_frames), num_frames)
+        for step in self.steps(num_frames):
+            latents = step.run(latents)
+        return latents
 
-    def coarse(self, latents: torch.Tensor, num_frames: int) -> torch.Tensor:
-        """`(B * T, C, h, w)` to `(B * T, C', 2 h, 2 w)`, or of the same size where there is a single block."""
-        frames = self.mid_block(self.conv_in(latents), num_frames)
-        return self.up_blocks[0](frames, num_frames)
+    def steps(self, num_frames: int) -> list[Step]:
+        """What `forward` does, in order."""
+        size = 1
+        enlarge: list[nn.Module] = []
+        steps = [Step(lambda latents: self.mid_block(self.conv_in(latents), num_frames), (self.mid_block,), 1, 1)]
+        for block in cast(Iterable[UpBlock], self.up_blocks):
+            for resnet in cast(Iterable[SpatioTemporalResBlock], block.resnets):
+                steps.append(_step(size, size * 2 ** len(enlarge), *enlarge, resnet.spatial_res_block))
+                size, enlarge = steps[-1].target, []
+                over_time = partial(resnet.over_time, num_frames=num_frames)
+                steps.append(Step(over_time, (resnet.temporal_res_block,), size, size))
+            enlarge = [*block.upsamplers]
+        return [*steps, Step(partial(self._finish, num_frames=num_frames), (self.conv_norm_out,), size, size)]
 
-    def fine(self, frames: torch.Tensor, num_frames: int) -> torch.Tensor:
-        """What `coarse` gives to `(B * T, 3, H, W)`."""
-        for block in self.up_blocks[1:]:
-            frames = block(frames, num_frames)
+    def _finish(self, frames: torch.Tensor, num_frames: int) -> torch.Tensor:
         frames = self.conv_out(self.conv_norm_out(frames))
         return as_frames(self.time_conv_out(as_video(frames, num_frames)))
+
+
+def _step(source: int, target: int, *modules: nn.Module) -> Step:
+    def run(frames: torch.Tensor) -> torch.Tensor:
+        for module in modules:
+            frames = module(frames)
+        return frames
+
+    return Step(run, modules, source, target)
 
 
 def _over_space_and_time(in_channels: int, out_channels: int) -> SpatioTemporalResBlock:
