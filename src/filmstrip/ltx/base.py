@@ -83,13 +83,8 @@ class LTXBase(DiffusionPipeline):
             pretrained_model_link_or_path: the file; or, on the Hub, its address or "owner/repository/file".
             config: a pipeline folder, or a repository, from which to load what the file does not hold: the text
                 encoder and the tokenizer.
-            torch_dtype, dtype, device, revision, cache_dir, local_files_only, token, force_download: as in
-                `from_pretrained`.
-            components: made by hand, or `None` to go without; these are not loaded.
 
-        Raises:
-            CheckpointError: something is missing, damaged, or of another kind.
-            InputError: a component that this pipeline does not take.
+        The other arguments and the errors are those of `from_pretrained`.
         """
         expected, kind, where = cls.component_names(), dtype or torch_dtype, as_device(device)
         if unknown := [name for name in components if name not in expected]:

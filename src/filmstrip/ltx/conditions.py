@@ -68,9 +68,7 @@ def list_conditions(
     """The conditions of a call, from its list or from its loose arguments.
 
     Loose lists go together as in diffusers, where the shortest decides and one picture or clip counts as a list of one.
-
-    Raises:
-        InputError: both ways at once, or lists of unequal length.
+    Refuses both ways at once, and lists of unequal length.
     """
     if conditions is not None:
         if image is not None or video is not None:
@@ -98,8 +96,7 @@ def load_condition(
 ) -> HeldPixels:
     """The pixels of a condition, stretched to the size of the video and cut to what fits into it.
 
-    Raises:
-        InputError: neither picture nor clip, a clip behind the video's end, or pictures for another number of videos.
+    Refuses neither picture nor clip, a clip behind the video's end, and pictures for another number of videos.
     """
     checks.check_numbers({"frame_index": item.frame_index, "strength": item.strength})
     name = f"The condition at frame {item.frame_index}"

@@ -21,11 +21,7 @@ class Decoding:
     output_type: str = "pil"
 
     def per_video(self, videos: int) -> list[torch.Tensor]:
-        """Timestep and noise scale, each `(videos,)`, from one for all, or one for each prompt or video.
-
-        Raises:
-            InputError: a list whose length does not divide the number of videos.
-        """
+        """Timestep and noise scale, each `(videos,)`, from one for all, or a list for prompts or videos that fits."""
         scale = self.timestep if self.noise_scale is None else self.noise_scale
         found = []
         for name, value in (("decode_timestep", self.timestep), ("decode_noise_scale", scale)):

@@ -55,11 +55,7 @@ class WalkOptions:
 
 
 def check_clip(clip: Clip, temporal_ratio: int) -> None:
-    """Height and width must be positive multiples of 32; a frame count other than `ratio * k + 1` is warned of.
-
-    Raises:
-        InputError: they are not.
-    """
+    """Refuse sides that are no positive multiples of 32; warn of a frame count other than `ratio * k + 1`."""
     check_multiple(clip.height, clip.width, SIZE_MULTIPLE)
     check_count(clip.num_frames, "num_frames")
     made = whole_frames(clip.num_frames, temporal_ratio)
@@ -86,8 +82,7 @@ def cut_frames(pixels: torch.Tensor, room: int, temporal_ratio: int, name: str) 
 def count_videos(texts: Texts) -> int:
     """The number of videos of a call: of the texts, or of the rows of the embeddings, times those of each.
 
-    Raises:
-        InputError: texts and embeddings at once, neither, an embedding without its mask, or shapes that do not match.
+    Refuses texts and embeddings at once, neither, an embedding without its mask, and shapes that do not match.
     """
     embeds, negatives, mask, negative_mask = texts.embedded
     count = count_prompts(texts.prompt, embeds)
@@ -107,9 +102,7 @@ def count_videos(texts: Texts) -> int:
 
 
 def count_prompts(prompt: str | list[str] | None, embeds: torch.Tensor | None) -> int:
-    """Raises:
-    InputError: there are neither prompts nor embedded ones to count.
-    """
+    """The number of prompts, or of embedded ones; refuses a call that has neither."""
     prompts = as_list(prompt, "prompt")
     given = embeds if prompts is None else prompts
     if given is None:
@@ -118,11 +111,7 @@ def count_prompts(prompt: str | list[str] | None, embeds: torch.Tensor | None) -
 
 
 def negative_list(negative_prompt: str | list[str] | None, count: int) -> list[str]:
-    """A negative prompt for each of `count` prompts: one serves all, and none is the empty text.
-
-    Raises:
-        InputError: a list of another length.
-    """
+    """A negative prompt for each of `count` prompts: from a list of as many, or one for all; none is the empty text."""
     negatives = as_list(negative_prompt or "", "negative_prompt") or []
     if isinstance(negative_prompt, list) and len(negatives) != count:
         raise InputError(f"There are {len(negatives)} negative prompts for {count} prompts; give one, or one for each.")
@@ -130,9 +119,7 @@ def negative_list(negative_prompt: str | list[str] | None, count: int) -> list[s
 
 
 def check_tokens(latents: torch.Tensor | None, videos: int, tokens: int) -> None:
-    """Raises:
-    InputError: given latents are not the tokens of these videos.
-    """
+    """Refuse given latents that are not the tokens of these videos."""
     if latents is not None and tuple(latents.shape[:2]) != (videos, tokens):
         wanted = f"{videos} videos of {tokens} tokens are wanted, ({videos}, {tokens}, channels)"
         raise InputError(f"latents have the shape {tuple(latents.shape)}; {wanted}.")

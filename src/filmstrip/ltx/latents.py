@@ -45,8 +45,7 @@ def denormalize(latents: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, sc
 def repeat_rows(rows: torch.Tensor, videos: int, what: str) -> torch.Tensor:
     """One row `(1, ...)`, or one for each prompt, as one for each video, `(videos, ...)`, in the order of the prompts.
 
-    Raises:
-        InputError: the number of rows does not divide the number of videos.
+    Refuses a number of rows that does not divide the number of videos.
     """
     if videos % rows.shape[0]:
         raise InputError(f"There are {rows.shape[0]} {what} for {videos} videos; give one, or one for each.")

@@ -294,11 +294,7 @@ class LTXConditionPipeline(LTXBase):
     def _check_latents(
         self, latents: torch.Tensor | None, share: float, videos: int, size: LatentSize
     ) -> torch.Tensor | None:
-        """The latents to start from, if a walk over this share of the steps starts from any.
-
-        Raises:
-            InputError: a share outside 0 to 1, or latents of another shape than the videos.
-        """
+        """The latents to start from, if a walk over this share of the steps, 0 to 1, starts from any."""
         checks.check_numbers({"denoise_strength": share})
         if not 0 <= share <= 1:
             raise InputError(f"denoise_strength is {share}; it must be from 0 to 1.")

@@ -170,11 +170,7 @@ class LTXRecipePipeline(LTXBase):
             return video if recipe.second is None else resize(video, clip.height, clip.width)
 
     def _hold(self, item: LTXVideoCondition | HeldPixels, wanted: Clip, clip: Clip) -> HeldPixels:
-        """The frames of a condition that fit into the video, with the video's margins around them.
-
-        Raises:
-            InputError: a strength outside 0 to 1, or a condition outside the video.
-        """
+        """The frames of a condition that fit into the video, with the video's margins around them."""
         if isinstance(item, HeldPixels):
             return item
         if not 0 <= item.strength <= 1 or not 0 <= item.frame_index < wanted.num_frames:

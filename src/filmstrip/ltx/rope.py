@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 Rotation = tuple[torch.Tensor, torch.Tensor]
+Scale = tuple[float, float, float] | torch.Tensor  # seconds per latent frame, and pixels per latent row and column
 
 # What coordinates are divided by, so that a video of this many frames, rows and columns spans [0, 1]
 # (Lightricks/LTX-Video, `positional_embedding_max_pos`; frames are in seconds there).
@@ -27,13 +28,9 @@ class RotaryEmbedding(nn.Module):
         self.patch_sizes = (patch_size_t, patch_size, patch_size)
 
     def forward(self, coordinates: torch.Tensor) -> Rotation:
-        """From coordinates in units of `BASE_SIZE` to cosines and sines.
+        """Cosines and sines, each `(B, N, dim / 2)` in float32, one for each pair of channels.
 
-        Args:
-            coordinates: `(B, N, 3)` in float32: time, row, column.
-
-        Returns:
-            Cosines and sines, each `(B, N, dim / 2)` in float32, one for each pair of channels.
+        `coordinates` are time, row and column in units of `BASE_SIZE`, `(B, N, 3)` in float32.
         """
         per_axis = self.dim // 6
         steps = torch.linspace(0.0, 1.0, per_axis, dtype=torch.float32, device=coordinates.device)
@@ -44,19 +41,8 @@ class RotaryEmbedding(nn.Module):
         angles = torch.cat([still, angles], dim=-1)
         return angles.cos(), angles.sin()
 
-    def grid(
-        self,
-        num_frames: int,
-        height: int,
-        width: int,
-        scale: tuple[float, float, float] | torch.Tensor | None,
-        device: torch.device,
-    ) -> torch.Tensor:
-        """Coordinates `(1, T * H * W, 3)` of a latent video, in units of `BASE_SIZE`; in tokens if `scale` is `None`.
-
-        Args:
-            scale: seconds per latent frame, and pixels per latent row and column.
-        """
+    def grid(self, num_frames: int, height: int, width: int, scale: Scale | None, device: torch.device) -> torch.Tensor:
+        """Coordinates `(1, T * H * W, 3)` of a latent video, in units of `BASE_SIZE`; in tokens without `scale`."""
         axes = [torch.arange(n, dtype=torch.float32, device=device) for n in (num_frames, height, width)]
         if scale is not None:
             axes = [

@@ -58,8 +58,7 @@ class Sampling:
         base_resolution: tokens at which "SimpleDiffusion" moves nothing.
         target_shift_terminal: where the last timestep is stretched to under "SD3".
 
-    Raises:
-        InputError: an unknown sampler or shifting, or "Constant" without a shift.
+    Refuses an unknown sampler or shifting, and "Constant" without a shift.
     """
 
     sampler: str = "Uniform"

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from filmstrip.errors import InputError
-from filmstrip.ltx.rope import BASE_SIZE, RotaryEmbedding, Rotation, rotate
+from filmstrip.ltx.rope import BASE_SIZE, RotaryEmbedding, Rotation, Scale, rotate
 from filmstrip.ltx.single_file import read_transformer
 from filmstrip.nn.attention import attention
 from filmstrip.nn.embeddings import TextProjection, TimestepEmbedder
@@ -36,11 +36,7 @@ PERTURBATIONS = ("attention_values", "attention_skip", "transformer_block", "res
 
 @dataclass(frozen=True)
 class Perturbation:
-    """What spatio-temporal guidance leaves out of some rows (Hyung et al., arXiv 2411.18664; Lightricks/LTX-Video).
-
-    Raises:
-        InputError: an unknown mode.
-    """
+    """What spatio-temporal guidance leaves out of some rows (Hyung et al., arXiv 2411.18664; Lightricks/LTX-Video)."""
 
     mode: str  # the mixing of values, all of the self-attention, or all of the block; "residual" does nothing here
     blocks: tuple[int, ...]  # in which it is left out
@@ -205,7 +201,7 @@ class LTXVideoTransformer3DModel(Model):
         num_frames: int | None = None,
         height: int | None = None,
         width: int | None = None,
-        rope_interpolation_scale: tuple[float, float, float] | torch.Tensor | None = None,
+        rope_interpolation_scale: Scale | None = None,
         video_coords: torch.Tensor | None = None,
     ) -> LTXPrepared:
         """Do the work that is the same in every step: positions, and keys and values of the text.
@@ -245,14 +241,14 @@ class LTXVideoTransformer3DModel(Model):
         num_frames: int | None = None,
         height: int | None = None,
         width: int | None = None,
-        rope_interpolation_scale: tuple[float, float, float] | torch.Tensor | None = None,
+        rope_interpolation_scale: Scale | None = None,
         video_coords: torch.Tensor | None = None,
         attention_kwargs: dict[str, Any] | None = None,
         return_dict: bool = True,
         prepared: LTXPrepared | None = None,
         perturbation: Perturbation | None = None,
     ) -> Transformer2DModelOutput | tuple[torch.Tensor]:
-        """Predict the velocity.
+        """Predict the velocity, `(B, N, out_channels)`.
 
         Args:
             hidden_states: noisy tokens, `(B, N, in_channels)`.
@@ -261,9 +257,6 @@ class LTXVideoTransformer3DModel(Model):
             return_dict: return the output class rather than a tuple of one.
             prepared: from `prepare`; the other arguments are that call's, and are not read where it is given.
             perturbation: what is left out of some rows.
-
-        Returns:
-            The prediction, `(B, N, out_channels)`.
 
         Raises:
             InputError: no timestep, or neither `prepared` nor `encoder_hidden_states`.

@@ -91,11 +91,7 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
         return LTXPipelineOutput(frames) if return_dict else (frames,)
 
     def _given(self, video: Any, latents: torch.Tensor | None, height: int, width: int) -> torch.Tensor:
-        """The pixels `(B, 3, T, H, W)`, of `ratio * k + 1` frames, or latents that a call was given.
-
-        Raises:
-            InputError: neither or both were given, or the latents are not this autoencoder's.
-        """
+        """The pixels `(B, 3, T, H, W)`, of `ratio * k + 1` frames, or latents that a call was given: one of them."""
         if (video is None) == (latents is None):
             what = "Neither video nor latents was" if video is None else "Both video and latents were"
             raise InputError(f"{what} given; give one of them.")

@@ -14,6 +14,8 @@ from filmstrip.nn.tiling import Tiles, fade, run_tiled
 from filmstrip.outputs import AutoencoderKLOutput, DecoderOutput
 from filmstrip.weights.model import Model
 
+Coder = Callable[[torch.Tensor], torch.Tensor]
+
 
 class AutoencoderKLLTXVideo(Model):
     """The variational autoencoder of LTX-Video.
@@ -134,11 +136,7 @@ class AutoencoderKLLTXVideo(Model):
     ) -> DecoderOutput | tuple[torch.Tensor]:
         """The video `(B, 3, T, H, W)` in [-1, 1] of latents `(B, C, t, h, w)`.
 
-        Args:
-            temb: how noisy the latents are, `(B,)` in [0, 1], for a timestep-conditioned decoder.
-
-        Raises:
-            InputError: a conditioned decoder without `temb`.
+        A timestep-conditioned decoder needs `temb`, how noisy the latents are, `(B,)` in [0, 1].
         """
         rows = z.split(1) if self.use_slicing else (z,)
         times = temb.split(1) if self.use_slicing and temb is not None else (temb,) * len(rows)
@@ -160,7 +158,7 @@ class AutoencoderKLLTXVideo(Model):
         latents = posterior.sample(generator) if sample_posterior else posterior.mode()
         return self.decode(latents, temb, return_dict)
 
-    def _run(self, coder: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, decodes: bool) -> torch.Tensor:
+    def _run(self, coder: Coder, x: torch.Tensor, decodes: bool) -> torch.Tensor:
         """Encode or decode `(B, C, T, H, W)`; in tiles in time, each fading in over the one before, if switched on."""
         ratio = self.temporal_compression_ratio
         tiles = self._tiles("num_frames", ratio, decodes)
@@ -180,9 +178,7 @@ class AutoencoderKLLTXVideo(Model):
         steps = x.shape[2] - 1
         return torch.cat(kept, dim=2)[:, :, : (steps * ratio if decodes else steps // ratio) + 1]
 
-    def _run_spatially(
-        self, coder: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, decodes: bool
-    ) -> torch.Tensor:
+    def _run_spatially(self, coder: Coder, x: torch.Tensor, decodes: bool) -> torch.Tensor:
         ratio, sides = self.spatial_compression_ratio, x.shape[-2:]
         rows, columns = (self._tiles(side, ratio, decodes) for side in ("height", "width"))
         if not self.use_tiling or (sides[0] <= rows.size and sides[1] <= columns.size):

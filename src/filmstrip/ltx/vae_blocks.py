@@ -194,11 +194,7 @@ class Block3d(nn.Module):
 def embed_timestep(
     embedder: nn.Module | None, timestep: torch.Tensor | None, dtype: torch.dtype
 ) -> torch.Tensor | None:
-    """The embedding `(B, C)` of a timestep `(B,)`, or `None` for a decoder without one.
-
-    Raises:
-        InputError: the decoder needs a timestep and got none.
-    """
+    """The embedding `(B, C)` of a timestep `(B,)`, which a decoder with an embedder needs; else `None`."""
     if embedder is None:
         return None
     if timestep is None:
