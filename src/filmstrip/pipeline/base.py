@@ -117,8 +117,7 @@ class DiffusionPipeline:
     ) -> Self:
         """Move the models to a device, a type, or both: `pipe.to("cuda")`, `pipe.to("cuda", torch.bfloat16)`.
 
-        Raises:
-            InputError: more than a device and a type, in that order, or one of them twice.
+        More than a device and a type, in that order, or one of them twice, is an InputError.
         """
         if len(target) > 2 or (len(target) == 2 and isinstance(target[0], torch.dtype)):
             raise InputError(f"to() was given {target}; it takes a device, a dtype, or a device and then a dtype.")
@@ -192,13 +191,7 @@ class DiffusionPipeline:
         variant: str | None = None,
         max_shard_size: int | str | None = None,
     ) -> None:
-        """Write the pipeline as a folder, which diffusers opens too.
-
-        Args:
-            safe_serialization: safetensors are written whatever it says, with a warning if it is `False`.
-            variant: part of the names of the weight files, such as "fp16".
-            max_shard_size: of one weight file, in bytes or as "5GB".
-        """
+        """Write the pipeline as a folder, which diffusers opens too. Arguments are those of `Model.save_pretrained`."""
         warn_of_pickles(safe_serialization)
         kind = type(self).__name__
         save_components(save_directory, kind, self.components, variant=variant, max_shard_size=max_shard_size)
@@ -207,8 +200,7 @@ class DiffusionPipeline:
     def from_pipe(cls, pipeline: "DiffusionPipeline", **components: Any) -> Self:
         """A pipeline of this class that shares another one's components, but for those that are given.
 
-        Raises:
-            InputError: the other pipeline lacks a component, or one is given that this class does not take.
+        An InputError names components that are missing, or given but not taken.
         """
         expected = cls.component_names()
         theirs = {name: getattr(pipeline, name) for name in expected if hasattr(pipeline, name)}

@@ -20,9 +20,6 @@ class PipelineCallback(Configurable):
     Args:
         cutoff_step_ratio: the cutoff as a share of the steps, a float from 0 to 1; 1 is after the last.
         cutoff_step_index: the cutoff as the number of a step, instead; the ratio must then be `None`.
-
-    Raises:
-        InputError: both or neither are given, or the ratio is not such a float.
     """
 
     tensor_inputs: ClassVar[Sequence[str]]

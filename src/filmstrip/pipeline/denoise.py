@@ -36,13 +36,7 @@ def denoise(
     advance: Callable[[torch.Tensor, torch.Tensor, Step], torch.Tensor],
     watch: Callable[[Step, torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
-    """Walk `latents` from noise to data.
-
-    Args:
-        guide: the guidance of a step.
-        advance: from latents and a prediction to the latents of the next step.
-        watch: called after each step; returns the latents to go on with.
-    """
+    """Walk `latents` from noise to data: predict, guide, advance, and go on with what `watch` returns after a step."""
     for step in steps:
         guidance = guide(step)
         prediction = guidance.combine(predict(latents, step, guidance.conditions))
@@ -81,11 +75,7 @@ class StepWatch:
 
 
 def callback_names(callback: Callback | None, names: Sequence[str], allowed: Sequence[str]) -> Sequence[str]:
-    """Which tensors the callback is handed: a callback class says so itself.
-
-    Raises:
-        InputError: a name is not among `allowed`.
-    """
+    """Which tensors the callback is handed: a callback class says so itself. Names must be among `allowed`."""
     if isinstance(callback, PipelineCallback | MultiPipelineCallbacks):
         names = callback.tensor_inputs
     if unknown := [name for name in names or () if name not in allowed]:

@@ -94,11 +94,7 @@ class SpatioTemporalGuidance:
 
 @dataclass(frozen=True)
 class GuidanceSchedule:
-    """`SpatioTemporalGuidance` over a walk: values that hold throughout, or one for each of `timesteps`.
-
-    Raises:
-        InputError: lists of unequal length, lists without timesteps, or timesteps that do not fall.
-    """
+    """`SpatioTemporalGuidance` over a walk: values that hold throughout, or one for each of `timesteps`, which fall."""
 
     scale: float | tuple[float, ...] = 1.0
     stg_scale: float | tuple[float, ...] = 0.0

@@ -20,9 +20,7 @@ def encode_t5(
     dtype: torch.dtype | None = None,
     masked: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Embed prompts, padded to `max_sequence_length` tokens.
-
-    A prompt that is longer is cut, with a warning that names what was cut.
+    """Embed prompts, padded to `max_sequence_length` tokens, or cut with a warning that names what was cut.
 
     Args:
         masked: hide the padding from the encoder.
@@ -44,11 +42,7 @@ def encode_t5(
 
 
 def as_list(prompt: str | list[str] | None, name: str) -> list[str] | None:
-    """A prompt or a list of prompts as a list.
-
-    Raises:
-        InputError: it is neither, or the list is empty or holds something else.
-    """
+    """A prompt or a list of prompts as a list; anything else, or an empty list, is refused."""
     if prompt is None or isinstance(prompt, str):
         return None if prompt is None else [prompt]
     if not isinstance(prompt, list):

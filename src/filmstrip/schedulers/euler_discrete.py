@@ -177,10 +177,9 @@ class EulerDiscreteScheduler(Scheduler):
         return np.interp(logs, np.log(self._trained), np.arange(len(self._trained)))
 
     def scale_model_input(self, sample: Tensor, timestep: float | Tensor) -> Tensor:
-        """The sample as the model wants it, of unit variance. Before the first step it finds the place of `timestep`.
+        """The sample as the model wants it, of unit variance.
 
-        Raises:
-            InputError: the timestep is not in the schedule, or all steps are done.
+        Before the first step it finds the place of `timestep`, which must be in the schedule.
         """
         self._step_index, self.is_scale_input_called = self._place(timestep), True
         return sample / (self._levels(self._step_index)[0] ** 2 + 1) ** 0.5
@@ -240,10 +239,8 @@ class EulerDiscreteScheduler(Scheduler):
     def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor | float) -> Tensor:
         """Noise clean samples `(B, ...)` to the levels of timesteps, one or `(B,)`: `sample + sigma * noise`.
 
-        Where the begin of the walk was set, the level is that of the next step whatever the timesteps are.
-
-        Raises:
-            InputError: a timestep is not in the schedule.
+        Where the begin of the walk was set, the level is that of the next step whatever the timesteps are; else they
+        must be in the schedule.
         """
         return original_samples + noise * self._levels_of(timesteps, original_samples)
 

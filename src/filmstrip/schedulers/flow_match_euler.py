@@ -150,9 +150,6 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
 
         Samples are `(B, ...)`; the timestep is one of the schedule, or `(B,)` of them. Where the begin of the walk was
         set, the level is that of the next step whatever they are.
-
-        Raises:
-            InputError: a timestep is not in the schedule.
         """
         sigma = self._levels_of(timestep, sample)
         return sigma * noise + (1 - sigma) * sample

@@ -106,11 +106,7 @@ class Configurable:
         subfolder: str | None = None,
         **hub: Unpack[HubOptions],
     ) -> dict[str, Any]:
-        """Read the config JSON of a folder or of a repository on the Hub.
-
-        Raises:
-            CheckpointError: There is no such file, or it does not hold a JSON object.
-        """
+        """Read the config JSON of a folder or repository; a CheckpointError says what is wrong with it."""
         source = Source(pretrained_model_name_or_path, subfolder, **hub)
         return read_json(source.fetch(lambda names: [cls.config_name]) / cls.config_name)
 
@@ -120,10 +116,8 @@ class Configurable:
     ) -> Self:
         """Make an object from the config JSON of a folder or of a repository on the Hub.
 
-        Options are `HubOptions`; all others change config entries.
-
-        Raises:
-            CheckpointError: There is no such file, or this class cannot be made from what it holds.
+        Options are `HubOptions`; all others change config entries. Errors are those of `load_config`, and one of the
+        same class where this class cannot be made from what the file holds.
         """
         hub, changes = part_options(options)
         source = Source(pretrained_model_name_or_path, subfolder, **hub)

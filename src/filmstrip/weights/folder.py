@@ -109,11 +109,8 @@ def read_index(folder: Path) -> PipelineIndex:
 def fetch_pipeline(source: Source, skip: Collection[str] = (), variant: str | None = None) -> Path:
     """The local folder of a pipeline, after downloading, from a repository, just the files that are needed.
 
-    Components to `skip` are passed by hand, or left out. Weights are of the variant where a component has it.
-
-    Raises:
-        InputError: No component has weights of that variant.
-        CheckpointError: Something is missing, cannot be reached, or is refused.
+    Components to `skip` are passed by hand, or left out. Weights are of the variant where a component has it; errors
+    are those of `Source.fetch` and `load_components`.
     """
     index = read_index(source.fetch(lambda names: [INDEX_NAME]))
     return source.fetch(lambda names: _needed_files(names, index, skip, variant))

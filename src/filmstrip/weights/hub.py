@@ -49,9 +49,7 @@ class Source:
         """The local folder that holds what is needed, after downloading it where the source is a repository.
 
         `choose` picks the needed files from the names of all, relative to the subfolder, or raises a CheckpointError.
-
-        Raises:
-            CheckpointError: There is no such folder or repository, it cannot be reached, or lacks something.
+        So does this if there is no such folder or repository, it cannot be reached, or lacks something.
         """
         path = Path(self.name)
         if path.is_dir():
@@ -136,9 +134,7 @@ def fetch_file(
 ) -> Path:
     """A single file, after downloading it where `name` is "owner/repository/file" or its whole address on the Hub.
 
-    Raises:
-        InputError: The name is no text.
-        CheckpointError: There is no such file, or it cannot be reached.
+    A CheckpointError says that there is none or that it cannot be reached.
     """
     if not isinstance(name, (str, os.PathLike)):
         raise InputError(f"The file is a {type(name).__name__}; give its path, or its address on the Hub.")

@@ -78,8 +78,7 @@ def absence(folder: Path | str, names: Collection[str], stem: str, variant: str 
 def read_headers(folder: Path, stem: str, variant: str | None = None) -> dict[str, Stored]:
     """What the weights in a folder consist of, by key. No tensor is read.
 
-    Raises:
-        CheckpointError: There are no such weights, but others; a file is damaged, absent, or in another folder.
+    A CheckpointError says that there are none, but others, or that a file is damaged, absent, or in another folder.
     """
     names = [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
     single, index, _ = _names(stem, variant)
