@@ -45,11 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     command = f"python -m benchmarks.demo {shlex.join(words)}"
     result = measure.environment(command, torch.device("cpu")) | {"repeats": given.repeats, "rows": []}
-    result["threads"] = torch.get_num_threads()
     for name, asked in COMMANDS.items():
         runs = [run(asked) for _ in range(given.repeats)]
         row = {"command": name, **measure.spread([one["seconds"] for one in runs])}
-        row["peak_bytes"] = max(one["peak_memory_bytes"] for one in runs)
+        row["peak_bytes"] = max(one["peak_memory"]["bytes"] for one in runs)
         result["rows"].append(row)
     measure.write_json(given.out / "demo_time.json", result)
 

@@ -111,8 +111,8 @@ def demo_time_table(result: Row) -> str:
     for row in result["rows"]:
         lines.append(f"| `filmstrip {row['command']}` | {row['median_s']:.1f} s | {row['peak_bytes'] / 1e6:.0f} MB |")
     note = (
-        f"Imports and loading included; medians of {result['repeats']} runs on {result['threads']} threads of one "
-        f"{result['device']}, torch {result['torch']}."
+        f"Imports and loading included; medians of {result['repeats']} runs on one {result['device']}, "
+        f"torch {result['torch']}."
     )
     return "\n".join([*lines, "", note])
 

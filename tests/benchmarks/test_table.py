@@ -70,7 +70,7 @@ def test_adherence_is_a_line_for_each_source_with_the_mean(tmp_path):
 
 def test_demo_time_is_a_line_for_each_command(tmp_path):
     rows = [{"command": "generate", "median_s": 6.54, "peak_bytes": 5.5e8}]
-    result = {"rows": rows, "repeats": 3, "threads": 2, "device": "CPU", "torch": "2.13"}
+    result = {"rows": rows, "repeats": 3, "device": "CPU", "torch": "2.13"}
     (tmp_path / "demo_time.json").write_text(json.dumps(result))
     assert "| `filmstrip generate` | 6.5 s | 550 MB |" in render(tmp_path)
 
