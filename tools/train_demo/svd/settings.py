@@ -17,15 +17,15 @@ class Settings:
 
     side: int = 128  # height and width of videos in pixels
 
-    embedding: int = 64  # of a picture, by CLIP
-    vision_width: int = 64
-    vision_layers: int = 4
+    embedding: int = 32  # of a picture, by CLIP
+    vision_width: int = 48
+    vision_layers: int = 2
     patch: int = 16
     vision_batch: int = 256
     vision_rate: float = 1.5e-3
     budget_vision: float = 30.0
 
-    vae_channels: tuple[int, ...] = (32, 64, 64, 64)
+    vae_channels: tuple[int, ...] = (64, 64, 64, 64)  # 32 would make its norms of 32 groups lose the colours
     latent_channels: int = 4
     vae_pool: int = 8192  # clips drawn once, in the memory of the GPU
     vae_batch: int = 8
@@ -39,7 +39,7 @@ class Settings:
 
     unet_channels: tuple[int, ...] = (64, 64)
     heads: int = 2
-    time_id_width: int = 64
+    time_id_width: int = 32
     batch: int = 64
     rate: float = 1.5e-3
     ema: float = 0.999
