@@ -119,3 +119,9 @@ def test_folder_without_a_component_says_which(saved: tuple[Path, Path], tmp_pat
     with pytest.raises(CheckpointError, match="has no vae, which LTXPipeline needs"):
         LTXPipeline.from_pretrained(tmp_path)
     assert LTXPipeline.from_pretrained(tmp_path, vae=None).vae is None
+
+
+def test_unknown_component_is_refused_before_anything_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("filmstrip.pipeline.base.fetch_pipeline", lambda *_: pytest.fail("fetching had begun"))
+    with pytest.raises(InputError, match="does not take vea; its components are scheduler, vae"):
+        LTXPipeline.from_pretrained("owner/name", vea=None)

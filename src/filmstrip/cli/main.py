@@ -11,7 +11,7 @@ from types import FrameType
 
 def main() -> None:
     """Run `filmstrip` with the arguments of the process. Never returns: ends in `SystemExit`."""
-    # Threads of torch that wait by spinning take the cores of others: ten times slower on a busy machine.
+    # Threads of torch that wait by spinning take the cores of others: a busy machine becomes many times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     interrupts = 0
 

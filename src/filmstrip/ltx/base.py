@@ -87,11 +87,7 @@ class LTXBase(DiffusionPipeline):
         The other arguments and the errors are those of `from_pretrained`.
         """
         expected, kind, where = cls.component_names(), dtype or torch_dtype, as_device(device)
-        if unknown := [name for name in components if name not in expected]:
-            raise InputError(
-                f"{cls.__name__}.from_single_file does not take {', '.join(unknown)}; "
-                f"its components are {', '.join(expected)}."
-            )
+        cls._refuse_unknown("from_single_file", components)
         hub: dict[str, Any] = {"cache_dir": cache_dir, "local_files_only": local_files_only}
         hub |= {"token": token, "force_download": force_download}
         file = fetch_file(pretrained_model_link_or_path, revision, **hub)

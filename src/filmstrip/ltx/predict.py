@@ -33,7 +33,7 @@ class TransformerPredictor:
     attention_kwargs: dict[str, Any] | None = None
     guide: Callable[[Step], SpatioTemporalGuidance] | None = None  # the guidance, where it perturbs the transformer
     _prepared: LTXPrepared | None = field(default=None, init=False)
-    _prepared_for: tuple[Any, ...] = field(default=(), init=False)
+    _prepared_for: tuple[Any, ...] = field(default=(None, None, None), init=False)
 
     def __call__(self, latents: torch.Tensor, step: Step, conditions: tuple[Condition, ...]) -> torch.Tensor:
         """The velocity `(len(conditions) * B, N, C)` of latents `(B, N, C)`."""
@@ -60,12 +60,11 @@ class TransformerPredictor:
         """The transformer's step-invariant work, done again only where a callback changed the text or the guidance."""
         embeds = self.texts.tensors["prompt_embeds"]
         # `_version` counts the changes that were made to a tensor in place.
-        wanted = (conditions, id(embeds), embeds._version)
-        if self._prepared is None or wanted != self._prepared_for:
-            text, mask = self._rows(embeds, conditions)
-            self._prepared = self.transformer.prepare(text, mask, video_coords=self.positions)
-            self._prepared_for = wanted
-            self._text = embeds  # kept, so that no other tensor can take its identity
+        done_for, text, version = self._prepared_for
+        if self._prepared is None or conditions != done_for or embeds is not text or embeds._version != version:
+            rows, mask = self._rows(embeds, conditions)
+            self._prepared = self.transformer.prepare(rows, mask, video_coords=self.positions)
+            self._prepared_for = (conditions, embeds, embeds._version)
         return self._prepared
 
     def _rows(self, embeds: torch.Tensor, conditions: tuple[Condition, ...]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
@@ -162,15 +162,13 @@ class DiffusionPipeline:
         """
         hub, components = part_options(options)
         name = os.fspath(pretrained_model_name_or_path)
+        if cls is not DiffusionPipeline:  # which learns only from the folder what it shall be
+            cls._refuse_unknown("from_pretrained", components)
         folder = fetch_pipeline(Source(name, **hub), components, variant)
         index = read_index(folder)
         kind = cls._named_class(index, name)
+        kind._refuse_unknown("from_pretrained", components)
         expected = kind.component_names()
-        if unknown := [key for key in components if key not in expected]:
-            raise InputError(
-                f"{kind.__name__}.from_pretrained does not take {', '.join(unknown)}; "
-                f"its components are {', '.join(expected)}."
-            )
         types = dtype if dtype is not None else torch_dtype
         where = as_device(device)
         loaded = load_components(folder, index, expected, components, dtype=types, variant=variant, device=where)
@@ -182,6 +180,14 @@ class DiffusionPipeline:
         pipe: Any = kind(**loaded)
         pipe.name_or_path = name
         return pipe
+
+    @classmethod
+    def _refuse_unknown(cls, call: str, given: Iterable[str]) -> None:
+        expected = cls.component_names()
+        if unknown := [name for name in given if name not in expected]:
+            raise InputError(
+                f"{cls.__name__}.{call} does not take {', '.join(unknown)}; its components are {', '.join(expected)}."
+            )
 
     def save_pretrained(
         self,

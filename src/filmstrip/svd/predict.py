@@ -30,6 +30,7 @@ class UNetPredictor:
         self.unet, self.scheduler = unet, scheduler
         self.embeds, self.picture, self.added_time_ids = embeds, picture[:, None], added_time_ids
         self._prepared: SVDPrepared | None = None
+        self._shown = self.picture  # a row for each of the conditions that are prepared, in every frame
         self._prepared_for: tuple[Condition, ...] = ()
 
     def __call__(self, latents: torch.Tensor, step: Step, conditions: tuple[Condition, ...]) -> torch.Tensor:
@@ -38,9 +39,9 @@ class UNetPredictor:
         if self._prepared is None or conditions != self._prepared_for:
             embeds, ids = self._rows(self.embeds, conditions), self.added_time_ids.repeat(len(conditions), 1)
             self._prepared, self._prepared_for = self.unet.prepare(embeds, ids, frames), conditions
-        picture = self._rows(self.picture, conditions).expand(-1, frames, -1, -1, -1)
-        scaled = self.scheduler.scale_model_input(latents, step.timestep).to(picture.dtype)
-        joined = torch.cat([scaled.repeat(len(conditions), 1, 1, 1, 1), picture], dim=2)
+            self._shown = self._rows(self.picture, conditions).expand(-1, frames, -1, -1, -1)
+        scaled = self.scheduler.scale_model_input(latents, step.timestep).to(self.picture.dtype)
+        joined = torch.cat([scaled.repeat(len(conditions), 1, 1, 1, 1), self._shown], dim=2)
         prediction: torch.Tensor = self.unet(joined, step.timestep, return_dict=False, prepared=self._prepared)[0]
         return prediction
 
