@@ -138,7 +138,8 @@ def run_once(library: str, model: Any, subject: Subject, setting: Setting) -> tu
 def build(library: str, case: Case, config: Config, setting: Setting) -> Any:
     """A model with random weights, in the dtype of the benchmark."""
     with torch.device(setting.device):
-        return case.subject.classes[library](**config).eval().to(setting.dtype)
+        model = case.subject.classes[library](**config).eval()
+    return model.to(setting.device, setting.dtype)  # diffusers makes some parameters on the CPU all the same
 
 
 def in_mode(mode: str, model: Any, subject: Subject, setting: Setting) -> None:
