@@ -13,6 +13,7 @@ BIN := .venv/bin
 
 demo: .venv/.installed
 	$(BIN)/filmstrip generate "a red circle moves left over a blue background" --seed 0 -o demo.mp4
+	$(BIN)/filmstrip animate src/filmstrip/demo/picture.png --seed 0 -o animated.mp4
 
 test: .venv/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2

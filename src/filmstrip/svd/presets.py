@@ -55,6 +55,7 @@ PRESETS = (
         width=128,
         height=128,
         frames=14,
+        guidance_max=1.5,
         one_size=True,
     ),
     _published("svd", "SVD, 14 frames", "stable-video-diffusion-img2vid", _LICENCE, 14),

@@ -12,7 +12,10 @@ import torch
 from tokenizers import Tokenizer
 from transformers import T5TokenizerFast
 
-from filmstrip.demo import (
+from filmstrip.ltx.pipeline import LTXPipeline
+from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
+from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
+from tools.demo_clips import (
     ATTRIBUTES,
     JUDGED,
     Scene,
@@ -22,9 +25,6 @@ from filmstrip.demo import (
     swapped_colours,
     to_indices,
 )
-from filmstrip.ltx.pipeline import LTXPipeline
-from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
-from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
 from tools.train_demo.common.sheet import save_sheet
 from tools.train_demo.common.store import Store, Tensors
 from tools.train_demo.ltx.settings import FRAME_RATE, FRAMES, SIDE, Settings

@@ -21,7 +21,7 @@ from tokenizers.models import Unigram
 from torch import nn
 from transformers import T5Config, T5EncoderModel
 
-from filmstrip.demo import ATTRIBUTES, caption, from_indices, sample_scenes
+from tools.demo_clips import ATTRIBUTES, caption, from_indices, sample_scenes
 from tools.train_demo.common.store import Clock, Store
 from tools.train_demo.ltx.settings import TEXT_TOKENS, Settings
 

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from tokenizers import Tokenizer
 
-from filmstrip.demo import draw_clips, judge_clips, measure_clips, sample_scenes
-from filmstrip.demo.measure import JUDGED
 from filmstrip.ltx.vae import AutoencoderKLLTXVideo
+from tools.demo_clips import draw_clips, judge_clips, measure_clips, sample_scenes
+from tools.demo_clips.measure import JUDGED
 from tools.train_demo.common.autoencoder import QUIET_LOG_VARIANCE, RAMP, autoencoder_loss
 from tools.train_demo.common.store import Store
 from tools.train_demo.common.trainer import Losses, Plan, Trainer

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from transformers import CLIPImageProcessor
 
-from filmstrip.demo import POINTER_ATTRIBUTES, draw_pointers, measure_travel, sample_pointers, velocity
-from filmstrip.demo.pointers import HIGHEST_BUCKET
 from filmstrip.schedulers.euler_discrete import EulerDiscreteScheduler
 from filmstrip.svd.pipeline import StableVideoDiffusionPipeline
+from tools.demo_clips import POINTER_ATTRIBUTES, draw_pointers, measure_travel, sample_pointers, velocity
+from tools.demo_clips.pointers import HIGHEST_BUCKET
 from tools.train_demo.common.sheet import save_sheet
 from tools.train_demo.common.store import Store, Tensors
 from tools.train_demo.svd.settings import SCHEDULER, USUAL_FPS, Settings

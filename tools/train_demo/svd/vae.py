@@ -10,8 +10,8 @@ from functools import partial
 import torch
 from torch import nn
 
-from filmstrip.demo import draw_pointers, measure_travel, velocity
 from filmstrip.svd.vae import AutoencoderKLTemporalDecoder
+from tools.demo_clips import draw_pointers, measure_travel, velocity
 from tools.train_demo.common.autoencoder import QUIET_LOG_VARIANCE, autoencoder_loss
 from tools.train_demo.common.store import Store, Tensors
 from tools.train_demo.common.trainer import Losses, Plan, Trainer

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from filmstrip.demo import POINTER_ATTRIBUTES, draw_pointers, sample_pointers
-from filmstrip.demo.pointers import FPS, HIGHEST_BUCKET
+from tools.demo_clips import POINTER_ATTRIBUTES, draw_pointers, sample_pointers
+from tools.demo_clips.pointers import FPS, HIGHEST_BUCKET
 from tools.train_demo.common.store import Store
 from tools.train_demo.common.trainer import Losses, Plan, Trainer
 from tools.train_demo.svd.settings import CLIP_MEAN, CLIP_STD, PICTURE_SIDE, Settings

@@ -15,9 +15,9 @@ from functools import cache
 import torch
 from PIL import Image
 
-from filmstrip.demo.clips import MARGIN, RADIUS_SPREAD, SIDE, around, paint, start_in_view
-from filmstrip.demo.scenes import PALETTE
 from filmstrip.errors import InputError
+from tools.demo_clips.clips import MARGIN, RADIUS_SPREAD, SIDE, around, paint, start_in_view
+from tools.demo_clips.scenes import PALETTE
 
 POINTER_FRAMES = 14
 WIDTHS_PER_SECOND = 1 / 1024  # for each unit of the motion bucket

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from filmstrip.demo.scenes import ATTRIBUTES, PALETTE, SHAPES
+from tools.demo_clips.scenes import ATTRIBUTES, PALETTE, SHAPES
 
 FRAMES = 25
 SIDE = 128

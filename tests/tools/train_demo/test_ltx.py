@@ -4,8 +4,8 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from filmstrip.demo import Scene, draw_clips, to_indices
 from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
+from tools.demo_clips import Scene, draw_clips, to_indices
 from tools.train_demo.common.optim import Average, Muon, orthogonalise
 from tools.train_demo.ltx.denoiser import position_table
 from tools.train_demo.ltx.judge import score

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 
 import torch
 
-from filmstrip.demo.measure import CHUNK, COLOUR_LIMIT, LEAST_AREA, area_and_centre, crop, separate
-from filmstrip.demo.pointers import HEADINGS
 from filmstrip.errors import InputError
+from tools.demo_clips.measure import CHUNK, COLOUR_LIMIT, LEAST_AREA, area_and_centre, crop, separate
+from tools.demo_clips.pointers import HEADINGS
 
 LEAST_WAY = 2 / 128  # frame widths over the clip; less is standing still
 KEPT_OVERLAP = 0.75  # least overlap of the object in the last frame with that in the picture, both centred

@@ -6,7 +6,7 @@ import random
 
 import torch
 
-from filmstrip.demo.scenes import Scene, from_indices, sample_scenes
+from tools.demo_clips.scenes import Scene, from_indices, sample_scenes
 
 # A motion as third person and as participle: "it moves up", "a star moving up".
 Phrase = tuple[str, str]

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from filmstrip import demo
-from filmstrip.demo.pointers import EXTENTS, FPS, HEADINGS, HIGHEST_BUCKET, POINTERS, all_pointers, pointer_distance
 from filmstrip.errors import InputError
+from tools import demo_clips as demo
+from tools.demo_clips.pointers import EXTENTS, FPS, HEADINGS, HIGHEST_BUCKET, POINTERS, all_pointers, pointer_distance
 
 SHAPE, DIRECTION = 1, 3
 
@@ -135,7 +135,7 @@ def test_training_meets_each_pair_but_not_the_held_out_combinations():
 
 def test_an_example_picture_can_be_written(tmp_path):
     path = tmp_path / "picture.png"
-    subprocess.run([sys.executable, "-m", "filmstrip.demo", path, "--direction", "up-left"], check=True)
+    subprocess.run([sys.executable, "-m", "tools.demo_clips", path, "--direction", "up-left"], check=True)
     picture = Image.open(path)
     assert (picture.size, picture.mode) == ((128, 128), "RGB")
     np.testing.assert_array_equal(np.asarray(picture), np.asarray(demo.draw_picture(direction="up-left")))

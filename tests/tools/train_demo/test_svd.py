@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from filmstrip.demo import draw_picture, velocity
 from filmstrip.schedulers.euler_discrete import EulerDiscreteScheduler
 from filmstrip.svd.image import for_clip
+from tools.demo_clips import draw_picture, velocity
 from tools.train_demo.common.command import changed
 from tools.train_demo.common.optim import Muon
 from tools.train_demo.common.store import Store

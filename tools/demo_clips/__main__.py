@@ -1,15 +1,15 @@
-"""Writes a picture for the embedded model to animate: `python -m filmstrip.demo picture.png --direction up-left`."""
+"""Writes a picture for the embedded model to animate: `python -m tools.demo_clips picture.png --direction up-left`."""
 
 from __future__ import annotations
 
 import argparse
 
-from filmstrip.demo.pointers import POINTER_ATTRIBUTES, draw_picture
+from tools.demo_clips.pointers import POINTER_ATTRIBUTES, draw_picture
 
 
 def main() -> None:
     """Parse the command line and write the picture."""
-    parser = argparse.ArgumentParser(prog="python -m filmstrip.demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.demo_clips", description=__doc__)
     parser.add_argument("file", help="PNG to write")
     defaults = ("red", "arrow", "white", "right", "large")
     for (name, allowed), default in zip(POINTER_ATTRIBUTES.items(), defaults, strict=True):

@@ -14,9 +14,9 @@ from functools import cache
 import torch
 import torch.nn.functional as F
 
-from filmstrip.demo.clips import RADIUS, WEDGES, shape_distance
-from filmstrip.demo.scenes import ATTRIBUTES, CHANGES, DIRECTIONS, PALETTE, SHAPES
 from filmstrip.errors import InputError
+from tools.demo_clips.clips import RADIUS, WEDGES, shape_distance
+from tools.demo_clips.scenes import ATTRIBUTES, CHANGES, DIRECTIONS, PALETTE, SHAPES
 
 JUDGED = ("colour", "shape", "background", "motion")
 
