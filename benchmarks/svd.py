@@ -26,7 +26,7 @@ from filmstrip.svd.vae import AutoencoderKLTemporalDecoder
 DTYPE = torch.float16
 UNETS = {"diffusers": diffusers.UNetSpatioTemporalConditionModel, "filmstrip": UNetSpatioTemporalConditionModel}
 AUTOENCODERS = {"diffusers": diffusers.AutoencoderKLTemporalDecoder, "filmstrip": AutoencoderKLTemporalDecoder}
-FEW = 7  # frames that filmstrip decodes within 8 GiB
+FEW = 5  # frames that are decoded at a time: five chunks of one shape, so that one compilation serves all
 
 UNET = {  # SVD-XT
     "sample_size": 96,
