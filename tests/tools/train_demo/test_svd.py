@@ -11,7 +11,7 @@ from filmstrip.schedulers.euler_discrete import EulerDiscreteScheduler
 from filmstrip.svd.image import for_clip
 from tools.demo_clips import draw_picture, velocity
 from tools.train_demo.common.command import changed
-from tools.train_demo.common.optim import Muon
+from tools.train_demo.common.optim import Muon, adam_state, load_adam
 from tools.train_demo.common.store import Store
 from tools.train_demo.common.trainer import Plan, Trainer
 from tools.train_demo.svd.judge import HeldOut, monotone, score
@@ -189,6 +189,25 @@ def test_working_copies_in_bfloat16_lead_the_parameters():
     for parameter, copy in zip(led.parameters, led.working, strict=True):
         assert parameter.min() > 0
         assert (parameter.dtype, copy.dtype) == (torch.float32, torch.bfloat16)
+
+
+def test_restored_optimisers_step_on_in_the_layout_of_the_parameters():
+    def optimizer(parameter):
+        parameter.grad = torch.ones_like(parameter)
+        return torch.optim.AdamW([parameter], lr=torch.tensor(0.1), fused=True)
+
+    kernels = [
+        torch.nn.Parameter(torch.ones(8, 4, 3, 3).contiguous(memory_format=torch.channels_last)) for _ in range(2)
+    ]
+    first, second = (optimizer(kernel) for kernel in kernels)
+    first.step()
+    kernels[1].data.copy_(kernels[0].data)
+    saved = {name: value.clone(memory_format=torch.contiguous_format) for name, value in adam_state(first).items()}
+    load_adam(second, saved)
+    assert {v.stride() for v in second.state[kernels[1]].values() if v.ndim} == {kernels[1].stride()}
+    for one in (first, second):
+        one.step()
+    torch.testing.assert_close(*kernels)
 
 
 def test_settings_change_by_name():

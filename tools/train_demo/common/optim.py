@@ -85,9 +85,12 @@ def adam_state(optimizer: torch.optim.Optimizer) -> Tensors:
 
 
 def load_adam(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
-    """Put back what `adam_state` took."""
+    """Put back what `adam_state` took, each moment in the memory layout of its parameter, as fused steps want it."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for i, p in enumerate(parameters):
         prefix = f"adam.{i}."
-        state = {k.removeprefix(prefix): v.to(p.device) for k, v in tensors.items() if k.startswith(prefix)}
-        optimizer.state[p] = state
+        optimizer.state[p] = {
+            key.removeprefix(prefix): torch.empty_like(p).copy_(value) if value.shape == p.shape else value.to(p.device)
+            for key, value in tensors.items()
+            if key.startswith(prefix)
+        }
