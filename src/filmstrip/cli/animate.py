@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from filmstrip.cli import checkpoint, options, plan
+from filmstrip.cli import checkpoint, conditions, options, plan
 from filmstrip.cli.display import open_display
 from filmstrip.cli.families import SVD
 from filmstrip.cli.run import carry_out
@@ -14,11 +14,7 @@ from filmstrip.errors import CheckpointError, InputError
 from filmstrip.svd.presets import FPS, GOOD_MULTIPLE, SIZE_MULTIPLE, Preset, unusable
 from filmstrip.weights.files import read_json
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 MODELS = {"unet": "UNetSpatioTemporalConditionModel", "vae": "AutoencoderKLTemporalDecoder"}
-SAME_SHAPE = 1.1  # ratios of sides that differ by less look the same
 
 
 def animate(
@@ -80,7 +76,7 @@ def animate(
         }
         if call["width"] % GOOD_MULTIPLE or call["height"] % GOOD_MULTIPLE:
             notes.append(f"{call['width']}x{call['height']}: sides that are multiples of {GOOD_MULTIPLE} look better.")
-        picture = _picture(image, call["width"], call["height"], notes)
+        picture = conditions.picture(image, call["width"], call["height"], crops=False, notes=notes)
         decided = plan.decide(
             chosen, folder, call, notes, seeds=seeds, asked=(device, dtype), output=output, recipe=recipe
         )
@@ -100,23 +96,6 @@ def _check_models(folder: Path) -> int:
             f"{' and its '.join(wrong)}. Take the scheduler folder of a published Stable Video Diffusion model."
         )
     return int(read_json(folder / "unet" / "config.json").get("num_frames", SVD.defaults.frames))
-
-
-def _picture(image: str, width: int, height: int, notes: list[str]) -> "Image":
-    """The picture as RGB, with notes on what is done to it."""
-    from filmstrip.media.load import flatten, load_image
-    from filmstrip.svd.image import BACKGROUND
-
-    picture = load_image(image, convert_method=lambda upright: upright)
-    if picture.has_transparency_data:
-        notes.append(f"{image} is transparent: it is put on {BACKGROUND}.")
-    stretch = (picture.width / picture.height) / (width / height)
-    if max(stretch, 1 / stretch) > SAME_SHAPE:
-        notes.append(
-            f"{image} is {picture.width}x{picture.height} and will be stretched to {width}x{height}: crop it first, or "
-            "give --width and --height in its shape."
-        )
-    return flatten(picture, BACKGROUND)
 
 
 def _check(want: Preset, trained_frames: int, notes: list[str]) -> None:

@@ -139,7 +139,7 @@ def within(name: str, value: float, low: float, high: float) -> None:
 
 def side(name: str, asked: int, multiple: int, snap: bool, notes: list[str]) -> int:
     """The multiple of `multiple` nearest to `asked` pixels, with a note; refused when `snap` is off."""
-    return _snapped(asked, multiple, multiple, f"--{name} {asked} is not a multiple of {multiple}", snap, notes)
+    return snapped(asked, multiple, multiple, f"--{name} {asked} is not a multiple of {multiple}", snap, notes)
 
 
 def frame_count(frames: int, seconds: float | None, fps: float, stride: int, snap: bool, notes: list[str]) -> int:
@@ -149,10 +149,11 @@ def frame_count(frames: int, seconds: float | None, fps: float, stride: int, sna
         within("seconds", seconds, *LIMITS["seconds"])
         frames = max(1, round(seconds * fps))
         said = f"--seconds {seconds:g} at {fps:g} fps ({frames} frames)"
-    return _snapped(frames, 1, stride, f"{said} is not {stride} * k + 1", snap, notes)
+    return snapped(frames, 1, stride, f"{said} is not {stride} * k + 1", snap, notes)
 
 
-def _snapped(asked: int, first: int, step: int, problem: str, snap: bool, notes: list[str]) -> int:
+def snapped(asked: int, first: int, step: int, problem: str, snap: bool, notes: list[str]) -> int:
+    """The `first` + `step` * k nearest to `asked`, with a note of the problem; refused when `snap` is off."""
     nearest = first + max(0, math.floor((asked - first) / step + 0.5)) * step
     if nearest != asked and not snap:
         raise InputError(

@@ -91,8 +91,7 @@ def load_video(
     Raises:
         InputError: no such file, no video in it, unreadable, or a frame rate is asked for and the file has none.
     """
-    with _local_file(video, "video") as path:
-        frames, fps = _read_animation(path) if is_picture(path) else _decode(path)
+    frames, fps = read_video(video)
     if convert_method is not None:
         frames = convert_method(frames)
     if not return_fps:
@@ -100,6 +99,12 @@ def load_video(
     if fps is None:
         raise InputError(f"{video} does not say how many frames a second it has: load it without return_fps=True.")
     return frames, fps
+
+
+def read_video(video: str | os.PathLike[str]) -> tuple[Images, float | None]:
+    """The frames of `load_video`, and how many the file shows a second, if it says so."""
+    with _local_file(video, "video") as path:
+        return _read_animation(path) if is_picture(path) else _decode(path)
 
 
 def is_picture(path: Path) -> bool:
