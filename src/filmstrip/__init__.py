@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from filmstrip.ltx.conditions import LTXVideoCondition as LTXVideoCondition
+    from filmstrip.ltx.long import long_video as long_video
     from filmstrip.ltx.pipeline import LTXConditionPipeline as LTXConditionPipeline
     from filmstrip.ltx.pipeline import LTXImageToVideoPipeline as LTXImageToVideoPipeline
     from filmstrip.ltx.pipeline import LTXPipeline as LTXPipeline
@@ -63,6 +64,7 @@ _PLACES = {
     "export_to_video": "filmstrip.media.export",
     "load_image": "filmstrip.media.load",
     "load_video": "filmstrip.media.load",
+    "long_video": "filmstrip.ltx.long",
 }
 
 __all__ = ["__version__", *_PLACES]

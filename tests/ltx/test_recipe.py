@@ -172,7 +172,7 @@ def test_what_is_wholly_held_stays_but_for_the_last_noise(pipe):
     held = make(pipe, conditions=[LTXVideoCondition(image=picture)])
     free = make(pipe)
     torch.manual_seed(0)
-    kept = pipe._hold(LTXVideoCondition(image=picture), *[Clip(32, 64, 9, 25)] * 2)
+    kept = pipe.hold(LTXVideoCondition(image=picture), *[Clip(32, 64, 9, 25)] * 2)
     with torch.no_grad():
         encoded = encode_pixels(pipe.vae, kept.pixels, None)
     torch.testing.assert_close(held[:, :, :1], encoded)

@@ -1,7 +1,7 @@
 """The authors' way from a prompt to a video (Lightricks/LTX-Video, `pipeline_ltx_video.py`), which presets follow."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from math import ceil
 from typing import Any
@@ -16,49 +16,18 @@ from filmstrip.ltx.conditions import HeldPixels, LTXVideoCondition, hold_conditi
 from filmstrip.ltx.encode import encode_pixels
 from filmstrip.ltx.inputs import SIZE_MULTIPLE, Clip, Texts, count_videos, whole_frames
 from filmstrip.ltx.latents import adain, denormalize, normalize, tone_map, unpack
+from filmstrip.ltx.passes import Pass, Recipe
 from filmstrip.ltx.picture import prepare_picture
 from filmstrip.ltx.predict import EncodedTexts
-from filmstrip.ltx.sampling import Sampling, to_next
+from filmstrip.ltx.sampling import to_next
 from filmstrip.ltx.walk import ConditionedTokens
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import LTXPipelineOutput
 from filmstrip.pipeline import checks
 from filmstrip.pipeline.denoise import Step
-from filmstrip.pipeline.guiders import GuidanceSchedule, SpatioTemporalGuidance
+from filmstrip.pipeline.guiders import SpatioTemporalGuidance
 
 logger = get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One walk from noise to data."""
-
-    guidance: GuidanceSchedule = field(default_factory=GuidanceSchedule)
-    steps: int = 40
-    timesteps: tuple[float, ...] | None = None  # in [0, 1], falling, instead of `steps` as the checkpoint spaces them
-    skip_initial: int = 0  # steps that are left out at the noisy end, for a walk that starts from latents
-    skip_final: int = 0  # and at the other
-    tone_map: float = 0.0  # how much large latents are compressed before decoding, 0 to 1
-
-    def schedule(self, sampling: Sampling, tokens: int) -> torch.Tensor:
-        """The timesteps in [0, 1] for a video of so many tokens, `(steps,)`."""
-        if self.timesteps is not None:
-            return torch.tensor(self.timesteps)
-        times = sampling.timesteps(self.steps, tokens)[self.skip_initial : self.steps - self.skip_final]
-        return torch.from_numpy(times).float()
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a checkpoint makes its best videos."""
-
-    first: Pass = field(default_factory=Pass)
-    second: Pass | None = None  # at twice the size of the first, which is then smaller than what was asked for
-    downscale: float = 2 / 3  # size of the first pass, where there is a second
-    stochastic: bool = False  # step to the predicted data and add fresh noise
-    image_noise: float = 0.15  # on what is wholly conditioned, times the square of the timestep
-    decode_timestep: float = 0.05
-    decode_noise: float = 0.025
 
 
 class LTXRecipePipeline(LTXBase):
@@ -68,7 +37,8 @@ class LTXRecipePipeline(LTXBase):
         vae, text_encoder, tokenizer, transformer: as in `LTXPipeline`.
         latent_upsampler: an `LTXLatentUpsamplerModel`, for recipes of two passes.
 
-    `recipe` is what a call follows, and `info` how the checkpoint wants to be sampled.
+    `recipe` is what a call follows, `info` how the checkpoint wants to be sampled, and `clip` and `negative_prompt` are
+    what a call makes if it does not say.
     """
 
     _optional_components = ("latent_upsampler",)
@@ -80,17 +50,19 @@ class LTXRecipePipeline(LTXBase):
     ) -> None:
         super().__init__(None, vae, text_encoder, tokenizer, transformer)
         self.latent_upsampler = latent_upsampler
-        self.recipe = Recipe()
+        self.recipe, self.clip, self.negative_prompt = Recipe(), Clip(704, 1216, 121, 30), ""
 
     @torch.no_grad()
     def __call__(
         self,
         prompt: str | list[str] | None = None,
-        negative_prompt: str | list[str] = "",
-        height: int = 704,
-        width: int = 1216,
-        num_frames: int = 121,
-        frame_rate: float = 30,
+        negative_prompt: str | list[str] | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        num_frames: int | None = None,
+        frame_rate: float | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
         conditions: Sequence[LTXVideoCondition | HeldPixels] = (),
         latents: torch.Tensor | None = None,
         generator: Generators = None,
@@ -104,7 +76,9 @@ class LTXRecipePipeline(LTXBase):
         """Make videos.
 
         Args:
+            negative_prompt, frame_rate: by default the pipeline's own, as the size is.
             height, width, num_frames: of any size; the model makes the next larger one that it can, which is cropped.
+            num_inference_steps, guidance_scale: instead of the recipe's, where it has one number for all of a walk.
             conditions: pictures and clips that the video shall show.
             latents: normalised latents `(B, C, t, h, w)` to start from, noised to the first timestep.
             generator: of the first noise; a list has one for each video. Other noise is from the global generator.
@@ -112,20 +86,23 @@ class LTXRecipePipeline(LTXBase):
 
         The other arguments, the result and the errors are those of `LTXPipeline`.
         """
-        recipe, wanted = self.recipe, Clip(height, width, num_frames, frame_rate)
+        recipe, wanted = self.recipe.adjusted(num_inference_steps, guidance_scale), self.clip
+        asked = {"height": height, "width": width, "num_frames": num_frames, "frame_rate": frame_rate}
+        wanted = replace(wanted, **{name: value for name, value in asked.items() if value is not None})
         clip = whole_clip(wanted, self.vae_temporal_compression_ratio)
+        negative_prompt = self.negative_prompt if negative_prompt is None else negative_prompt
         embeds, masks = (prompt_embeds, negative_prompt_embeds), (prompt_attention_mask, negative_prompt_attention_mask)
         texts = Texts(prompt, negative_prompt, (*embeds, *masks), 1, self._max_sequence_length)
         videos = count_videos(texts)
-        checks.check_numbers({"frame_rate": frame_rate})
+        checks.check_numbers({"frame_rate": wanted.frame_rate})
         checks.check_output_type(output_type)
         checks.check_generators(generator, videos)
         needed = {"text_encoder": prompt, "tokenizer": prompt, "latent_upsampler": recipe.second}
         self._require("vae", "transformer", *(name for name, why in needed.items() if why is not None))
-        held = [self._hold(item, wanted, clip) for item in conditions]
+        held = [self.hold(item, wanted, clip) for item in conditions]
 
         self._interrupt = False
-        self._guidance_scale = max(one.guidance.largest_scale for one in (recipe.first, recipe.second) if one)
+        self._guidance_scale = recipe.largest_scale
         encoded = self._encode_texts(texts, videos)
         latents = self.sample(clip, encoded, held, latents, generator)
         frames: Any = latents
@@ -169,7 +146,7 @@ class LTXRecipePipeline(LTXBase):
             video = video.float().clamp(-1, 1)
             return video if recipe.second is None else resize(video, clip.height, clip.width)
 
-    def _hold(self, item: LTXVideoCondition | HeldPixels, wanted: Clip, clip: Clip) -> HeldPixels:
+    def hold(self, item: LTXVideoCondition | HeldPixels, wanted: Clip, clip: Clip) -> HeldPixels:
         """The frames of a condition that fit into the video, with the video's margins around them."""
         if isinstance(item, HeldPixels):
             return item
