@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from filmstrip import LTXLatentUpsamplePipeline, LTXLatentUpsamplerModel
 from filmstrip.errors import InputError
 from filmstrip.ltx.latents import adain, tone_map
+from tests.parity.pipelines import VAE_095
 from tests.parity.test_ltx_condition import clip
 from tests.parity.test_ltx_upsample import latents, pipes, run
 
@@ -74,3 +76,42 @@ def test_latents_survive_a_failing_decode(pipe: LTXLatentUpsamplePipeline, monke
     with pytest.raises(ZeroDivisionError):
         run(pipe, latents=latents())
     assert torch.equal(pipe.latents, expected)
+
+
+def plainly(model: LTXLatentUpsamplerModel, latents: torch.Tensor, space: int) -> torch.Tensor:
+    """A temporal upsampler with 3-dimensional convolutions, layer by layer from the authors' `latent_upsampler.py`."""
+    weights = model.state_dict()
+
+    def convolved(name: str, hidden: torch.Tensor) -> torch.Tensor:
+        return F.conv3d(hidden, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1)
+
+    def normed(name: str, hidden: torch.Tensor) -> torch.Tensor:
+        return F.group_norm(hidden, 32, weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+    def blocks(name: str, hidden: torch.Tensor) -> torch.Tensor:
+        for at in (f"{name}.{i}" for i in range(2)):
+            inner = F.silu(normed(f"{at}.norm1", convolved(f"{at}.conv1", hidden)))
+            hidden = F.silu(normed(f"{at}.norm2", convolved(f"{at}.conv2", inner)) + hidden)
+        return hidden
+
+    hidden = blocks("res_blocks", F.silu(normed("initial_norm", convolved("initial_conv", latents))))
+    widened = convolved("upsampler.0", hidden).unflatten(1, (-1, 2, space, space))  # B, C, 2, s, s, t, h, w
+    hidden = widened.permute(0, 1, 5, 2, 6, 3, 7, 4).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+    return convolved("final_conv", blocks("post_upsample_res_blocks", hidden[:, :, 1:]))
+
+
+@pytest.mark.parametrize("spatial", [False, True])
+def test_time_is_upsampled_as_the_authors_do(spatial: bool) -> None:
+    pipe = pipes(spatial_upsample=spatial, temporal_upsample=True)[0]
+    given = latents(2)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            pipe.latent_upsampler(given), plainly(pipe.latent_upsampler, given, 2 if spatial else 1)
+        )
+
+
+@pytest.mark.parametrize(("spatial", "size"), [(False, (64, 96)), (True, (128, 192))])
+@pytest.mark.parametrize("frames", [1, 9, 25])
+def test_of_each_frame_but_the_first_two_are_made(spatial: bool, size: tuple[int, int], frames: int) -> None:
+    pipe = pipes(VAE_095, spatial_upsample=spatial, temporal_upsample=True)[0]
+    assert run(pipe, video=clip(frames)).shape == (1, 2 * frames - 1, 3, *size)
