@@ -29,13 +29,13 @@ from filmstrip.ltx.inputs import Clip, whole_frames
 from filmstrip.ltx.latents import LatentSize, adain, denormalize, normalize, pack, positions, tone_map
 from filmstrip.ltx.picture import prepare_picture
 from filmstrip.ltx.predict import EncodedTexts
-from filmstrip.ltx.recipe import LTXRecipePipeline, Pass, Recipe, resize
+from filmstrip.ltx.passes import GuidanceSchedule, Pass, Recipe
+from filmstrip.ltx.recipe import LTXRecipePipeline, resize
 from filmstrip.ltx.sampling import Sampling, to_next
 from filmstrip.ltx.single_file import read_info
 from filmstrip.ltx.transformer import LTXVideoTransformer3DModel, Perturbation
 from filmstrip.ltx.upsampler import LTXLatentUpsamplerModel
 from filmstrip.ltx.vae import AutoencoderKLLTXVideo
-from filmstrip.pipeline.guiders import GuidanceSchedule
 
 BOUND = 1e-4
 Tensors = dict[str, torch.Tensor]
@@ -167,7 +167,7 @@ def scheduler_timesteps(case: Case) -> Tensors:
     sampling = read_info(case.folder / case.params["skip_scheduler"]).sampling
     for name, (steps, first, last) in case.params["skips"].items():
         one = Pass(steps=steps, skip_initial=first, skip_final=last)
-        found[f"skip.{name}"] = one.schedule(sampling, tokens_of(case.params["shapes"][0]))
+        found[f"skip.{name}"] = torch.tensor(one.schedule(sampling, tokens_of(case.params["shapes"][0])))
     return found
 
 
@@ -183,7 +183,7 @@ def scheduler_step(case: Case) -> Tensors:
     else:
         sampling = Sampling(**params["scheduler"])
     one = Pass(steps=params.get("steps", 0), timesteps=params.get("timesteps"))
-    schedule = one.schedule(sampling, tokens_of(params["shape"]) if "shape" in params else 0)
+    schedule = torch.tensor(one.schedule(sampling, tokens_of(params["shape"]) if "shape" in params else 0))
     times = given["timestep"].reshape(-1, given["timestep"].shape[-1] if given["timestep"].ndim else 1)
     stepped = to_next(given["sample"], given["model_output"], times, schedule, params["stochastic"])
     return {"timesteps": schedule, "prev_sample": stepped}
@@ -322,8 +322,8 @@ def run(case: Case, pipe: LTXRecipePipeline) -> Tensors:
     ]
     latents = encode_pixels(pipe.vae, given["media_items"], None) if "media_items" in given else None
     latents = pipe.sample(clip, texts, held, latents, torch.Generator())
-    last = pipe.recipe.second or pipe.recipe.first
-    found = {"latents": latents, "timesteps": last.schedule(pipe.info.sampling, latents[0, 0].numel())}
+    times = pipe.recipe.passes[-1].schedule(pipe.info.sampling, latents[0, 0].numel())
+    found = {"latents": latents, "timesteps": torch.tensor(times)}
     if call["output_type"] != "latent":
         found["pixels"] = pipe.decode_video(latents, clip) / 2 + 0.5
     return found

@@ -11,7 +11,7 @@ from filmstrip import LTXVideoCondition
 from filmstrip.errors import InputError
 from filmstrip.ltx.long import long_video, plan_windows
 from filmstrip.ltx.recipe import LTXRecipePipeline, Pass, Recipe
-from filmstrip.pipeline.guiders import GuidanceSchedule
+from filmstrip.ltx.passes import GuidanceSchedule
 from tests.parity.pipelines import VAE_095, pipelines
 
 TWO = [(0, "a red circle moves left"), (0.5, "a blue star turns right")]

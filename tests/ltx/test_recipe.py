@@ -14,9 +14,9 @@ from filmstrip.errors import InputError
 from filmstrip.ltx.conditions import HeldPixels
 from filmstrip.ltx.encode import encode_pixels
 from filmstrip.ltx.inputs import Clip
-from filmstrip.ltx.recipe import LTXRecipePipeline, Pass, Recipe
+from filmstrip.ltx.passes import GuidanceSchedule, Pass, Recipe
+from filmstrip.ltx.recipe import LTXRecipePipeline
 from filmstrip.ltx.upsampler import LTXLatentUpsamplerModel
-from filmstrip.pipeline.guiders import GuidanceSchedule
 
 DATA = Path(__file__).parents[1] / "data" / "golden_ltx"
 STG = GuidanceSchedule(scale=3.0, stg_scale=1.0, rescale=0.7, blocks=(1,))

@@ -9,7 +9,6 @@ from diffusers.pipelines.ltx.pipeline_ltx import rescale_noise_cfg
 from filmstrip.errors import InputError
 from filmstrip.pipeline.guiders import (
     ClassifierFreeGuidance,
-    GuidanceSchedule,
     SpatioTemporalGuidance,
     match_deviation,
     ramp,
@@ -123,33 +122,3 @@ def test_cfg_star_keeps_of_the_negative_prediction_what_is_along_the_positive():
         torch.testing.assert_close(guided[row], scaled + 4 * (positive - scaled))
     aligned = torch.cat([0.2 * POSITIVE, POSITIVE])  # a negative that differs in size alone says nothing
     torch.testing.assert_close(SpatioTemporalGuidance(4.0, star=True).combine(aligned), POSITIVE)
-
-
-def test_a_schedule_gives_the_entry_of_the_first_timestep_that_is_not_above():
-    schedule = GuidanceSchedule(
-        scale=(1, 6, 8), stg_scale=(0, 4, 2), rescale=0.5, blocks=((), (0, 1), (2,)), timesteps=(1.0, 0.9937, 0.6)
-    )
-    assert schedule.at(1.0) == SpatioTemporalGuidance(1, 0, 0.5)
-    assert schedule.at(0.9937) == SpatioTemporalGuidance(6, 4, 0.5, blocks=(0, 1))
-    assert schedule.at(0.9936) == schedule.at(0.1) == SpatioTemporalGuidance(8, 2, 0.5, blocks=(2,))
-    assert schedule.largest_scale == 8
-
-
-def test_a_schedule_of_single_values_holds_throughout():
-    schedule = GuidanceSchedule(3.0, 1.0, 0.7, (19,), star=True, mode="attention_skip")
-    wanted = SpatioTemporalGuidance(3.0, 1.0, 0.7, True, (19,), "attention_skip")
-    assert schedule.at(1.0) == schedule.at(0.0) == wanted
-
-
-@pytest.mark.parametrize(
-    ("lists", "message"),
-    [
-        ({"scale": (1, 2)}, "2 values of scale for 3 timesteps"),
-        ({"blocks": ((1,), (2,), (3,), (4,))}, "4 values of blocks for 3 timesteps"),
-        ({"timesteps": (0.5, 0.6, 0.7)}, "must fall"),
-        ({"timesteps": (), "stg_scale": (1.0,)}, "1 values of stg_scale for 0 timesteps"),
-    ],
-)
-def test_a_schedule_whose_lists_do_not_match_is_refused(lists, message):
-    with pytest.raises(InputError, match=message):
-        GuidanceSchedule(**({"timesteps": (1.0, 0.9, 0.5)} | lists))

@@ -61,8 +61,6 @@ class LTXRecipePipeline(LTXBase):
         width: int | None = None,
         num_frames: int | None = None,
         frame_rate: float | None = None,
-        num_inference_steps: int | None = None,
-        guidance_scale: float | None = None,
         conditions: Sequence[LTXVideoCondition | HeldPixels] = (),
         latents: torch.Tensor | None = None,
         generator: Generators = None,
@@ -78,7 +76,6 @@ class LTXRecipePipeline(LTXBase):
         Args:
             negative_prompt, frame_rate: by default the pipeline's own, as the size is.
             height, width, num_frames: of any size; the model makes the next larger one that it can, which is cropped.
-            num_inference_steps, guidance_scale: instead of the recipe's, where it has one number for all of a walk.
             conditions: pictures and clips that the video shall show.
             latents: normalised latents `(B, C, t, h, w)` to start from, noised to the first timestep.
             generator: of the first noise; a list has one for each video. Other noise is from the global generator.
@@ -86,9 +83,8 @@ class LTXRecipePipeline(LTXBase):
 
         The other arguments, the result and the errors are those of `LTXPipeline`.
         """
-        recipe, wanted = self.recipe.adjusted(num_inference_steps, guidance_scale), self.clip
-        asked = {"height": height, "width": width, "num_frames": num_frames, "frame_rate": frame_rate}
-        wanted = replace(wanted, **{name: value for name, value in asked.items() if value is not None})
+        asked: dict[str, Any] = {"height": height, "width": width, "num_frames": num_frames, "frame_rate": frame_rate}
+        wanted = replace(self.clip, **{name: value for name, value in asked.items() if value is not None})
         clip = whole_clip(wanted, self.vae_temporal_compression_ratio)
         negative_prompt = self.negative_prompt if negative_prompt is None else negative_prompt
         embeds, masks = (prompt_embeds, negative_prompt_embeds), (prompt_attention_mask, negative_prompt_attention_mask)
@@ -97,18 +93,17 @@ class LTXRecipePipeline(LTXBase):
         checks.check_numbers({"frame_rate": wanted.frame_rate})
         checks.check_output_type(output_type)
         checks.check_generators(generator, videos)
-        needed = {"text_encoder": prompt, "tokenizer": prompt, "latent_upsampler": recipe.second}
+        needed = {"text_encoder": prompt, "tokenizer": prompt, "latent_upsampler": self.recipe.second}
         self._require("vae", "transformer", *(name for name, why in needed.items() if why is not None))
         held = [self.hold(item, wanted, clip) for item in conditions]
 
         self._interrupt = False
-        self._guidance_scale = recipe.largest_scale
+        self._guidance_scale = self.recipe.largest_scale
         encoded = self._encode_texts(texts, videos)
         latents = self.sample(clip, encoded, held, latents, generator)
         frames: Any = latents
         if output_type != "latent":
-            (top, _), (left, _) = margins(height, clip.height), margins(width, clip.width)
-            video = self.decode_video(latents, clip)[:, :, :num_frames, top : top + height, left : left + width]
+            video = crop(self.decode_video(latents, clip), wanted)
             frames = self.video_processor.postprocess_video(video, output_type)
         return LTXPipelineOutput(frames) if return_dict else (frames,)
 
@@ -122,13 +117,28 @@ class LTXRecipePipeline(LTXBase):
         generator: Generators = None,
     ) -> torch.Tensor:
         """The passes of the recipe: normalised latents `(B, C, t, h, w)`, from noise or from given latents."""
-        first, second = self.recipe.first, self.recipe.second
-        if second is None:
-            return self._walk(latents, clip, first, texts, held, generator)
+        (first, size), *second = self.walks(clip)
+        latents = self._walk(latents, size, first, texts, held, generator)
+        for one, double in second:
+            latents = self._walk(self._upsample(latents), double, one, texts, held, generator)
+        return latents
+
+    def walks(self, clip: Clip) -> list[tuple[Pass, Clip]]:
+        """The passes of the recipe, each with the size that it makes.
+
+        An `InputError` says that a distilled checkpoint does not know a timestep.
+        """
         small = smaller_clip(clip, self.recipe.downscale)
-        latents = self._upsample(self._walk(latents, small, first, texts, held, generator))
         double = replace(small, height=2 * small.height, width=2 * small.width)
-        return self._walk(latents, double, second, texts, held, generator)
+        walks = list(zip(self.recipe.passes, (clip,) if self.recipe.second is None else (small, double), strict=True))
+        for one, size in walks if self.info.allowed_timesteps else []:
+            times = one.schedule(self.info.sampling, self._latent_size(size).elements)
+            if unknown := {round(time, 4) for time in times}.difference(self.info.allowed_timesteps or ()):
+                raise InputError(
+                    f"This checkpoint is distilled to the timesteps {self.info.allowed_timesteps}; the recipe asks for "
+                    f"{sorted(unknown, reverse=True)} as well. Use the recipe of its preset."
+                )
+        return walks
 
     @torch.no_grad()
     def decode_video(self, latents: torch.Tensor, clip: Clip) -> torch.Tensor:
@@ -140,7 +150,7 @@ class LTXRecipePipeline(LTXBase):
                 latents = latents.contiguous(memory_format=torch.channels_last_3d)
                 latents = torch.lerp(latents, torch.randn_like(latents), recipe.decode_noise)
                 timestep = latents.new_full(latents.shape[:1], recipe.decode_timestep)
-            latents = tone_map(latents, (recipe.second or recipe.first).tone_map)
+            latents = tone_map(latents, recipe.passes[-1].tone_map)
             latents = denormalize(latents, vae.latents_mean, vae.latents_std, 1.0)
             video = vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0]
             video = video.float().clamp(-1, 1)
@@ -175,8 +185,8 @@ class LTXRecipePipeline(LTXBase):
     ) -> torch.Tensor:
         """One pass: from noise, or from latents that are noised, to latents `(B, C, t, h, w)`."""
         size, device = self._latent_size(clip), self._execution_device
-        schedule = one.schedule(self.info.sampling, size.elements)
-        times, schedule = schedule.tolist(), schedule.to(device)
+        times = one.schedule(self.info.sampling, size.elements)
+        schedule = torch.tensor(times, device=device)
         shape = (texts.videos, size.elements, self.transformer.config.in_channels)
         start = unpack(randn(shape, generator, device, torch.float32), size)
         if latents is not None:
@@ -191,7 +201,7 @@ class LTXRecipePipeline(LTXBase):
             return to_next(tokens, velocity, timesteps / 1000, schedule, self.recipe.stochastic)
 
         def guide(step: Step) -> SpatioTemporalGuidance:
-            return one.guidance.at(times[step.index])
+            return SpatioTemporalGuidance(**one.guidance.at(times[step.index]))
 
         walk = ConditionedTokens(advance, tokens.tokens, tokens.strength, noise_scale, generator)
 
@@ -224,6 +234,12 @@ def smaller_clip(clip: Clip, factor: float) -> Clip:
 def margins(wanted: int, made: int) -> tuple[int, int]:
     """What a side that is made has more than is wanted, before and after."""
     return (made - wanted) // 2, made - wanted - (made - wanted) // 2
+
+
+def crop(video: torch.Tensor, clip: Clip) -> torch.Tensor:
+    """The middle of a video `(B, 3, T, H, W)`, and its first frames, in the size of a clip."""
+    (top, _), (left, _) = margins(clip.height, video.shape[3]), margins(clip.width, video.shape[4])
+    return video[:, :, : clip.num_frames, top : top + clip.height, left : left + clip.width]
 
 
 def resize(video: torch.Tensor, height: int, width: int) -> torch.Tensor:

@@ -5,12 +5,10 @@ asks the model about `conditions`, one batch after the other in that order, and 
 `combine`. What a guider does not list is never computed.
 """
 
-from dataclasses import dataclass, fields
-from typing import Any, Literal, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
 
 import torch
-
-from filmstrip.errors import InputError
 
 Condition: TypeAlias = Literal["negative", "positive", "perturbed"]
 
@@ -90,48 +88,6 @@ class SpatioTemporalGuidance:
         if "perturbed" in answers:
             guided = guided + self.stg_scale * (positive - answers["perturbed"])
         return guided if self.stg_scale <= 0 or self.rescale == 1 else match_deviation(guided, positive, self.rescale)
-
-
-@dataclass(frozen=True)
-class GuidanceSchedule:
-    """`SpatioTemporalGuidance` over a walk: values that hold throughout, or one for each of `timesteps`, which fall."""
-
-    scale: float | tuple[float, ...] = 1.0
-    stg_scale: float | tuple[float, ...] = 0.0
-    rescale: float | tuple[float, ...] = 1.0
-    blocks: tuple[int, ...] | tuple[tuple[int, ...], ...] = ()
-    timesteps: tuple[float, ...] = ()  # in [0, 1]; an entry holds up to the timestep before, the last below too
-    star: bool = False
-    mode: str = "attention_values"
-
-    def __post_init__(self) -> None:
-        for name, values in self._lists.items():
-            if len(values) != len(self.timesteps):
-                raise InputError(
-                    f"The guidance has {len(values)} values of {name} for {len(self.timesteps)} timesteps; "
-                    "give one for each, or a single one for all."
-                )
-        if list(self.timesteps) != sorted(self.timesteps, reverse=True):
-            raise InputError(f"The timesteps of the guidance, {self.timesteps}, must fall.")
-
-    @property
-    def _lists(self) -> dict[str, tuple[Any, ...]]:
-        """The values that change with the timestep."""
-        given = {name: getattr(self, name) for name in ("scale", "stg_scale", "rescale")}
-        given["blocks"] = self.blocks if self.blocks and isinstance(self.blocks[0], tuple) else None
-        return {name: values for name, values in given.items() if isinstance(values, tuple)}
-
-    @property
-    def largest_scale(self) -> float:
-        """The largest of the scales; above 1, a step of the walk asks about the negative prompt."""
-        return max(self.scale) if isinstance(self.scale, tuple) else self.scale
-
-    def at(self, timestep: float) -> SpatioTemporalGuidance:
-        """The guidance at a timestep in [0, 1]."""
-        reached = (place for place, least in enumerate(self.timesteps) if least <= timestep + 1e-6)
-        place = next(reached, len(self.timesteps) - 1)
-        values = {field.name: getattr(self, field.name) for field in fields(SpatioTemporalGuidance)}
-        return SpatioTemporalGuidance(**values | {name: values[place] for name, values in self._lists.items()})
 
 
 def ramp(first: float, last: float, frames: int, videos: int) -> torch.Tensor:
