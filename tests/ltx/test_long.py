@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from filmstrip import LTXVideoCondition
 from filmstrip.errors import InputError
 from filmstrip.ltx.long import long_video, plan_windows
-from filmstrip.ltx.recipe import LTXRecipePipeline, Pass, Recipe
-from filmstrip.ltx.passes import GuidanceSchedule
+from filmstrip.ltx.passes import GuidanceSchedule, Pass, Recipe
+from filmstrip.ltx.recipe import LTXRecipePipeline
 from tests.parity.pipelines import VAE_095, pipelines
 
 TWO = [(0, "a red circle moves left"), (0.5, "a blue star turns right")]
