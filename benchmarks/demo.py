@@ -19,9 +19,11 @@ from typing import Any
 import torch
 
 from benchmarks import measure
+from filmstrip import demo
 
 COMMANDS = {
     "generate": ["generate", "a small green star moves up and grows over a grey background"],
+    "animate": ["animate", str(demo.path("svd").with_name("picture.png"))],
 }
 
 

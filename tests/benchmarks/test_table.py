@@ -68,6 +68,19 @@ def test_adherence_is_a_line_for_each_source_with_the_mean(tmp_path):
     assert "| generated, guidance 4 | 100.0% | 90.0% | 100.0% | 98.0% | 97.0% |" in render(tmp_path)
 
 
+def test_travel_is_a_line_for_each_motion_bucket(tmp_path):
+    shares = {"direction_right": 0.995, "speed_right": 1.0, "shape_kept": 0.95, "colour_kept": 1.0}
+    row = shares | {"bucket": 127, "fps": 7, "speed": 2.241, "speed_wanted": 2.268, "first_frame_psnr": 27.76}
+    result = {"by_bucket": [row], "speed": {"pictures_rise": 1.0}, "pictures": 200, "device": "H100"}
+    result["measure_itself"] = {"psnr": 32.15, "reconstructed_shape_kept": 0.9375}
+    result |= {"parameters": {"unet": 3.2e6, "vae": 1.6e6}, "folder_bytes": 9.96e6}
+    (tmp_path / "demo_svd.json").write_text(json.dumps(result))
+    table = render(tmp_path)
+    assert "| motion bucket 127 | 99.5% | 100.0% | 95.0% | 100.0% | 2.24, 2.27 wanted | 27.8 dB |" in table
+    assert "it rises in 100% of the pictures" in table
+    assert table.endswith("4.8 million parameters, 10.0 MB, trained on one H100.")
+
+
 def test_demo_time_is_a_line_for_each_command(tmp_path):
     rows = [{"command": "generate", "median_s": 6.54, "peak_bytes": 5.5e8}]
     result = {"rows": rows, "repeats": 3, "device": "CPU", "torch": "2.13"}
