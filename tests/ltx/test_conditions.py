@@ -78,7 +78,7 @@ def test_wrong_picture_is_explained_before_any_work(
 WARNINGS: dict[str, tuple[dict[str, Any], str]] = {
     "strength": ({"conditions": at(0, 1.5)}, "condition at frame 0 has the strength 1.5, outside 0 to 1"),
     "outside": ({"conditions": at(40)}, "condition at frame 40 is outside the video, which has the frames 0 to 16"),
-    "both": ({"conditions": at(0, video=clip(9))}, "has both image and video; the video is not used"),
+    "both": ({"conditions": at(0, video=clip(9))}, "has both image and video, of which only the image can be shown"),
     "cut": ({"conditions": at(0, frames=13)}, "has 13 frames; the first 9 are used (8 k + 1), the others cut"),
     "off the grid": ({"conditions": at(3, frames=17), "num_frames": 33}, "fits best at a multiple of 8"),
     "overlap": ({"conditions": [at(0, frames=9), at(4)]}, "Two conditions hold frame 4"),

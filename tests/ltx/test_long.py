@@ -126,6 +126,22 @@ def test_pictures_go_to_the_window_that_makes_their_frame(pipe, calls):
     assert held == [0, 16, 8, 17, 16, 24, 39]  # what windows take over, at 8, 16 and 24, comes first
 
 
+def test_a_clip_goes_on_in_the_windows_that_follow(pipe, calls):
+    clip = [PIL.Image.new("RGB", (64, 32), (6 * frame,) * 3) for frame in range(30)]
+    reference = np.stack([np.full((32, 64, 3), 6 * frame, np.uint8) for frame in range(26)])
+    make(pipe, TWO[:1], conditions=[LTXVideoCondition(video=clip, frame_index=8)], reference_video=reference)
+    seen = []
+    for start, call in zip([0, 8, 16, 24], calls, strict=True):
+        conditions = [item for item in call["conditions"] if item.frame_index or item.apart]  # not what is taken over
+        levels = [((item.pixels[0, 1, :, 3, 5] + 1) * 127.5 / 6).round().int().tolist() for item in conditions]
+        assert [item.apart for item in conditions] == [True] + [False] * (len(conditions) - 1)
+        assert levels[0] == list(range(start, start + len(levels[0])))
+        places = [start + item.frame_index for item in conditions[1:]]
+        seen.append([(place, *shown) for place, shown in zip(places, levels[1:], strict=True)])
+    # By window: at which frame of the whole video it begins, and which frames of the clip are shown from there on.
+    assert seen == [[(8, *range(9))], [(16, *range(8, 17))], [(24, *range(16, 25))], []]
+
+
 def test_a_seed_gives_the_same_video_again(pipe):
     first, second, other = (np.concatenate(make(pipe, seed=seed)) for seed in (0, 0, 1))
     assert np.array_equal(first, second)
@@ -169,7 +185,10 @@ def test_what_is_made_outlives_an_error(pipe, calls, monkeypatch, error):
         ({"overlap": 17}, "overlap is 17 frames and window 17; a window must be longer"),
         ({"num_frames": 0}, "num_frames is 0"),
         ({"adain_factor": 1.5}, "adain_factor is 1.5; it must be from 0 to 1"),
-        ({"conditions": [LTXVideoCondition(1, frame_index=40)]}, "condition is at frame 40; the video has the frames"),
+        (
+            {"conditions": [LTXVideoCondition(1, frame_index=40)]},
+            "condition at frame 40 is outside the video",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_work(pipe, monkeypatch, changes, sentence):

@@ -180,26 +180,92 @@ def test_what_is_wholly_held_stays_but_for_the_last_noise(pipe):
     assert (free[:, :, 1:] - held[:, :, 1:]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize(
-    ("condition", "message"),
-    [
-        ({"frame_index": 9}, "frames 0 to 8"),
-        ({"frame_index": -1}, "frames 0 to 8"),
-        ({"strength": 1.1}, "strength 1.1"),
-    ],
-)
-def test_a_condition_that_cannot_be_is_refused_before_any_work(pipe, asked, condition, message):
-    picture = PIL.Image.new("RGB", (64, 32))
+def shown(frame_index=0, strength=1.0, frames=1, **changes):
+    """A condition that shows grey frames of the video's size."""
+    pictures = [PIL.Image.new("RGB", (64, 32), (128, 128, 128))] * frames
+    return LTXVideoCondition(**{"video": pictures, "frame_index": frame_index, "strength": strength} | changes)
+
+
+WRONG = {
+    "late": ([shown(17)], "condition at frame 17 is outside the video, which has the frames 0 to 16"),
+    "early": ([shown(-1)], "condition at frame -1 is outside the video"),
+    "strength": ([shown(8, 1.1)], "condition at frame 8 has the strength 1.1, outside 0 to 1"),
+    "no number": ([shown(strength="strong")], "strength is 'strong'; give a number"),
+    "nothing": ([shown(video=None)], "condition at frame 0 has neither image nor video"),
+    "both": ([shown(image=PIL.Image.new("RGB", (64, 32)))], "has both image and video, of which only the image"),
+    "a file": ([shown(video=None, image="cat.png")], "Frame 0 is a str: frames of a list are PIL images"),
+    "the same place": ([shown(8), shown(0), shown(8, 0.5)], "Two conditions hold frame 8"),
+    "in a clip": ([shown(9), shown(0, frames=17)], "Two conditions hold frame 9"),
+    "off the grid": ([shown(3, frames=9)], "clip, which can begin at multiples of 8; the nearest are 0 and 8"),
+}
+
+
+@pytest.mark.parametrize(("conditions", "message"), WRONG.values(), ids=WRONG)
+def test_a_condition_that_cannot_be_is_refused_before_any_work(pipe, monkeypatch, conditions, message):
+    monkeypatch.setattr(pipe, "_encode_texts", lambda *_: pytest.fail("work had begun"))
     with pytest.raises(InputError, match=message):
-        make(pipe, conditions=[LTXVideoCondition(image=picture, **condition)])
-    assert asked == []
+        make(pipe, num_frames=17, conditions=conditions)
+
+
+def test_conditions_that_meet_at_no_frame_are_taken(pipe):
+    pipe.recipe = Recipe(Pass(steps=1))
+    make(pipe, num_frames=25, conditions=[shown(8, frames=9), shown(0, frames=1), shown(17), shown(24, 0.5)])
+
+
+SPATIAL = {"in_channels": 16, "mid_channels": 32, "num_blocks_per_stage": 1}
+STARTED = {"recipe": Recipe(Pass(timesteps=(0.9, 0.5))), "latents": torch.zeros(1, 16, 2, 1, 2)}
+CANNOT = {
+    "blocks": (
+        {"recipe": Recipe(Pass(replace(STG, blocks=(1, 3))))},
+        r"the blocks \[3\]; the model has 0 to 2",
+    ),
+    "steps": ({"recipe": Recipe(Pass(steps=4, skip_final=4))}, "leaves out all of its 4 steps"),
+    "timesteps": (
+        {"info": (1.0, 0.5)},
+        r"distilled to the timesteps \(1.0, 0.5\); the recipe asks for \[0.9\] as well",
+    ),
+    "no latents": (
+        {"recipe": Recipe(Pass(skip_initial=3)), "latents": None},
+        "leaves out the 3 noisiest steps, which needs",
+    ),
+    "latents": ({"latents": torch.zeros(1, 16, 2, 2, 2)}, r"shape \(1, 16, 2, 2, 2\); \(1, 16, 2, 1, 2\) is wanted"),
+    "noise": ({"recipe": Recipe()}, "Nothing is left of the latents at timestep 1"),
+    "small": ({"recipe": Recipe(Pass(), Pass()), "latents": None}, "makes videos of at least 48x48 pixels"),
+    "temporal": (
+        {"recipe": Recipe(Pass(), Pass()), "latents": None, "height": 64, "upsampler": {"temporal_upsample": True}},
+        "The latent upsampler makes 2 x the frames, 2 x the rows and 2 x the columns; a recipe of two passes needs 1 x",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), CANNOT.values(), ids=CANNOT)
+def test_what_the_models_cannot_walk_is_refused_before_any_work(pipe, monkeypatch, changes, message):
+    monkeypatch.setattr(pipe, "_encode_texts", lambda *_: pytest.fail("work had begun"))
+    call = STARTED | changes
+    pipe.recipe = call.pop("recipe")
+    pipe.latent_upsampler = LTXLatentUpsamplerModel(**SPATIAL | call.pop("upsampler", {}))
+    monkeypatch.setattr(pipe, "info", replace(pipe.info, allowed_timesteps=call.pop("info", None)))
+    with pytest.raises(InputError, match=message):
+        make(pipe, **call)
+
+
+def test_blocks_of_a_guidance_that_is_off_do_not_matter(pipe):
+    pipe.recipe = Recipe(Pass(replace(STG, stg_scale=0.0, blocks=(42,)), steps=1))
+    make(pipe)
+
+
+def test_a_picture_of_another_shape_is_cropped_with_a_warning(pipe, caplog):
+    pipe.recipe = Recipe(Pass(steps=1))
+    make(pipe, conditions=[shown(), shown(8, video=None, image=np.zeros((50, 80, 3), np.uint8))])
+    assert "frame 8 is 80x50 pixels; its middle, 80x40, is used, in the shape of the video's 64x32" in caplog.text
+    assert "condition at frame 0" not in caplog.text
 
 
 def test_a_clip_that_is_too_long_is_cut_with_a_warning(pipe, caplog):
     clip = [PIL.Image.new("RGB", (64, 32), (i, 0, 0)) for i in range(15)]
     pipe.recipe = Recipe(Pass(steps=1))
     make(pipe, num_frames=17, conditions=[LTXVideoCondition(video=clip)])
-    assert "15 frames, of which the first 9 fit" in caplog.text
+    assert "The condition at frame 0 has 15 frames; the first 9 are used" in caplog.text
 
 
 def test_two_passes_need_an_upsampler(pipe, asked):

@@ -3,7 +3,7 @@
 Lightricks/LTX-Video, `prepare_conditioning` of `pipeline_ltx_video.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product, repeat
 from typing import Any
@@ -13,8 +13,9 @@ import torch
 
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
-from filmstrip.ltx.inputs import Clip, cut_frames, warn_of_stretch
+from filmstrip.ltx.inputs import Clip, fitting, warn_of_stretch, whole_frames
 from filmstrip.ltx.latents import LatentSize, pack, repeat_rows
+from filmstrip.media.frames import as_frames
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.pipeline import checks
@@ -38,6 +39,17 @@ class LTXVideoCondition:
     frame_index: int = 0
     strength: float = 1.0
 
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"The condition at frame {self.frame_index}"
+
+    @property
+    def pictures(self) -> Any:
+        """What is shown, frame by frame."""
+        shown = self.video if self.image is None else self.image
+        return shown if self.image is None and not isinstance(shown, PIL.Image.Image) else [shown]
+
 
 @dataclass(frozen=True)
 class HeldPixels:
@@ -46,6 +58,7 @@ class HeldPixels:
     pixels: torch.Tensor  # (1 or videos, 3, ratio * k + 1, H, W) in [-1, 1]
     frame_index: int
     strength: float
+    apart: bool = False  # wholly beside the video, which shall follow it but not show it
 
 
 @dataclass(frozen=True)
@@ -98,39 +111,59 @@ def load_condition(
 
     Refuses neither picture nor clip, a clip behind the video's end, and pictures for another number of videos.
     """
-    checks.check_numbers({"frame_index": item.frame_index, "strength": item.strength})
-    name = f"The condition at frame {item.frame_index}"
-    if item.image is None and item.video is None:
-        raise InputError(f"{name} has neither image nor video; give one of them.")
-    if not 0 <= item.strength <= 1:
-        logger.warning("%s has the strength %g, outside 0 to 1.", name, item.strength)
-    if not 0 <= item.frame_index < clip.num_frames:
-        logger.warning("%s is outside the video, which has the frames 0 to %d.", name, clip.num_frames - 1)
+    for doubt in doubts(item, clip):
+        logger.warning(doubt)
+    name = item.name
     if item.image is not None:
-        if item.video is not None:
-            logger.warning("%s has both image and video; the video is not used.", name)
         warn_of_stretch(item.image, clip, name)
         pixels = processor.preprocess(item.image, clip.height, clip.width).unsqueeze(2)
     else:
-        video = [item.video] if isinstance(item.video, PIL.Image.Image) else item.video
-        warn_of_stretch(video, clip, name)
-        pixels = processor.preprocess_video(video, clip.height, clip.width)
+        warn_of_stretch(item.pictures, clip, name)
+        pixels = processor.preprocess_video(item.pictures, clip.height, clip.width)
         room = clip.num_frames - item.frame_index
         if room < 1:
             raise InputError(f"{name} begins behind the end of the video; give an earlier frame_index, or more frames.")
-        pixels = cut_frames(pixels, room, temporal_ratio, name)
+        pixels = pixels[:, :, fitting(pixels.shape[2], room, temporal_ratio, name)]
         if pixels.shape[2] > (PREFIX - 1) * temporal_ratio + 1 and item.frame_index % temporal_ratio:
             logger.warning("%s is a clip; it fits best at a multiple of %d.", name, temporal_ratio)
     repeat_rows(pixels[:, :1, :1, :1, :1], videos, "pictures")
     return HeldPixels(pixels, item.frame_index, item.strength)
 
 
-def warn_of_overlaps(held: list[HeldPixels]) -> None:
-    """Warn of conditions that hold the same frames."""
-    spans = sorted((item.frame_index, item.frame_index + item.pixels.shape[2] - 1) for item in held)
-    for (_, end), (start, _) in pairwise(spans):
-        if start <= end:
-            logger.warning("Two conditions hold frame %d; what they show may not agree.", start)
+def doubts(item: LTXVideoCondition, clip: Clip) -> Iterator[str]:
+    """What is wrong with a condition, a sentence each. Refuses what is no condition at all."""
+    checks.check_numbers({"frame_index": item.frame_index, "strength": item.strength})
+    if item.image is None and item.video is None:
+        raise InputError(f"{item.name} has neither image nor video; give one of them.")
+    if item.image is not None and item.video is not None:
+        yield f"{item.name} has both image and video, of which only the image can be shown."
+    if not 0 <= item.strength <= 1:
+        yield f"{item.name} has the strength {item.strength:g}, outside 0 to 1."
+    if not 0 <= item.frame_index < clip.num_frames:
+        yield f"{item.name} is outside the video, which has the frames 0 to {clip.num_frames - 1}."
+
+
+def overlaps(spans: Iterable[tuple[int, int]]) -> Iterator[str]:
+    """Sentences about conditions, each by first frame and number of frames, that hold the same frame."""
+    for (before, frames), (start, _) in pairwise(sorted(spans)):
+        if start < before + frames:
+            yield f"Two conditions hold frame {start}; what they show may not agree."
+
+
+def check_conditions(items: Sequence[LTXVideoCondition], clip: Clip, temporal_ratio: int) -> None:
+    """Refuse conditions that cannot be held, that hold the same frame, and clips that begin inside a latent frame."""
+    spans = []
+    for item in items:
+        for doubt in doubts(item, clip):
+            raise InputError(doubt)
+        as_frames(item.pictures[:1])  # refuses what is no picture
+        frames = whole_frames(min(len(item.pictures), clip.num_frames - item.frame_index), temporal_ratio)
+        if frames > 1 and (off := item.frame_index % temporal_ratio):
+            near = f"the nearest are {item.frame_index - off} and {item.frame_index - off + temporal_ratio}"
+            raise InputError(f"{item.name} is a clip, which can begin at multiples of {temporal_ratio}; {near}.")
+        spans.append((item.frame_index, frames))
+    for doubt in overlaps(spans):
+        raise InputError(doubt)
 
 
 def hold_conditions(
@@ -144,7 +177,8 @@ def hold_conditions(
     """Put conditions into the latents that a walk starts from.
 
     What begins with the video is mixed into it. Of a picture or clip that begins later, the first two latent frames
-    become tokens of their own at its place, and the rest is mixed into the video.
+    become tokens of their own at its place, and the rest is mixed into the video. Of what is apart, all are tokens of
+    their own (Lightricks/LTX-Video-Trainer, `reference_video` in `ltxv_pipeline.py`).
 
     Args:
         latents: `(B, C, t, h, w)`; changed in place.
@@ -160,10 +194,12 @@ def hold_conditions(
     tokens, strengths, places = [], [], []
     for item in held:
         encoded, start = encode(item.pixels), 0
-        if item.frame_index != 0:
-            prefix, encoded = encoded[:, :, :PREFIX], encoded[:, :, PREFIX:]
-            noise = randn(prefix.shape, generator, prefix.device, prefix.dtype)
-            tokens.append(pack(repeat_rows(torch.lerp(noise, prefix, item.strength), videos, "pictures")))
+        if item.apart or item.frame_index != 0:
+            own = encoded.shape[2] if item.apart else PREFIX
+            prefix, encoded = encoded[:, :, :own], encoded[:, :, own:]
+            if not item.apart:
+                prefix = torch.lerp(randn(prefix.shape, generator, prefix.device, prefix.dtype), prefix, item.strength)
+            tokens.append(pack(repeat_rows(prefix, videos, "pictures")))
             strengths.append(latents.new_full(tokens[-1].shape[:2], item.strength))
             places.append(positions(LatentSize(prefix.shape[2], height, width), item.frame_index))
             start = item.frame_index // temporal_ratio + PREFIX

@@ -69,14 +69,13 @@ def whole_frames(num_frames: int, temporal_ratio: int) -> int:
     return (num_frames - 1) // temporal_ratio * temporal_ratio + 1
 
 
-def cut_frames(pixels: torch.Tensor, room: int, temporal_ratio: int, name: str) -> torch.Tensor:
-    """The first `ratio * k + 1` frames of `(B, C, T, H, W)`, as many as there is room for; says what is cut."""
-    given = pixels.shape[2]
+def fitting(given: int, room: int, temporal_ratio: int, name: str) -> slice:
+    """The first `ratio * k + 1` of `given` frames, as many as there is room for; warns of what is cut."""
     kept = whole_frames(min(given, room), temporal_ratio)
     if kept < given:
         said = (name, given, kept, temporal_ratio)
         logger.warning("%s has %d frames; the first %d are used (%d k + 1), the others cut.", *said)
-    return pixels[:, :, :kept]
+    return slice(kept)
 
 
 def count_videos(texts: Texts) -> int:
@@ -125,6 +124,11 @@ def check_tokens(latents: torch.Tensor | None, videos: int, tokens: int) -> None
         raise InputError(f"latents have the shape {tuple(latents.shape)}; {wanted}.")
 
 
+def has_other_shape(height: int, width: int, clip: Clip) -> bool:
+    """Whether the ratio of the sides is seen to be another than the video's."""
+    return abs(width * clip.height / (height * clip.width) - 1) > STRETCH_UNSEEN
+
+
 def warn_of_stretch(picture: Any, clip: Clip, name: str) -> None:
     """Warn if a picture, or the first of several, has another shape than the video, to whose size it is stretched."""
     while isinstance(picture, list | tuple) and picture:
@@ -137,6 +141,6 @@ def warn_of_stretch(picture: Any, clip: Clip, name: str) -> None:
         height, width = picture.shape[-3:-1]
     else:
         return
-    if abs(width * clip.height / (height * clip.width) - 1) > STRETCH_UNSEEN:
+    if has_other_shape(height, width, clip):
         stretched = "%s is %dx%d pixels and is stretched to the video's %dx%d. Crop it to the same shape first."
         logger.warning(stretched, name, width, height, clip.width, clip.height)

@@ -1,8 +1,8 @@
 """Long videos from several prompts over time, one window after the other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from math import ceil
 from typing import Any
 
@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from filmstrip.errors import InputError
-from filmstrip.ltx.conditions import HeldPixels, LTXVideoCondition
-from filmstrip.ltx.inputs import Clip, whole_frames
+from filmstrip.ltx.conditions import HeldPixels, LTXVideoCondition, check_conditions
+from filmstrip.ltx.inputs import fitting, whole_frames
 from filmstrip.ltx.latents import adain
-from filmstrip.ltx.recipe import LTXRecipePipeline, margins, whole_clip
-from filmstrip.media.frames import to_uint8
+from filmstrip.ltx.recipe import LTXRecipePipeline, crop, whole_clip
+from filmstrip.media.frames import Video, as_frames, to_uint8
 from filmstrip.nn.noise import Generators
 from filmstrip.pipeline import checks
 
@@ -102,13 +102,14 @@ def _beginnings(
 def long_video(
     pipe: LTXRecipePipeline,
     prompts: Sequence[tuple[float, str]],
-    negative_prompt: str = "",
-    height: int = 704,
-    width: int = 1216,
+    negative_prompt: str | None = None,
+    height: int | None = None,
+    width: int | None = None,
     num_frames: int = 721,
-    frame_rate: float = 30,
-    conditions: Sequence[LTXVideoCondition | HeldPixels] = (),
-    window: int = 121,
+    frame_rate: float | None = None,
+    conditions: Sequence[LTXVideoCondition] = (),
+    reference_video: Video | None = None,
+    window: int | None = None,
     overlap: int = 25,
     adain_factor: float = 0.0,
     generator: Generators = None,
@@ -121,9 +122,10 @@ def long_video(
     Args:
         prompts: each with the second at which it begins, the first at 0; see `plan_windows`.
         height, width, num_frames: of any size, as for the pipeline.
-        conditions: pictures and clips by frame of the whole video. A clip is cut at the end of the window that it
-            begins in.
-        window: frames that are made at once, `ratio * k + 1`: what the model is good at and memory holds.
+        conditions: pictures and clips, also longer ones than a window, by frame of the whole video.
+        reference_video: as for the pipeline, from the first frame of the whole video on.
+        window: frames that are made at once, `ratio * k + 1`: what the model is good at and memory holds. By default
+            as many as the pipeline makes.
         overlap: frames that a window takes over, `ratio * k + 1`: more keep motion and scene better, and cost more.
         adain_factor: the share, 0 to 1, of the first window's mean and deviation in each latent channel of the others,
             against drifting colours.
@@ -135,27 +137,40 @@ def long_video(
     Raises:
         InputError: prompts, sizes or conditions that cannot be, before any work.
     """
-    ratio, wanted = pipe.vae_temporal_compression_ratio, Clip(height, width, num_frames, frame_rate)
-    windows, whole = plan_windows(prompts, num_frames, frame_rate, window, overlap, ratio), whole_clip(wanted, ratio)
+    ratio = pipe.vae_temporal_compression_ratio
+    wanted = pipe.sized(height=height, width=width, num_frames=num_frames, frame_rate=frame_rate)
+    window = pipe.clip.num_frames if window is None else window
+    windows = plan_windows(prompts, num_frames, wanted.frame_rate, window, overlap, ratio)
+    whole = whole_clip(wanted, ratio)
     checks.check_numbers({"adain_factor": adain_factor})
     if not 0 <= adain_factor <= 1:
         raise InputError(f"adain_factor is {adain_factor}; it must be from 0 to 1.")
-    (top, _), (left, _) = margins(height, whole.height), margins(width, whole.width)
-    shared = _share(pipe, conditions, windows, wanted, whole)
+    check_conditions(conditions, wanted, ratio)
+    shown = []
+    for item in conditions:
+        kept = fitting(len(item.pictures), num_frames - item.frame_index, ratio, item.name)
+        shown.append(LTXVideoCondition(None, item.pictures[kept], item.frame_index, item.strength))
+    if reference_video is not None:
+        as_frames(reference_video[:1])  # refuses what is no picture
+        reference_video = reference_video[fitting(len(reference_video), num_frames, ratio, "The reference video")]
+    negative = pipe.negative_prompt if negative_prompt is None else negative_prompt
 
     def finished(video: torch.Tensor) -> Frames:
         """The wanted pixels of `(1, 3, T, H, W)` in [-1, 1]."""
-        pixels = video[0, :, :, top : top + height, left : left + width].movedim(0, -1)
-        return to_uint8(pixels / 2 + 0.5).cpu().numpy()
+        return to_uint8(crop(video, wanted)[0].movedim(0, -1) / 2 + 0.5).cpu().numpy()
 
     def stream() -> Iterator[Frames]:
-        texts = _embed(pipe, windows, negative_prompt)
+        texts = _embed(pipe, windows, negative)
         tail, first = torch.empty(0), None
-        for one, held, after in zip(windows, shared, [*windows[1:], None], strict=True):
-            before = [HeldPixels(tail, 0, 1.0)] if one.held else []
-            call: dict[str, Any] = asdict(replace(whole, num_frames=one.frames)) | texts[one.prompt]
-            call |= {"conditions": [*before, *held], "generator": generator, "output_type": "latent"}
+        for one, after in zip_longest(windows, windows[1:]):
             try:
+                part = replace(wanted, num_frames=min(one.frames, num_frames - one.start))
+                held = [pipe.hold(item, part, whole) for item in _parts(shown, one)]
+                if reference_video is not None and one.start < len(reference_video):
+                    held.insert(0, pipe.refer(reference_video[one.start : one.start + one.frames], part, whole))
+                before = [HeldPixels(tail, 0, 1.0)] if one.held else []
+                call: dict[str, Any] = asdict(replace(whole, num_frames=one.frames)) | texts[one.prompt]
+                call |= {"conditions": [*before, *held], "generator": generator, "output_type": "latent"}
                 latents: torch.Tensor = pipe(**call)[0]
                 first = latents if first is None else first
                 video = pipe.decode_video(adain(latents, first, adain_factor) if adain_factor else latents, whole)
@@ -173,23 +188,13 @@ def long_video(
     return stream()
 
 
-def _share(
-    pipe: LTXRecipePipeline,
-    conditions: Sequence[LTXVideoCondition | HeldPixels],
-    windows: list[Window],
-    wanted: Clip,
-    whole: Clip,
-) -> list[list[HeldPixels]]:
-    """What each window holds of the conditions, which begin at frames of the whole video."""
-    shared: list[list[HeldPixels]] = [[] for _ in windows]
-    for item in conditions:
-        if not 0 <= item.frame_index < wanted.num_frames:
-            last = wanted.num_frames - 1
-            raise InputError(f"A condition is at frame {item.frame_index}; the video has the frames 0 to {last}.")
-        place, one = next((place, one) for place, one in enumerate(windows) if item.frame_index in one.new)
-        part = replace(wanted, num_frames=min(one.frames, wanted.num_frames - one.start))
-        shared[place].append(pipe.hold(replace(item, frame_index=item.frame_index - one.start), part, whole))
-    return shared
+def _parts(shown: Iterable[LTXVideoCondition], one: Window) -> Iterator[LTXVideoCondition]:
+    """What falls into a window. A clip goes on at the last frame that the window before has made."""
+    for item in shown:
+        begin, end = item.frame_index, item.frame_index + len(item.video)
+        first, last = max(begin, one.new.start - 1 if len(item.video) > 1 else one.new.start), min(end, one.new.stop)
+        if last - first > (first > begin):
+            yield replace(item, video=item.video[first - begin : last - begin], frame_index=first - one.start)
 
 
 def _embed(pipe: LTXRecipePipeline, windows: list[Window], negative_prompt: str) -> dict[str, dict[str, Any]]:

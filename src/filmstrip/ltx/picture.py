@@ -24,11 +24,7 @@ def prepare_picture(
         crf: how much H.264 compresses it, 0 to 51; 0 leaves it as it is. What is compressed loses an odd row or column.
     """
     picture = picture.convert("RGB")
-    shape = width / height
-    if picture.width / picture.height > shape:
-        size = int(picture.height * shape), picture.height
-    else:
-        size = picture.width, int(picture.width / shape)
+    size = middle(picture.width, picture.height, width / height)
     left, top = (picture.width - size[0]) // 2, (picture.height - size[1]) // 2
     picture = picture.crop((left, top, left + size[0], top + size[1]))
     if not just_crop:
@@ -37,6 +33,23 @@ def prepare_picture(
     if crf:
         pixels = compress(pixels, crf)
     return (pixels * 2 - 1)[None, :, None]
+
+
+def middle(width: int, height: int, shape: float) -> tuple[int, int]:
+    """Width and height of the largest part of a picture whose width is `shape` times its height."""
+    return (int(height * shape), height) if width / height > shape else (width, int(width / shape))
+
+
+def cover(frames: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """The middle of frames `(T, 3, H, W)`, scaled so that they just cover the size of a video.
+
+    Lightricks/LTX-Video-Trainer, `reference_video` in `ltxv_pipeline.py`.
+    """
+    shape = frames.shape[3] / frames.shape[2]
+    size = (height, int(height * shape)) if shape > width / height else (int(width / shape), width)
+    frames = F.interpolate(frames, size, mode="bilinear", antialias=True)
+    top, left = round((size[0] - height) / 2), round((size[1] - width) / 2)
+    return frames[:, :, top : top + height, left : left + width]
 
 
 def blur(pixels: torch.Tensor) -> torch.Tensor:

@@ -265,7 +265,8 @@ class LTXConditionPipeline(LTXBase):
         self._require(*(("vae",) if items else ()))
         ratio = self.vae_temporal_compression_ratio
         frames = [held.load_condition(item, self.video_processor, clip, ratio, videos) for item in items]
-        held.warn_of_overlaps(frames)
+        for doubt in held.overlaps((item.frame_index, item.pixels.shape[2]) for item in frames):
+            logger.warning(doubt)
 
         encoded = self._encode_texts(texts, videos)
         schedule = self.set_timesteps(num_inference_steps, size.elements, timesteps)

@@ -6,21 +6,25 @@ from functools import partial
 from math import ceil
 from typing import Any
 
+import numpy as np
+import PIL.Image
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.ltx.base import LTXBase
-from filmstrip.ltx.conditions import HeldPixels, LTXVideoCondition, hold_conditions
+from filmstrip.ltx.conditions import HeldPixels, LTXVideoCondition, check_conditions, hold_conditions
 from filmstrip.ltx.encode import encode_pixels
-from filmstrip.ltx.inputs import SIZE_MULTIPLE, Clip, Texts, count_videos, whole_frames
+from filmstrip.ltx.inputs import SIZE_MULTIPLE, Clip, Texts, count_videos, fitting, has_other_shape
 from filmstrip.ltx.latents import adain, denormalize, normalize, tone_map, unpack
 from filmstrip.ltx.passes import Pass, Recipe
-from filmstrip.ltx.picture import prepare_picture
+from filmstrip.ltx.picture import cover, middle, prepare_picture
 from filmstrip.ltx.predict import EncodedTexts
 from filmstrip.ltx.sampling import to_next
 from filmstrip.ltx.walk import ConditionedTokens
+from filmstrip.media.frames import Video, as_frames
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import LTXPipelineOutput
 from filmstrip.pipeline import checks
@@ -62,6 +66,7 @@ class LTXRecipePipeline(LTXBase):
         num_frames: int | None = None,
         frame_rate: float | None = None,
         conditions: Sequence[LTXVideoCondition | HeldPixels] = (),
+        reference_video: Video | None = None,
         latents: torch.Tensor | None = None,
         generator: Generators = None,
         prompt_embeds: torch.Tensor | None = None,
@@ -76,16 +81,17 @@ class LTXRecipePipeline(LTXBase):
         Args:
             negative_prompt, frame_rate: by default the pipeline's own, as the size is.
             height, width, num_frames: of any size; the model makes the next larger one that it can, which is cropped.
-            conditions: pictures and clips that the video shall show.
+            conditions: pictures and clips that the video shall show, cropped to its shape; no two hold the same frame.
+            reference_video: depth, poses or edges, frame by frame, that an adapter was trained to follow.
             latents: normalised latents `(B, C, t, h, w)` to start from, noised to the first timestep.
             generator: of the first noise; a list has one for each video. Other noise is from the global generator.
             output_type: "pil", "np", "pt", or "latent" for normalised latents.
 
         The other arguments, the result and the errors are those of `LTXPipeline`.
         """
-        asked: dict[str, Any] = {"height": height, "width": width, "num_frames": num_frames, "frame_rate": frame_rate}
-        wanted = replace(self.clip, **{name: value for name, value in asked.items() if value is not None})
-        clip = whole_clip(wanted, self.vae_temporal_compression_ratio)
+        wanted = self.sized(height=height, width=width, num_frames=num_frames, frame_rate=frame_rate)
+        ratio = self.vae_temporal_compression_ratio
+        clip = whole_clip(wanted, ratio)
         negative_prompt = self.negative_prompt if negative_prompt is None else negative_prompt
         embeds, masks = (prompt_embeds, negative_prompt_embeds), (prompt_attention_mask, negative_prompt_attention_mask)
         texts = Texts(prompt, negative_prompt, (*embeds, *masks), 1, self._max_sequence_length)
@@ -95,7 +101,11 @@ class LTXRecipePipeline(LTXBase):
         checks.check_generators(generator, videos)
         needed = {"text_encoder": prompt, "tokenizer": prompt, "latent_upsampler": self.recipe.second}
         self._require("vae", "transformer", *(name for name, why in needed.items() if why is not None))
+        self._check_walks(clip, latents, videos)
+        check_conditions([item for item in conditions if not isinstance(item, HeldPixels)], wanted, ratio)
         held = [self.hold(item, wanted, clip) for item in conditions]
+        if reference_video is not None:
+            held.insert(0, self.refer(reference_video, wanted, clip))
 
         self._interrupt = False
         self._guidance_scale = self.recipe.largest_scale
@@ -106,6 +116,10 @@ class LTXRecipePipeline(LTXBase):
             video = crop(self.decode_video(latents, clip), wanted)
             frames = self.video_processor.postprocess_video(video, output_type)
         return LTXPipelineOutput(frames) if return_dict else (frames,)
+
+    def sized(self, **asked: Any) -> Clip:
+        """The size of the videos of a call: what it asks for, and the pipeline's own where that is None."""
+        return replace(self.clip, **{name: value for name, value in asked.items() if value is not None})
 
     @torch.no_grad()
     def sample(
@@ -124,21 +138,48 @@ class LTXRecipePipeline(LTXBase):
         return latents
 
     def walks(self, clip: Clip) -> list[tuple[Pass, Clip]]:
-        """The passes of the recipe, each with the size that it makes.
-
-        An `InputError` says that a distilled checkpoint does not know a timestep.
-        """
+        """The passes of the recipe, each with the size that it makes."""
         small = smaller_clip(clip, self.recipe.downscale)
         double = replace(small, height=2 * small.height, width=2 * small.width)
-        walks = list(zip(self.recipe.passes, (clip,) if self.recipe.second is None else (small, double), strict=True))
-        for one, size in walks if self.info.allowed_timesteps else []:
-            times = one.schedule(self.info.sampling, self._latent_size(size).elements)
-            if unknown := {round(time, 4) for time in times}.difference(self.info.allowed_timesteps or ()):
-                raise InputError(
-                    f"This checkpoint is distilled to the timesteps {self.info.allowed_timesteps}; the recipe asks for "
-                    f"{sorted(unknown, reverse=True)} as well. Use the recipe of its preset."
-                )
-        return walks
+        return list(zip(self.recipe.passes, (clip,) if self.recipe.second is None else (small, double), strict=True))
+
+    def _check_walks(self, clip: Clip, latents: torch.Tensor | None, videos: int) -> None:
+        """Refuse what these models cannot walk, and latents that the first walk cannot start from."""
+        (first, size), *second = self.walks(clip)
+        begin = self._check_pass(first, size)
+        for walk in second:
+            self._check_pass(*walk)
+            if self.latent_upsampler.stride != (1, 2, 2):
+                made = "{} x the frames, {} x the rows and {} x the columns".format(*self.latent_upsampler.stride)
+                raise InputError(f"The latent upsampler makes {made}; a recipe of two passes needs 1 x, 2 x and 2 x.")
+        if latents is None and first.skip_initial:
+            raise InputError(f"The recipe leaves out the {first.skip_initial} noisiest steps, which needs latents.")
+        latent = self._latent_size(size)
+        wanted = (videos, self.transformer.config.in_channels, latent.frames, latent.height, latent.width)
+        if latents is not None and tuple(latents.shape) != wanted:
+            raise InputError(f"latents have the shape {tuple(latents.shape)}; {wanted} is wanted.")
+        if latents is not None and begin >= 1:
+            raise InputError("Nothing is left of the latents at timestep 1, where the recipe begins; use skip_initial.")
+
+    def _check_pass(self, one: Pass, size: Clip) -> float:
+        """Refuse a pass that this model cannot walk; returns the timestep at which it starts, in [0, 1]."""
+        if not size.height or not size.width:
+            least = ceil(SIZE_MULTIPLE / self.recipe.downscale)
+            raise InputError(f"A recipe of two passes makes videos of at least {least}x{least} pixels; ask for more.")
+        times = one.schedule(self.info.sampling, self._latent_size(size).elements)
+        if not times:
+            raise InputError(f"The recipe leaves out all of its {one.steps} steps.")
+        allowed = self.info.allowed_timesteps
+        if allowed and (unknown := {round(time, 4) for time in times}.difference(allowed)):
+            raise InputError(
+                f"This checkpoint is distilled to the timesteps {allowed}; the recipe asks for "
+                f"{sorted(unknown, reverse=True)} as well. Use the recipe of its preset."
+            )
+        guidances = [SpatioTemporalGuidance(**one.guidance.at(time)) for time in times]
+        blocks = {block for step in guidances if "perturbed" in step.conditions for block in step.blocks}
+        if absent := blocks.difference(range(layers := self.transformer.config.num_layers)):
+            raise InputError(f"The guidance leaves out the blocks {sorted(absent)}; the model has 0 to {layers - 1}.")
+        return times[0]
 
     @torch.no_grad()
     def decode_video(self, latents: torch.Tensor, clip: Clip) -> torch.Tensor:
@@ -160,19 +201,26 @@ class LTXRecipePipeline(LTXBase):
         """The frames of a condition that fit into the video, with the video's margins around them."""
         if isinstance(item, HeldPixels):
             return item
-        if not 0 <= item.strength <= 1 or not 0 <= item.frame_index < wanted.num_frames:
-            raise InputError(
-                f"A condition at frame {item.frame_index} has strength {item.strength}; the video has the frames "
-                f"0 to {wanted.num_frames - 1}, and strengths are from 0 to 1."
-            )
-        pictures = [item.image] if item.image is not None else list(item.video)
-        kept = min(len(pictures), wanted.num_frames - item.frame_index)
-        kept = whole_frames(kept, self.vae_temporal_compression_ratio)
-        if kept < len(pictures):
-            logger.warning("A condition has %d frames, of which the first %d fit.", len(pictures), kept)
-        frames = [prepare_picture(picture, wanted.height, wanted.width) for picture in pictures[:kept]]
-        (top, bottom), (left, right) = margins(wanted.height, clip.height), margins(wanted.width, clip.width)
-        return HeldPixels(F.pad(torch.cat(frames, dim=2), (left, right, top, bottom)), item.frame_index, item.strength)
+        frames = self._fitting(item.pictures, wanted, item.frame_index, item.name)
+        prepared = [prepare_picture(PIL.Image.fromarray(frame), wanted.height, wanted.width) for frame in frames]
+        return HeldPixels(pad(torch.cat(prepared, dim=2), wanted, clip), item.frame_index, item.strength)
+
+    def refer(self, video: Video, wanted: Clip, clip: Clip) -> HeldPixels:
+        """The frames of a reference video that go beside the video, with its margins around them."""
+        frames = torch.from_numpy(self._fitting(video, wanted, 0, "The reference video")).permute(0, 3, 1, 2)
+        pixels = cover(frames.float() / 127.5 - 1, wanted.height, wanted.width)
+        return HeldPixels(pad(pixels.transpose(0, 1)[None], wanted, clip), 0, 1.0, apart=True)
+
+    def _fitting(self, video: Video, wanted: Clip, begin: int, name: str) -> NDArray[np.uint8]:
+        """The frames `(T, H, W, 3)` of a video that fit into the one that is wanted; says what is cut and cropped."""
+        frames = as_frames(video)
+        _, height, width, _ = frames.shape
+        if has_other_shape(height, width, wanted):
+            used = middle(width, height, wanted.width / wanted.height)
+            said = (name, width, height, *used, wanted.width, wanted.height)
+            logger.warning("%s is %dx%d pixels; its middle, %dx%d, is used, in the shape of the video's %dx%d.", *said)
+        room = wanted.num_frames - begin
+        return frames[fitting(len(frames), room, self.vae_temporal_compression_ratio, name)]
 
     def _walk(
         self,
@@ -240,6 +288,12 @@ def crop(video: torch.Tensor, clip: Clip) -> torch.Tensor:
     """The middle of a video `(B, 3, T, H, W)`, and its first frames, in the size of a clip."""
     (top, _), (left, _) = margins(clip.height, video.shape[3]), margins(clip.width, video.shape[4])
     return video[:, :, : clip.num_frames, top : top + clip.height, left : left + clip.width]
+
+
+def pad(video: torch.Tensor, wanted: Clip, made: Clip) -> torch.Tensor:
+    """A video `(B, 3, T, H, W)` in [-1, 1], of any size in the shape of what is wanted, with grey margins."""
+    (top, bottom), (left, right) = margins(wanted.height, made.height), margins(wanted.width, made.width)
+    return F.pad(video, (left, right, top, bottom))
 
 
 def resize(video: torch.Tensor, height: int, width: int) -> torch.Tensor:

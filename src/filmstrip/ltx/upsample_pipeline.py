@@ -7,7 +7,7 @@ import torch
 from filmstrip.errors import InputError
 from filmstrip.ltx.decode import Decoding, PerVideo, decode_latents
 from filmstrip.ltx.encode import encode_videos
-from filmstrip.ltx.inputs import cut_frames
+from filmstrip.ltx.inputs import fitting
 from filmstrip.ltx.latents import adain, denormalize, normalize, tone_map
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators
@@ -102,4 +102,5 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
                 raise InputError(f"latents have the shape {tuple(latents.shape)}; {wanted}.")
             return latents
         pixels = self.video_processor.preprocess_video(video, height, width)
-        return cut_frames(pixels, pixels.shape[2], self.vae_temporal_compression_ratio, "The video")
+        given = pixels.shape[2]
+        return pixels[:, :, fitting(given, given, self.vae_temporal_compression_ratio, "The video")]
