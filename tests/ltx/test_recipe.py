@@ -1,5 +1,6 @@
 """The authors' recipe: golden numbers from their seeds, what is asked of the model, sizes, conditions."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from filmstrip import LTXVideoCondition
@@ -15,7 +18,7 @@ from filmstrip.ltx.conditions import HeldPixels
 from filmstrip.ltx.encode import encode_pixels
 from filmstrip.ltx.inputs import Clip
 from filmstrip.ltx.passes import GuidanceSchedule, Pass, Recipe
-from filmstrip.ltx.recipe import LTXRecipePipeline
+from filmstrip.ltx.recipe import LTXRecipePipeline, crop, pad, whole_clip
 from filmstrip.ltx.upsampler import LTXLatentUpsamplerModel
 
 DATA = Path(__file__).parents[1] / "data" / "golden_ltx"
@@ -136,6 +139,35 @@ def test_any_size_is_made_and_cropped(pipe, height, width, frames):
     assert video.shape == (1, frames, 3, height, width)
 
 
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 60), st.sampled_from([1, 4, 8]))
+def test_a_clip_is_made_no_larger_than_needed_and_what_is_padded_is_cropped_again(height, width, frames, ratio):
+    wanted = Clip(height, width, frames, 25)
+    made = whole_clip(wanted, ratio)
+    assert whole_clip(made, ratio) == made
+    for side in ("height", "width"):
+        assert getattr(made, side) % 32 == 0
+        assert 0 <= getattr(made, side) - getattr(wanted, side) < 32
+    assert (made.num_frames - 1) % ratio == 0
+    assert 0 <= made.num_frames - frames < ratio
+    video = torch.rand(1, 1, 1, height, width)
+    padded = pad(video, wanted, made)
+    assert padded.shape[3:] == (made.height, made.width)
+    assert torch.equal(crop(padded, wanted), video)
+
+
+def test_bfloat16_is_near_float32(pipe):
+    torch.manual_seed(1)
+    exact = make(pipe, conditions=[shown(8)])
+    rounded = LTXRecipePipeline(**{name: copy.deepcopy(part) for name, part in pipe.components.items()})
+    rounded.info, rounded.recipe = pipe.info, pipe.recipe
+    rounded.set_progress_bar_config(disable=True)
+    torch.manual_seed(1)
+    near = make(rounded.to(torch.bfloat16), conditions=[shown(8)])
+    assert near.dtype == torch.float32
+    assert 0 < (near - exact).norm() / exact.norm() < 0.05
+    assert make(rounded, output_type="np").shape == (1, 9, 32, 64, 3)
+
+
 def test_the_crop_is_the_middle_of_what_is_made(pipe, monkeypatch):
     pipe.recipe = Recipe(Pass(steps=1))
     whole = torch.rand(1, 3, 17, 64, 64) * 2 - 1
@@ -224,6 +256,13 @@ CANNOT = {
         {"info": (1.0, 0.5)},
         r"distilled to the timesteps \(1.0, 0.5\); the recipe asks for \[0.9\] as well",
     ),
+    "percent": ({"recipe": Recipe(Pass(tone_map=60))}, "tone mapping of a pass is 60; it must be from 0 to 1"),
+    "thousands": (
+        {"recipe": Recipe(Pass(timesteps=(1000.0, 500.0)))},
+        r"pass are \[1000.0, 500.0\]; they must",
+    ),
+    "rising": ({"recipe": Recipe(Pass(timesteps=(0.5, 0.9)))}, r"pass are \[0.5, 0.9\]; they must fall"),
+    "mode": ({"recipe": Recipe(Pass(replace(STG, mode="all")))}, "perturbation is 'all'; it is one of"),
     "no latents": (
         {"recipe": Recipe(Pass(skip_initial=3)), "latents": None},
         "leaves out the 3 noisiest steps, which needs",

@@ -23,7 +23,8 @@ from filmstrip.ltx.passes import Pass, Recipe
 from filmstrip.ltx.picture import cover, middle, prepare_picture
 from filmstrip.ltx.predict import EncodedTexts
 from filmstrip.ltx.sampling import to_next
-from filmstrip.ltx.walk import ConditionedTokens
+from filmstrip.ltx.transformer import Perturbation
+from filmstrip.ltx.walk import EPS, ConditionedTokens
 from filmstrip.media.frames import Video, as_frames
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import LTXPipelineOutput
@@ -166,9 +167,13 @@ class LTXRecipePipeline(LTXBase):
         if not size.height or not size.width:
             least = ceil(SIZE_MULTIPLE / self.recipe.downscale)
             raise InputError(f"A recipe of two passes makes videos of at least {least}x{least} pixels; ask for more.")
+        if not 0 <= one.tone_map <= 1:
+            raise InputError(f"The tone mapping of a pass is {one.tone_map}; it must be from 0 to 1.")
         times = one.schedule(self.info.sampling, self._latent_size(size).elements)
         if not times:
             raise InputError(f"The recipe leaves out all of its {one.steps} steps.")
+        if times != sorted(times, reverse=True) or not 0 < times[-1] <= times[0] <= 1 + EPS:
+            raise InputError(f"The timesteps of a pass are {times}; they must fall, from 1 or less to above 0.")
         allowed = self.info.allowed_timesteps
         if allowed and (unknown := {round(time, 4) for time in times}.difference(allowed)):
             raise InputError(
@@ -177,6 +182,7 @@ class LTXRecipePipeline(LTXBase):
             )
         guidances = [SpatioTemporalGuidance(**one.guidance.at(time)) for time in times]
         blocks = {block for step in guidances if "perturbed" in step.conditions for block in step.blocks}
+        Perturbation(one.guidance.mode, tuple(blocks), torch.empty(0))  # refuses an unknown mode
         if absent := blocks.difference(range(layers := self.transformer.config.num_layers)):
             raise InputError(f"The guidance leaves out the blocks {sorted(absent)}; the model has 0 to {layers - 1}.")
         return times[0]
