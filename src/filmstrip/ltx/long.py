@@ -61,8 +61,8 @@ def plan_windows(
     if overlap >= window:
         raise InputError(f"overlap is {overlap} frames and window {window}; a window must be longer than its overlap.")
     # In latent frames from here on: the first of a video stands for one frame, each other one for `ratio`.
-    begins = _beginnings(prompts, num_frames, frame_rate, temporal_ratio)
     largest, shared, whole = (ceil((frames - 1) / temporal_ratio) + 1 for frames in (window, overlap, num_frames))
+    begins = _beginnings(prompts, num_frames, frame_rate, temporal_ratio)
     windows, made = list[Window](), 0
     for (_, text), end in zip(sorted(prompts), [*begins[1:], whole], strict=True):
         while made < end:
@@ -87,10 +87,10 @@ def _beginnings(
         raise InputError(f"{begin}; give one for 0 s.")
     begins = [0]
     for before, time in pairwise(times):
-        if not time * frame_rate < num_frames:
+        if not time * frame_rate < num_frames - temporal_ratio / 2:
             raise InputError(
-                f"A prompt begins at {time:g} s, behind the video's end: {num_frames} frames at {frame_rate:g} a "
-                f"second last {num_frames / frame_rate:g} s."
+                f"A prompt begins at {time:g} s, where the video ends: {num_frames} frames at {frame_rate:g} a second "
+                f"last {num_frames / frame_rate:g} s."
             )
         begins.append(max(round((time * frame_rate - 1) / temporal_ratio), 0) + 1)
         if begins[-1] == begins[-2]:
