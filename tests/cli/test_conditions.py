@@ -6,8 +6,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from filmstrip.cli.conditions import Asked, Held, Room, extend, hold, parse
+from filmstrip.cli.conditions import Asked, Room, parse, read
 from filmstrip.errors import InputError
+from filmstrip.ltx.picture import prepare_picture
 from filmstrip.media.export import save_video
 
 ROOM = Room(width=64, height=32, frames=17, stride=4, crops=True)
@@ -27,7 +28,7 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def greys(frames: list[PIL.Image.Image]) -> list[int]:
-    return [frame.getpixel((9, 9))[0] // 10 for frame in frames]
+    return [int(np.asarray(frame)[9, 9, 0]) // 10 for frame in frames]
 
 
 @pytest.mark.parametrize(
@@ -57,18 +58,16 @@ def test_a_strength_is_a_number_from_0_to_1(text: str) -> None:
 
 
 def test_pictures_are_held_at_frames_that_may_count_from_the_end() -> None:
-    held, notes = Held(), list[str]()
-    for text in ("a.png", "a.png@5", "a.png@-1:0.5"):
-        hold(parse("--image", text), ROOM, held, notes)
+    notes = list[str]()
+    held = read(["a.png", "a.png@5", "a.png@-1:0.5"], [], {}, ROOM, notes)
     assert [(one.frame_index, one.strength) for one in held.conditions] == [(0, 1), (5, 1), (16, 0.5)]
     assert held.written == [{"image": "a.png@0:1"}, {"image": "a.png@5:1"}, {"image": "a.png@16:0.5"}]
     assert notes == []
 
 
 def test_a_clip_is_moved_to_the_grid_and_cut_to_what_fits_aloud_or_refused() -> None:
-    held, notes = Held(), list[str]()
-    hold(parse("--video", "clip.webp@6:0.5"), ROOM, held, notes)
-    (one,) = held.conditions
+    notes = list[str]()
+    (one,) = read([], ["clip.webp@6:0.5"], {}, ROOM, notes).conditions
     assert (one.frame_index, one.strength, greys(one.video)) == (8, 0.5, list(range(9)))
     assert notes == [
         "--video clip.webp@6 does not begin at a multiple of 4: using 8.",
@@ -76,40 +75,48 @@ def test_a_clip_is_moved_to_the_grid_and_cut_to_what_fits_aloud_or_refused() -> 
     ]
     strict = Room(64, 32, 17, 4, crops=True, snap=False)
     with pytest.raises(InputError, match="multiple of 4, which this model needs; the nearest is 8"):
-        hold(parse("--video", "clip.webp@6"), strict, Held(), [])
+        read([], ["clip.webp@6"], {}, strict, [])
     with pytest.raises(InputError, match=r"20 frames, of which 17 fit .* Cut it to that, or leave out --no-snap"):
-        hold(parse("--video", "clip.webp"), strict, Held(), [])
+        read([], ["clip.webp"], {}, strict, [])
 
 
 def test_a_clip_is_continued_from_its_last_frames_or_led_up_to() -> None:
-    held, notes = Held(), list[str]()
+    notes = list[str]()
     frames = [PIL.Image.new("RGB", (64, 32), (10 * i,) * 3) for i in range(20)]
-    extend("--extend", "clip.webp", frames, ROOM, held, notes)
-    assert (held.conditions[0].frame_index, greys(held.conditions[0].video)) == (0, list(range(11, 20)))
-    assert (greys(held.before), held.after) == (list(range(11)), [])
-    extend("--extend-before", "next.webp", frames[:7], Room(64, 32, 25, 4, crops=True), held, notes)
-    assert (held.conditions[1].frame_index, greys(held.conditions[1].video)) == (20, list(range(5)))
-    assert greys(held.after) == [5, 6]
+    clips = {"--extend": ("clip.webp", frames), "--extend-before": ("next.webp", frames[:7])}
+    held = read([], [], clips, ROOM, notes)
+    first, last = held.conditions
+    assert (first.frame_index, greys(first.video)) == (0, list(range(11, 20)))
+    assert (last.frame_index, greys(last.video)) == (12, list(range(5)))
+    assert (greys(held.before), greys(held.after)) == (list(range(11)), [5, 6])
     assert held.written == [{"extend": "clip.webp"}, {"extend-before": "next.webp"}]
     assert notes == [
         "clip.webp: 8 new frames come after its 20, the last 9 of which are held.",
-        "next.webp: 20 new frames come before its 7, the first 5 of which are held.",
+        "next.webp: 12 new frames come before its 7, the first 5 of which are held.",
     ]
 
 
 def test_what_is_done_to_a_picture_is_said() -> None:
     notes = list[str]()
-    hold(parse("--image", "square.png"), ROOM, Held(), notes)
-    hold(parse("--image", "square.png"), Room(64, 32, 17, 4, crops=False), Held(), notes)
-    held = Held()
-    hold(parse("--image", "clear.png"), ROOM, held, notes)
+    read(["square.png"], [], {}, ROOM, notes)
+    (stretched,) = read(["square.png"], [], {}, Room(64, 32, 17, 4, crops=False), notes).conditions
+    (white,) = read(["clear.png"], [], {}, ROOM, notes).conditions
     remedy = "crop it first, or give --width and --height in its shape."
     assert notes == [
         f"square.png is 64x64 and will be cropped to its middle, 64x32: {remedy}",
         f"square.png is 64x64 and will be stretched to 64x32: {remedy}",
         "clear.png is transparent: it is put on white.",
     ]
-    assert held.conditions[0].image.getpixel((0, 0)) == (255, 255, 255)
+    assert stretched.image.size == (64, 32)
+    assert white.image.getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("size", [(100, 57), (101, 33), (40, 91), (64, 32), (63, 32)])
+def test_a_picture_that_is_cropped_before_gives_the_same_pixels(size: tuple[int, int]) -> None:
+    noise = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8))
+    noise.save("noise.png")
+    (one,) = read(["noise.png"], [], {}, ROOM, []).conditions
+    assert prepare_picture(one.image, 32, 64, crf=0).equal(prepare_picture(noise, 32, 64, crf=0))
 
 
 @pytest.mark.parametrize(
@@ -128,12 +135,10 @@ def test_what_is_done_to_a_picture_is_said() -> None:
 )
 def test_what_cannot_be_used_is_refused(option: str, text: str, sentence: str) -> None:
     with pytest.raises(InputError) as refused:
-        hold(parse(option, text), ROOM, Held(), [])
+        read([text] if option == "--image" else [], [text] if option == "--video" else [], {}, ROOM, [])
     assert sentence in str(refused.value)
 
 
 def test_two_conditions_cannot_hold_one_frame() -> None:
-    held = Held()
-    hold(parse("--video", "clip.webp"), ROOM, held, [])
-    with pytest.raises(InputError, match=r"--video clip.webp@0 and --image a.png@3 both hold frame 3\. .*a.png@-1"):
-        hold(parse("--image", "a.png@3"), ROOM, held, [])
+    with pytest.raises(InputError, match=r"--image a.png@3 and --video clip.webp@0 both hold frame 3\. "):
+        read(["a.png@3"], ["clip.webp"], {}, ROOM, [])

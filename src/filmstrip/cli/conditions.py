@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORM = re.compile(r"(?P<file>.+)@(?P<frame>-?\d+)(:(?P<strength>[^:/\\]*))?")
-SAME_SHAPE = 1.1  # ratios of sides that differ by less look the same
 SMALLEST = 8  # pixels a side, of what is used of a picture
 BACKGROUND = "white"  # of transparent pictures
 
@@ -59,10 +59,8 @@ class Held:
         first, last = asked.frame, asked.frame + len(frames) - 1
         for begin, end, other in self.spans:
             if first <= end and begin <= last:
-                raise InputError(
-                    f"{other} and {asked} both hold frame {max(first, begin)}. Give one of them another place, such as "
-                    f"{asked.file}@-1, the last frame."
-                )
+                both = f"{other} and {asked} both hold frame {max(first, begin)}"
+                raise InputError(f"{both}. Give one of them another frame: FILE@FRAME, where -1 is the last.")
         self.spans.append((first, last, asked))
         self.written.append({asked.option.removeprefix("--"): value})
         shown: dict[str, Any] = {"video": frames} if len(frames) > 1 else {"image": frames[0]}
@@ -87,12 +85,42 @@ def parse(option: str, text: str) -> Asked:
     return Asked(option, found["file"], int(found["frame"]), strength)
 
 
-def hold(asked: Asked, room: Room, held: Held, notes: list[str]) -> None:
-    """Hold the picture of `--image` or the clip of `--video`.
+def read(
+    images: list[str], videos: list[str], clips: Mapping[str, tuple[str, list["Image"]]], room: Room, notes: list[str]
+) -> Held:
+    """Read what `--image` and `--video` name, and fit it and the clips to continue into the video.
+
+    Args:
+        clips: the file and the frames of `--extend` and of `--extend-before`, by option.
 
     Raises:
-        InputError: it cannot be read, does not fit into the video, or meets another condition there.
+        InputError: a file cannot be read or does not fit, or two of them hold the same frame.
     """
+    held = Held()
+    for asked in (*(parse("--image", text) for text in images), *(parse("--video", text) for text in videos)):
+        _hold(asked, room, held, notes)
+    for option, (file, frames) in clips.items():
+        _extend(option, file, frames, room, held, notes)
+    return held
+
+
+def picture(source: str, width: int, height: int, crops: bool, notes: list[str]) -> "Image":
+    """The upright picture of a file or URL as RGB, with notes on what is done to it.
+
+    Raises:
+        InputError: it cannot be read, or is too small.
+    """
+    from filmstrip.media.load import flatten, load_image
+
+    found = load_image(source, convert_method=lambda upright: upright)
+    if found.has_transparency_data:
+        notes.append(f"{source} is transparent: it is put on {BACKGROUND}.")
+    _note_shape(found, source, width, height, crops, notes)
+    return flatten(found, BACKGROUND)
+
+
+def _hold(asked: Asked, room: Room, held: Held, notes: list[str]) -> None:
+    """Hold the picture of `--image` or the clip of `--video`."""
     from filmstrip.ltx.inputs import whole_frames
     from filmstrip.media.load import read_video
 
@@ -115,59 +143,50 @@ def hold(asked: Asked, room: Room, held: Held, notes: list[str]) -> None:
             notes.append(f"{problem}: the later ones are cut.")
         frames = frames[:kept]
     placed = Asked(asked.option, asked.file, frame, asked.strength)
-    held.add(placed, frames, f"{asked.file}@{frame}:{asked.strength:g}")
+    held.add(placed, [_shaped(one, room) for one in frames], f"{asked.file}@{frame}:{asked.strength:g}")
 
 
-def extend(option: str, file: str, frames: list["Image"], room: Room, held: Held, notes: list[str]) -> None:
+def _extend(option: str, file: str, frames: list["Image"], room: Room, held: Held, notes: list[str]) -> None:
     """Hold the last frames of a clip at the start of the video, or with `--extend-before` its first ones at the end.
 
-    They are at most half of the video. An `InputError` says that the clip is too small or meets another condition.
+    They are about half of the video at most.
     """
+    from PIL import ImageOps
+
     from filmstrip.ltx.inputs import whole_frames
 
     _note_shape(frames[0], file, room.width, room.height, room.crops, notes)
-    count = whole_frames(min(len(frames), room.frames // 2 + 1), room.stride)
-    made = room.frames - count
-    if option == "--extend":
-        held.add(Asked(option, file), frames[-count:], file)
-        held.before = [_fit(frame, room) for frame in frames[:-count]]
-    else:
-        held.add(Asked(option, file, made), frames[:count], file)
-        held.after = [_fit(frame, room) for frame in frames[count:]]
-    which, where = ("last", "after") if option == "--extend" else ("first", "before")
+    count, size = whole_frames(min(len(frames), room.frames // 2 + 1), room.stride), (room.width, room.height)
+    made, after = room.frames - count, option == "--extend"
+    part, rest = (frames[-count:], frames[:-count]) if after else (frames[:count], frames[count:])
+    held.add(Asked(option, file, 0 if after else made), [_shaped(one, room) for one in part], file)
+    kept = held.before if after else held.after
+    kept += [ImageOps.fit(one, size) if room.crops else one.resize(size) for one in rest]
+    which, where = ("last", "after") if after else ("first", "before")
     notes.append(f"{file}: {made} new frames come {where} its {len(frames)}, the {which} {count} of which are held.")
 
 
-def picture(source: str, width: int, height: int, crops: bool, notes: list[str]) -> "Image":
-    """The upright picture of a file or URL as RGB, with notes on what is done to it.
+def _shaped(frame: "Image", room: Room) -> "Image":
+    """What is used of a frame, so that the pipeline finds nothing to warn of."""
+    from filmstrip.ltx.picture import middle
 
-    Raises:
-        InputError: it cannot be read, or is too small.
-    """
-    from filmstrip.media.load import flatten, load_image
-
-    found = load_image(source, convert_method=lambda upright: upright)
-    if found.has_transparency_data:
-        notes.append(f"{source} is transparent: it is put on {BACKGROUND}.")
-    _note_shape(found, source, width, height, crops, notes)
-    return flatten(found, BACKGROUND)
-
-
-def _fit(frame: "Image", room: Room) -> "Image":
-    from PIL import ImageOps
-
-    size = room.width, room.height
-    return ImageOps.fit(frame, size) if room.crops else frame.resize(size)
+    if not room.crops:
+        return frame.resize((room.width, room.height), 1)  # Lanczos, as the video processor does
+    used = middle(frame.width, frame.height, room.width / room.height)
+    # A pixel more on each side: the pipeline crops to the last one.
+    left, top = (max((have - use) // 2 - 1, 0) for have, use in zip(frame.size, used, strict=True))
+    return frame.crop((left, top, frame.width - left, frame.height - top))
 
 
 def _note_shape(found: "Image", source: str, width: int, height: int, crops: bool, notes: list[str]) -> None:
     """Note what happens to a picture of another shape than the video; refuse one of a few pixels."""
-    scale = min(found.width / width, found.height / height)
-    middle = int(width * scale), int(height * scale)
-    if min(middle) < SMALLEST:
+    from filmstrip.ltx.inputs import Clip, has_other_shape
+    from filmstrip.ltx.picture import middle
+
+    used = middle(found.width, found.height, width / height)
+    if min(used) < SMALLEST:
         raise InputError(f"{source} is {found.width}x{found.height}: too small for a video of {width}x{height}.")
-    stretch = (found.width / found.height) / (width / height)
-    if max(stretch, 1 / stretch) > SAME_SHAPE:
-        done = "cropped to its middle, {}x{}".format(*middle) if crops else f"stretched to {width}x{height}"
+    if has_other_shape(found.height, found.width, Clip(height, width, 1, 1)):
+        done = "cropped to its middle, {}x{}".format(*used) if crops else f"stretched to {width}x{height}"
         remedy = "crop it first, or give --width and --height in its shape"
         notes.append(f"{source} is {found.width}x{found.height} and will be {done}: {remedy}.")
