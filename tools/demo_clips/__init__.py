@@ -6,7 +6,7 @@ of them is measured (`measure_travel`).
 """
 
 from tools.demo_clips.captions import caption, evaluation_prompts
-from tools.demo_clips.clips import draw_clips
+from tools.demo_clips.clips import Change, draw_clips
 from tools.demo_clips.measure import JUDGED, Measurement, judge_clips, measure_clips, swapped_colours
 from tools.demo_clips.pointers import POINTER_ATTRIBUTES, draw_picture, draw_pointers, sample_pointers, velocity
 from tools.demo_clips.scenes import ATTRIBUTES, Scene, all_scenes, from_indices, sample_scenes, to_indices
@@ -16,6 +16,7 @@ __all__ = [
     "ATTRIBUTES",
     "JUDGED",
     "POINTER_ATTRIBUTES",
+    "Change",
     "Measurement",
     "Scene",
     "Travel",

@@ -83,49 +83,67 @@ def _uniform(low: torch.Tensor | float, high: torch.Tensor | float, unit: torch.
     return low + (high - low) * unit
 
 
-def start_in_view(first: torch.Tensor, last: torch.Tensor, way: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
+def start_in_view(extent: torch.Tensor, way: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
     """Starting points (B, 2) from which objects stay wholly in view, in frame widths.
 
     Args:
-        first, last: how far the object reaches from its centre at the start and at the end, (B, 1).
-        way: from the first to the last centre, (B, 2).
+        extent: how far the object reaches from its centre in some frames, the turning points of its way among them,
+            (B, T or 1, 1).
+        way: from the first centre to that in these frames, (B, T, 2).
         unit: random numbers in [0, 1) that choose the point, (B, 2).
     """
-    low = torch.maximum(first, last - way) + MARGIN
-    high = 1 - MARGIN - torch.maximum(first, last + way)
+    low = (extent - way).amax(1) + MARGIN
+    high = 1 - MARGIN - (extent + way).amax(1)
     return _uniform(low, high, unit)
 
 
-def plan_paths(indices: torch.Tensor, generator: torch.Generator, frames: int = FRAMES) -> Paths:
+@dataclass(frozen=True)
+class Change:
+    """How objects moved and changed before they do what their scenes say.
+
+    indices: the scenes of that, (B, 6); only direction and change count.
+    frames: (B,) how many frames it takes; 0 for none.
+    """
+
+    indices: torch.Tensor
+    frames: torch.Tensor
+
+
+def plan_paths(
+    indices: torch.Tensor, generator: torch.Generator, frames: int = FRAMES, before: Change | None = None
+) -> Paths:
     """Choose sizes, ways and places at random so that each object stays wholly in view.
 
     Args:
         indices: scenes, (B, 6) int64, on any device; the paths are on the same.
         generator: a generator of that device.
         frames: length T of the clips.
+        before: what came first, in clips of which only the end is as the scene says.
     """
     device = indices.device
-    _, shape, _, direction, change, size = indices.unbind(1)
+    _, shape, _, _, _, size = indices.unbind(1)
     unit = torch.rand(5, len(indices), generator=generator, device=device)
     time = torch.linspace(0, 1, frames, device=device)
+    headings = torch.tensor([[0.0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]], device=device)
+    growths = torch.tensor([0.0, math.log(GROWTH), -math.log(GROWTH), 0.0], device=device)
+    # Each moves as one scene says for its early time, and as the other says for the late time.
+    before = before or Change(indices, torch.zeros(len(indices), dtype=torch.long, device=device))
+    early = torch.minimum(time, before.frames[:, None] / max(frames - 1, 1))
+    way, growth, turn = 0.0, 0.0, 0.0
+    for scene, spent in ((before.indices, early), (indices, time - early)):
+        direction, change = scene[:, 3], scene[:, 4]
+        heading = headings[direction] * _uniform(*TRAVEL, unit[2])[:, None]
+        way = way + heading[:, None] * spent[..., None]
+        growth = growth + growths[change][:, None] * spent
+        turn = turn + (_uniform(*TURN, unit[1]) * (change == 3))[:, None] * spent
 
     middle = torch.tensor(list(RADIUS.values()), device=device)[size] * _uniform(
         1 - RADIUS_SPREAD, 1 + RADIUS_SPREAD, unit[0]
     )
-    growth = torch.tensor([1.0, GROWTH, 1 / GROWTH, 1.0], device=device)[change]
-    radius = middle[:, None] * growth[:, None] ** (time - 0.5)
-
-    turn = _uniform(*TURN, unit[1]) * (change == 3)
-    heading = torch.tensor([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]], device=device)[direction]
-    way = heading * _uniform(*TRAVEL, unit[2])[:, None]
-
+    radius = middle[:, None] * (growth - growth[:, [(frames - 1) // 2]]).exp()
     extent = radius * torch.tensor([WEDGES[name].extent for name in SHAPES], device=device)[shape][:, None]
-    start = start_in_view(extent[:, :1], extent[:, -1:], way, unit[3:].T)
-    return Paths(
-        centre=start[:, None] + way[:, None] * time[:, None],
-        radius=radius,
-        angle=turn[:, None] * time,
-    )
+    start = start_in_view(extent[..., None], way, unit[3:].T)
+    return Paths(centre=start[:, None] + way, radius=radius, angle=turn)
 
 
 def shape_distance(shape: torch.Tensor, x: torch.Tensor, y: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
@@ -162,6 +180,7 @@ def draw_clips(
     frames: int = FRAMES,
     side: int = SIDE,
     dtype: torch.dtype = torch.float32,
+    before: Change | None = None,
 ) -> torch.Tensor:
     """Draw one clip of each scene.
 
@@ -171,11 +190,12 @@ def draw_clips(
         frames: number of frames T.
         side: height and width in pixels.
         dtype: a float type for values in [0, 1], or `torch.uint8` for 0 to 255.
+        before: what the objects did first, if anything else.
 
     Returns:
         Videos (B, 3, T, side, side) in sRGB.
     """
-    paths = plan_paths(indices, generator, frames)
+    paths = plan_paths(indices, generator, frames, before)
     column = list(ATTRIBUTES).index
     x, y = around(paths.centre, side)
     radius = paths.radius[..., None, None]

@@ -123,7 +123,8 @@ def draw_pointers(
     way = step * (frames - 1)
     if (way.abs() > 1 - 2 * MARGIN - 2 * extent).any():
         raise InputError(f"Objects would leave the picture: {frames} frames are too long for this speed. Draw fewer.")
-    start = start_in_view(extent, extent, way, unit[:, 1:])
+    ends = torch.stack([torch.zeros_like(way), way], dim=1)
+    start = start_in_view(extent[:, None], ends, unit[:, 1:])
 
     time = torch.arange(shown or frames, device=device)[:, None]
     x, y = around(start[:, None] + step[:, None] * time, side)

@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="gets results and the weights worth keeping")
     parser.add_argument("--preset", choices=("real", "smoke", "toy"), default="real")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="change one of the settings")
+    parser.add_argument("--from-embedded", action="store_true", help="ltx: go on from the embedded model")
     parser.add_argument("--deadline", type=float, default=1e9, help="save and stop after so many seconds")
     parser.add_argument("--finish", action="store_true", help="let the last training take what the deadline leaves")
     parser.add_argument("--last", default="judge", help="stop after this stage")
@@ -48,9 +49,9 @@ def main() -> None:
         with (arguments.work / "warm_up.log").open("w") as log:
             again = [sys.executable, "-m", "tools.train_demo", *sys.argv[1:], "--warm-up"]
             helper = subprocess.Popen(again, stdout=log, stderr=log)
-    command = Command(
-        arguments.work, arguments.out, device, deadline, arguments.last, arguments.finish and deadline < 1e8, helper
-    )
+    finish = arguments.finish and deadline < 1e8
+    given = (arguments.work, arguments.out, device, deadline, arguments.last, finish)
+    command = Command(*given, helper, arguments.from_embedded)
     if arguments.warm_up:
         stages.warm_up(settings, command)
         return

@@ -17,7 +17,7 @@ from tools.train_demo.common.trainer import Plan, Trainer
 from tools.train_demo.svd.judge import HeldOut, monotone, score
 from tools.train_demo.svd.settings import CLIP_MEAN, CLIP_STD, REAL, SCHEDULER, TOY
 from tools.train_demo.svd.unet import build_unet, draw_levels, noised, predict, used_parameters
-from tools.train_demo.svd.vae import build_vae, draw_strengths, encode, vae_loss
+from tools.train_demo.svd.vae import build_vae, draw_strengths, encode, fold_time, vae_loss
 from tools.train_demo.svd.vae import used_parameters as used_by_vae
 from tools.train_demo.svd.vision import build_image_encoder, clip_pixels, draw_motions
 
@@ -82,6 +82,20 @@ def test_latents_come_by_clip_and_frame():
     latents = encode(vae, clips)
     assert latents.shape == (2, 3, TOY.latent_channels, 8, 8)
     torch.testing.assert_close(latents[1:, 2:], encode(vae, clips[1:, :, 2:]), atol=1e-5, rtol=1e-4)
+
+
+def test_folded_in_time_a_frame_is_decoded_as_in_a_clip_that_stands_still():
+    torch.manual_seed(0)
+    vae = build_vae(replace(TOY, vae_channels=(32, 32))).eval()
+    latents = torch.randn(1, TOY.latent_channels, 4, 4)
+    with torch.no_grad():
+        middle = vae.decode(latents.expand(9, -1, -1, -1), num_frames=9).sample[4]
+        fold_time(vae)
+        folded = vae.decode(latents.expand(9, -1, -1, -1), num_frames=9).sample
+        alone = vae.decode(latents, num_frames=1).sample[0]
+    torch.testing.assert_close(folded, folded[:1].expand_as(folded))
+    torch.testing.assert_close(folded[0], alone)
+    assert (folded[4] - middle).norm() < 0.05 * middle.norm()  # whose norms have seen the borders
 
 
 def test_clip_sees_what_the_pipeline_shows_it():

@@ -21,6 +21,7 @@ class Command:
         last: the stage to stop after.
         finish: fit what is left, the judge included, before the deadline.
         helper: a process that fills the compiler's cache.
+        from_embedded: go on from the embedded model.
     """
 
     work: Path
@@ -30,6 +31,7 @@ class Command:
     last: str
     finish: bool
     helper: subprocess.Popen[bytes] | None
+    from_embedded: bool
 
     def left(self, spent: float, reserved: float) -> float | None:
         """The budget of the last training if it shall be finished now: what it spent and what is left for it."""

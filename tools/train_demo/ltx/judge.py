@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 import time
 from collections import Counter
@@ -12,8 +13,10 @@ import torch
 from tokenizers import Tokenizer
 from transformers import T5TokenizerFast
 
+from benchmarks import demo_ltx
 from filmstrip.ltx.pipeline import LTXPipeline
 from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
+from filmstrip.ltx.upsampler import LTXLatentUpsamplerModel
 from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
 from tools.demo_clips import (
     ATTRIBUTES,
@@ -40,7 +43,7 @@ def save_folder(settings: Settings, store: Store, weights: dict[str, Tensors], s
     """Write the model as bfloat16 in diffusers' layout to `ltx` in the work folder.
 
     Args:
-        weights: state dicts of "transformer" and "encoder".
+        weights: state dicts of "transformer" and "encoder", and of "upsampler" if there is one.
         shift: of the scheduler.
     """
     folder = store.work / "ltx"
@@ -63,6 +66,13 @@ def save_folder(settings: Settings, store: Store, weights: dict[str, Tensors], s
     save_tokenizer(
         tokenizer, folder / "tokenizer"
     )  # plainer than what transformers writes, and read by all its versions
+    if "upsampler" in weights:
+        upsampler = LTXLatentUpsamplerModel(**settings.upsampler_config())
+        upsampler.load_state_dict({k: v.to(cpu) for k, v in weights["upsampler"].items()})
+        upsampler.bfloat16().save_pretrained(folder / "latent_upsampler")
+        index = json.loads((folder / "model_index.json").read_text())
+        index["latent_upsampler"] = ["ltx", "LTXLatentUpsamplerModel"]
+        (folder / "model_index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
     return folder
 
 
@@ -115,8 +125,8 @@ def score(videos: torch.Tensor, scenes: list[Scene]) -> dict[str, Any]:
     return result
 
 
-def probe(settings: Settings, store: Store, weights: dict[str, Tensors], device: torch.device, step: int) -> float:
-    """Judge the model while it trains, with few steps; returns the rate of swapped colours."""
+def swaps(settings: Settings, store: Store, weights: dict[str, Tensors], device: torch.device, step: int) -> float:
+    """Judge the model while it learns texts, with few steps; returns the rate of swapped colours."""
     begin = time.monotonic()
     pipeline = load_pipeline(save_folder(settings, store, weights, shift=1.0), device)
     pairs = evaluation_prompts(settings.probe_prompts, CHOICE_SEED)
@@ -125,6 +135,18 @@ def probe(settings: Settings, store: Store, weights: dict[str, Tensors], device:
     store.log("probe", step=step, seconds=time.monotonic() - begin, **scores)
     contact_sheet(videos, [text for _, text in pairs], store.out / "sheet.png")
     return float(scores["swapped"])
+
+
+def probe(settings: Settings, store: Store, weights: dict[str, Tensors], device: torch.device, step: int) -> None:
+    """Measure the model while it learns conditions, with few steps."""
+    begin = time.monotonic()
+    pipe = demo_ltx.load(save_folder(settings, store, weights, shift=1.0), device)
+    clips = demo_ltx.HeldOut(settings.probe_prompts, CHOICE_SEED, device)
+    scores, videos = demo_ltx.measure(pipe, clips, min(16, settings.sampling_steps), prepared=False)
+    store.log("probe", step=step, seconds=time.monotonic() - begin, **scores)
+    first = {name: video[:2] for name, video in videos.items() if video.shape[-1] == SIDE}
+    titles = [f"{name}: {text}" for name in first for text in clips.captions[:2]]
+    save_sheet(torch.cat(list(first.values()))[:, :, list(SHEET_FRAMES)], titles, store.out / "sheet.png")
 
 
 def judge(settings: Settings, store: Store, weights: dict[str, Tensors], device: torch.device) -> None:

@@ -57,11 +57,27 @@ class Settings:
     swap_step: int = 2000
     save_every: float = 60.0
 
+    held_clips: int = 40960
+    large_clips: int = 8192
+    tuned_batch: int = 128
+    large_batch: int = 32
+    tuned_rate: float = 7e-4
+    tuned_warm_up: int = 200
+    tuned_ema: float = 0.999
+    budget_conditions: float = 330.0
+    tuned_probes: tuple[int, ...] = (1, 1000, 3000, 6000)
+
+    upsampler_width: int = 64
+    upsampler_blocks: int = 2
+    upsampler_batch: int = 64
+    upsampler_rate: float = 2e-3
+    budget_upsampler: float = 45.0
+
     sampling_steps: int = 25
     guidances: tuple[float, ...] = (1.5, 2.0, 3.0, 4.0, 6.0)
     shifts: tuple[float, ...] = (1.0, 2.0, 3.0)
     judge_prompts: int = 200
-    judge_seconds: float = 55.0  # kept free before the deadline when the transformer is done
+    judge_seconds: float = 55.0  # kept free before the deadline when the last training is done
 
     @property
     def width(self) -> int:
@@ -105,6 +121,15 @@ class Settings:
             "caption_channels": self.text_width,
         }
 
+    def upsampler_config(self) -> dict[str, Any]:
+        """Arguments of the latent upsampler: frame by frame, to twice the height and width."""
+        return {
+            "in_channels": self.latent_channels,
+            "mid_channels": self.upsampler_width,
+            "num_blocks_per_stage": self.upsampler_blocks,
+            "dims": 2,
+        }
+
 
 REAL = Settings()
 TOY = replace(
@@ -132,6 +157,17 @@ TOY = replace(
     probe_prompts=4,
     swap_limit=2.0,
     save_every=5.0,
+    held_clips=24,
+    large_clips=8,
+    tuned_batch=2,
+    large_batch=1,
+    tuned_warm_up=5,
+    budget_conditions=15.0,
+    tuned_probes=(3,),
+    upsampler_width=32,
+    upsampler_blocks=1,
+    upsampler_batch=2,
+    budget_upsampler=5.0,
     sampling_steps=3,
     guidances=(2.0, 3.0),
     shifts=(1.0, 3.0),
@@ -148,6 +184,11 @@ SMOKE = replace(
     probe_steps=(20,),
     probe_prompts=16,
     swap_limit=2.0,
+    held_clips=1024,
+    large_clips=128,
+    budget_conditions=8.0,
+    tuned_probes=(20,),
+    budget_upsampler=4.0,
     guidances=(3.0,),
     shifts=(1.0,),
     judge_prompts=16,

@@ -83,6 +83,7 @@ def train_vae(settings: Settings, store: Store, device: torch.device, deadline: 
     if not trainer.train(store, deadline, kind=lambda step: ""):
         return False
     trainer.settle()
+    fold_time(vae)
     sample = _draw(settings, min(512, settings.clips), 4, device)
     latents = torch.cat([encode(vae, part.float() / 255) for part in sample.split(settings.encode_batch)])
     store.save("vae", vae.state_dict(), scaling_factor=1 / latents.std().item())
@@ -90,6 +91,19 @@ def train_vae(settings: Settings, store: Store, device: torch.device, deadline: 
     quality = reconstruction_quality(vae, min(128, settings.judge_pictures), device)
     store.log("vae", done=True, parameters=vae.num_parameters(), deviations=deviations, **quality)
     return True
+
+
+@torch.no_grad()
+def fold_time(vae: AutoencoderKLTemporalDecoder) -> None:
+    """Let the decoder see each frame as if the ones before and after were like it.
+
+    Before the first frame and after the last its convolutions see zeros, which training is too short to get used to:
+    these frames come out pale, as do those at the borders of the chunks that are decoded at a time. Here a latent
+    frame says all about its picture, so the sum of the three taps in the middle one serves every frame alike.
+    """
+    for conv in (module for module in vae.decoder.modules() if isinstance(module, nn.Conv3d)):
+        middle = conv.weight.sum(dim=2)
+        conv.weight.zero_()[:, :, 1] = middle
 
 
 def load_vae(settings: Settings, store: Store, device: torch.device) -> AutoencoderKLTemporalDecoder:

@@ -1,0 +1,25 @@
+"""Starting from the embedded model instead of from nothing."""
+
+from __future__ import annotations
+
+import shutil
+
+from transformers import T5EncoderModel
+
+from filmstrip import demo
+from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
+from filmstrip.ltx.vae import AutoencoderKLLTXVideo
+from tools.train_demo.common.store import Store
+
+
+def take_embedded(store: Store) -> None:
+    """Put what the embedded model has learnt where the stages that made it would leave it."""
+    folder = demo.path("ltx")
+    if store.load("base") is not None:
+        return
+    shutil.copy(folder / "tokenizer" / "tokenizer.json", store.work / "tokenizer.json")
+    store.save("vae", AutoencoderKLLTXVideo.from_pretrained(folder / "vae").state_dict())
+    transformer = LTXVideoTransformer3DModel.from_pretrained(folder / "transformer")
+    encoder = T5EncoderModel.from_pretrained(folder / "text_encoder").float()
+    models = {"transformer": transformer, "encoder": encoder}
+    store.save("base", {f"{name}.{k}": p for name, model in models.items() for k, p in model.named_parameters()})
