@@ -11,9 +11,13 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from filmstrip.ltx.conditions import LTXVideoCondition as LTXVideoCondition
     from filmstrip.ltx.long import long_video as long_video
+    from filmstrip.ltx.passes import GuidanceSchedule as GuidanceSchedule
+    from filmstrip.ltx.passes import Pass as Pass
+    from filmstrip.ltx.passes import Recipe as Recipe
     from filmstrip.ltx.pipeline import LTXConditionPipeline as LTXConditionPipeline
     from filmstrip.ltx.pipeline import LTXImageToVideoPipeline as LTXImageToVideoPipeline
     from filmstrip.ltx.pipeline import LTXPipeline as LTXPipeline
+    from filmstrip.ltx.recipe import LTXRecipePipeline as LTXRecipePipeline
     from filmstrip.ltx.transformer import LTXVideoTransformer3DModel as LTXVideoTransformer3DModel
     from filmstrip.ltx.upsample_pipeline import LTXLatentUpsamplePipeline as LTXLatentUpsamplePipeline
     from filmstrip.ltx.upsampler import LTXLatentUpsamplerModel as LTXLatentUpsamplerModel
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from filmstrip.pipeline.callbacks import MultiPipelineCallbacks as MultiPipelineCallbacks
     from filmstrip.pipeline.callbacks import PipelineCallback as PipelineCallback
     from filmstrip.pipeline.callbacks import SDCFGCutoffCallback as SDCFGCutoffCallback
+    from filmstrip.presets import load as load
     from filmstrip.schedulers.euler_discrete import EulerDiscreteScheduler as EulerDiscreteScheduler
     from filmstrip.schedulers.flow_match_euler import (
         FlowMatchEulerDiscreteScheduler as FlowMatchEulerDiscreteScheduler,
@@ -44,16 +49,20 @@ _PLACES = {
     "DiffusionPipeline": "filmstrip.pipeline.base",
     "EulerDiscreteScheduler": "filmstrip.schedulers.euler_discrete",
     "FlowMatchEulerDiscreteScheduler": "filmstrip.schedulers.flow_match_euler",
+    "GuidanceSchedule": "filmstrip.ltx.passes",
     "LTXConditionPipeline": "filmstrip.ltx.pipeline",
     "LTXImageToVideoPipeline": "filmstrip.ltx.pipeline",
     "LTXLatentUpsamplePipeline": "filmstrip.ltx.upsample_pipeline",
     "LTXLatentUpsamplerModel": "filmstrip.ltx.upsampler",
     "LTXPipeline": "filmstrip.ltx.pipeline",
     "LTXPipelineOutput": "filmstrip.outputs",
+    "LTXRecipePipeline": "filmstrip.ltx.recipe",
     "LTXVideoCondition": "filmstrip.ltx.conditions",
     "LTXVideoTransformer3DModel": "filmstrip.ltx.transformer",
     "MultiPipelineCallbacks": "filmstrip.pipeline.callbacks",
+    "Pass": "filmstrip.ltx.passes",
     "PipelineCallback": "filmstrip.pipeline.callbacks",
+    "Recipe": "filmstrip.ltx.passes",
     "SDCFGCutoffCallback": "filmstrip.pipeline.callbacks",
     "StableVideoDiffusionPipeline": "filmstrip.svd.pipeline",
     "StableVideoDiffusionPipelineOutput": "filmstrip.outputs",
@@ -62,6 +71,7 @@ _PLACES = {
     "VideoProcessor": "filmstrip.media.processors",
     "export_to_gif": "filmstrip.media.export",
     "export_to_video": "filmstrip.media.export",
+    "load": "filmstrip.presets",
     "load_image": "filmstrip.media.load",
     "load_video": "filmstrip.media.load",
     "long_video": "filmstrip.ltx.long",

@@ -14,6 +14,7 @@ import torch
 
 import filmstrip
 from filmstrip.logging import get_logger
+from filmstrip.ltx.passes import Recipe
 
 
 @dataclass
@@ -71,6 +72,7 @@ class FakePipeline:
     fail: BaseException | None = None  # raised while denoising
     warning: str | None = None
     progress: Any = None
+    recipe: Recipe = field(default_factory=Recipe)
 
     def from_pretrained(self, source: str, **options: Any) -> "FakePipeline":
         self.loaded = {"source": source, **options}
@@ -81,7 +83,7 @@ class FakePipeline:
         with self.progress.stage("encode prompt"):
             if self.warning:
                 get_logger("filmstrip.ltx.pipeline").warning(self.warning)
-        with self.progress.stage("denoise", call.get("num_inference_steps") or len(call["timesteps"])) as advance:
+        with self.progress.stage("denoise", call.get("num_inference_steps") or self.recipe.first.count) as advance:
             if self.fail:
                 raise self.fail
             advance()
@@ -92,9 +94,10 @@ class FakePipeline:
 
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> FakePipeline:
-    """Stands in for `filmstrip.LTXPipeline`."""
+    """Stands in for `filmstrip.LTXPipeline`, and for what `filmstrip.load` returns."""
     fake = FakePipeline()
     monkeypatch.setattr(filmstrip, "LTXPipeline", fake, raising=False)
+    monkeypatch.setattr(filmstrip, "load", fake.from_pretrained, raising=False)
     return fake
 
 

@@ -64,7 +64,7 @@ def test_every_option_reaches_the_call(run: Run, model: str, pipeline: FakePipel
         *("--seed", 11, "--device", "cpu", "--dtype", "bf16", "-o", "cat.mp4"),
     )
     assert result.code == 0
-    assert pipeline.loaded == {"source": "tiny", "revision": None, "torch_dtype": torch.bfloat16, "device": "cpu"}
+    assert pipeline.loaded == {"source": "tiny", "revision": None, "dtype": torch.bfloat16, "device": "cpu"}
     (call,) = pipeline.calls
     assert call.pop("generator").initial_seed() == 11
     picture = call.pop("image")

@@ -12,36 +12,43 @@ from filmstrip.ltx.presets import CALL_DEFAULTS, PRESETS
 
 def test_a_name_of_the_table_brings_its_settings() -> None:
     found = checkpoint.find("ltx-2b-0.9.5", LTX)
-    assert found.location == "Lightricks/LTX-Video-0.9.5"
+    assert found.location == "Lightricks/LTX-Video"
     assert found.preset.name == found.name == "ltx-2b-0.9.5"
-    assert "OpenRAIL-M" in found.credit()
+    assert found.recipe == found.preset.recipe is not None
+    assert "OpenRAIL-M" in found.credit
 
 
-def test_a_hub_id_may_carry_a_revision_and_brings_the_settings_of_its_row() -> None:
-    found = checkpoint.find("Lightricks/LTX-Video@0123abc", LTX)
-    assert (found.location, found.revision) == ("Lightricks/LTX-Video", "0123abc")
-    assert found.preset.name == "ltx-2b-0.9.0"
+@pytest.mark.parametrize("name", ["someone/their-ltx", "ltx-2b-0.9.5"])
+def test_a_name_of_the_hub_may_carry_a_revision(name: str) -> None:
+    found = checkpoint.find(f"{name}@0123abc", LTX)
+    assert (found.name, found.revision) == (name, "0123abc")
+
+
+def test_a_repository_of_the_authors_gives_diffusers_numbers_like_any_other() -> None:
+    found = checkpoint.find("Lightricks/LTX-Video", LTX)
+    assert (found.preset, found.recipe) == (CALL_DEFAULTS, None)
 
 
 def test_an_unknown_repository_has_the_settings_of_the_call_and_a_licence_of_its_own() -> None:
     found = checkpoint.find("someone/their-ltx", LTX)
     assert found.preset is CALL_DEFAULTS
     assert found.revision is None
-    assert "https://huggingface.co/someone/their-ltx" in found.credit()
+    assert "https://huggingface.co/someone/their-ltx" in found.credit
 
 
 def test_a_folder_comes_before_a_hub_id_of_the_same_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models" / "ltx").mkdir(parents=True)
     found = checkpoint.find("models/ltx", LTX)
-    assert (found.location, found.preset, found.credit()) == ("models/ltx", CALL_DEFAULTS, "")
-    assert checkpoint.commit(Path(found.location)) is None
+    assert (found.location, found.preset, found.credit) == ("models/ltx", CALL_DEFAULTS, "")
+    assert found.commit(Path(found.location)) is None
 
 
 @pytest.mark.parametrize(
     ("model", "words"),
     [
         ("ltx-2b-0.9.6", "did you mean ltx-2b-0.9"),
+        ("demo@main", "did you mean demo"),
         ("dmeo", "did you mean demo"),
         ("zzz", "`filmstrip models` lists"),
         ("svd-xt", "is a model for `filmstrip animate`"),
@@ -63,13 +70,14 @@ def test_a_file_is_refused_with_what_to_give_instead(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_the_hubs_cache_tells_its_commit() -> None:
-    assert checkpoint.commit(Path("hub/models--a--b/snapshots/0123abc")) == "0123abc"
+    found = checkpoint.find("a/b", LTX)
+    assert found.commit(Path("hub/models--a--b/snapshots/0123abc")) == "0123abc"
 
 
 def test_names_and_repositories_of_the_tables_are_unique_and_sizes_fit_the_models() -> None:
     for family in FAMILIES:
         rows = family.presets
-        assert len({row.name for row in rows}) == len({row.repo for row in rows}) == len(rows)
+        assert len({row.name for row in rows}) == len(rows)
         assert all(row.licence for row in rows)
     rows = [row for family in FAMILIES for row in family.presets if row.name != "demo"]
     assert len({row.name for row in rows}) == len(rows)

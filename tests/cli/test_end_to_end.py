@@ -1,6 +1,7 @@
 """The command line on a small real model of random weights: the same frames as the classes, and clean interrupts."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,9 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
+import filmstrip
 from filmstrip import LTXPipeline
 from filmstrip.media.export import save_video
 from filmstrip.media.load import load_video
+from filmstrip.presets import PRESETS
+from tests.ltx.published import repositories
 from tests.weights.samples import components
 
 from .conftest import Run, store
@@ -60,19 +64,46 @@ def test_bfloat16_runs_and_the_stages_are_timed(run: Run, checkpoint: Path) -> N
     assert result.json["warnings"] == []
 
 
-def test_a_model_in_the_hubs_cache_is_used_offline_and_pinned_to_its_commit(
+def test_a_repository_in_the_hubs_cache_is_used_offline_and_pinned_to_its_commit(
     run: Run, checkpoint: Path, cache: Path
 ) -> None:
     files = {str(path.relative_to(checkpoint)): path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()}
-    store(cache, "Lightricks/LTX-Video-0.9.5", files, commit="4" * 40)
-    result = run("generate", "a", "-m", "ltx-2b-0.9.5", *SIZE, "--steps", 1, "-o", "a.mp4")
+    store(cache, "someone/ltx", files, commit="4" * 40)
+    result = run("generate", "a", "-m", "someone/ltx", *SIZE, "--steps", 1, "-o", "a.mp4")
     assert result.code == 0
-    assert result.err.startswith("The weights of Lightricks/LTX-Video-0.9.5 come under: OpenRAIL-M (https://")
+    assert result.err.startswith("The weights of someone/ltx have their own licence: https://")
     recipe = run("show", "a.mp4", "--json").json
-    assert recipe["model"] == f"Lightricks/LTX-Video-0.9.5@{'4' * 40}"
-    assert recipe["decode_timestep"] == 0.05
-    again = run("generate", "a", "-m", recipe["model"], "--dry-run", "--json").json
-    assert (again["revision"], again["call"]["num_inference_steps"]) == ("4" * 40, 40)
+    assert recipe["model"] == f"someone/ltx@{'4' * 40}"
+    assert run("generate", "a", "-m", recipe["model"], "--dry-run", "--json").json["revision"] == "4" * 40
+
+
+def test_a_preset_makes_the_authors_videos_and_show_has_what_makes_them_again(
+    run: Run, cache: Path, tmp_path: Path
+) -> None:
+    for number, (repository, files) in enumerate(repositories(PRESETS["ltx-2b-0.9.5"]).items()):
+        store(cache, repository, files, commit=str(number) * 40)
+    size = ("--width", 50, "--height", 38, "--frames", 4, "--fps", 12, "--device", "cpu")
+    result = run("generate", "a red circle", "-m", "ltx-2b-0.9.5", *size, "--steps", 2, "--seed", 5, "-o", "a.mp4")
+    assert result.code == 0
+    assert "The weights of ltx-2b-0.9.5 come under: OpenRAIL-M (https://" in result.err
+    recipe = run("show", "a.mp4", "--json").json
+    assert recipe["model"] == f"ltx-2b-0.9.5@{'0' * 40}"
+    assert recipe["side"] == "the authors' numbers (the recipe of ltx-2b-0.9.5)"
+    assert (recipe["num_inference_steps"], recipe["negative_prompt"]) == (2, PRESETS["ltx-2b-0.9.5"].negative)
+
+    pipe = filmstrip.load("ltx-2b-0.9.5", dtype="float32")
+    pipe.set_progress_bar_config(disable=True)
+    pipe.recipe = pipe.recipe.adjusted(num_inference_steps=2)
+    torch.manual_seed(5)
+    generator = torch.Generator().manual_seed(5)
+    call = {"width": 50, "height": 38, "num_frames": 4, "frame_rate": 12}
+    save_video(pipe("a red circle", **call, generator=generator, output_type="np").frames[0], tmp_path / "b.mp4", 12)
+    assert pictures(tmp_path / "a.mp4") == pictures(tmp_path / "b.mp4")
+
+    again = shlex.split(run("show", "a.mp4").out.splitlines()[-1])[1:]
+    (tmp_path / "a.mp4").rename(tmp_path / "first.mp4")
+    assert run(*again).code == 0
+    assert pictures(tmp_path / "a.mp4") == pictures(tmp_path / "first.mp4")
 
 
 def test_damaged_weights_are_a_sentence_and_no_file(run: Run, checkpoint: Path, tmp_path: Path) -> None:

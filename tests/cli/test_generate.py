@@ -7,8 +7,6 @@ import pytest
 import torch
 
 from filmstrip import demo
-from filmstrip.cli.generate import schedule
-from filmstrip.ltx.presets import PRESETS
 from filmstrip.media.load import load_video
 from filmstrip.media.recipe import read_recipe
 
@@ -24,7 +22,7 @@ def test_every_option_reaches_the_call(run: Run, model: str, pipeline: FakePipel
         *("--dtype", "bf16", "-o", "cat.mp4"),
     )
     assert result.code == 0
-    assert pipeline.loaded == {"source": "tiny", "revision": None, "torch_dtype": torch.bfloat16, "device": "cpu"}
+    assert pipeline.loaded == {"source": "tiny", "revision": None, "dtype": torch.bfloat16, "device": "cpu"}
     (call,) = pipeline.calls
     assert call.pop("generator").initial_seed() == 11
     assert call == {
@@ -36,9 +34,6 @@ def test_every_option_reaches_the_call(run: Run, model: str, pipeline: FakePipel
         "frame_rate": 12,
         "num_inference_steps": 4,
         "guidance_scale": 2.5,
-        "guidance_rescale": 0.0,
-        "decode_timestep": 0.0,
-        "decode_noise_scale": None,
         "output_type": "np",
     }
     frames = load_video("cat.mp4")
@@ -126,16 +121,10 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(run: Run, model: str, pipel
     assert not pipeline.loaded
 
 
-def test_a_distilled_preset_walks_its_own_timesteps_unless_steps_are_given() -> None:
-    preset = next(row for row in PRESETS if row.timesteps)
-    assert schedule(preset, None) == {"timesteps": list(preset.timesteps or ())}
-    assert schedule(preset, 4) == {"num_inference_steps": 4}
-
-
 def test_without_a_model_the_demo_is_used_and_said(
     run: Run, model: str, pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "path", lambda embedded: Path(model))
+    monkeypatch.setattr(demo, "path", lambda embedded="ltx": Path(model))
     result = run("generate", "x", "-o", "a.mp4", "--seed", 1)
     assert result.code == 0
     first, headline, *_ = result.err.splitlines()

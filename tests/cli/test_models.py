@@ -41,36 +41,52 @@ def test_the_known_models_are_listed_without_any_cache(run: Run, cache: Path) ->
         assert preset.name in result.out
         assert preset.licence in result.out
     rows = run("models", "--json").json["known"]
-    assert [(row["command"], row["name"], row["on_disk"]) for row in rows] == [
+    assert [(row["command"] or "", row["name"], row["on_disk"]) for row in rows] == [
         (command, preset.name, preset.repo is None) for command, preset in KNOWN
     ]
-    assert {command for command, _ in KNOWN} == {"generate", "animate"}
+    assert {command for command, _ in KNOWN} == {"generate", "animate", ""}
+    assert "no (48 GB)" in result.out
 
 
 def test_whole_and_partial_downloads_and_other_repositories_are_told_apart(run: Run, cache: Path) -> None:
-    store(cache, "Lightricks/LTX-Video", WHOLE)
-    store(cache, "Lightricks/LTX-Video-0.9.5", {name: text for name, text in WHOLE.items() if "00002-of" not in name})
+    svd = "stabilityai/stable-video-diffusion-img2vid"
+    store(cache, svd, WHOLE)
+    store(cache, f"{svd}-xt", {name: text for name, text in WHOLE.items() if "00002-of" not in name})
     store(cache, "someone/tuned-ltx", WHOLE)
     store(cache, "someone/chatbot", {"config.json": "{}", "model.safetensors": "x" * 7000})
     store(cache, "someone/broken", {"model_index.json": "["})
 
     result = run("models", "--json").json
     known = {row["name"]: row["on_disk"] for row in result["known"]}
-    assert known["ltx-2b-0.9.0"] is True
-    assert known["ltx-2b-0.9.5"] is False
+    assert known["svd"] is True
+    assert known["svd-xt"] is False
     (other,) = result["also_cached"]
     assert (other["repo_id"], other["revision"], other["complete"]) == ("someone/tuned-ltx", "main", True)
 
     table = run("models").out
-    assert "yes (5.4 kB)" in table
-    assert "in part (2.4 kB)" in table
     assert "someone/tuned-ltx@main" in table
     assert "chatbot" not in table
     assert "Also in the cache: 2 models of other kinds (7.0 kB)." in table
 
 
-def test_a_whole_revision_counts_more_than_a_newer_one_in_part(run: Run, cache: Path) -> None:
-    store(cache, "Lightricks/LTX-Video", WHOLE, "1" * 40)
-    store(cache, "Lightricks/LTX-Video", {"model_index.json": json.dumps(INDEX)}, "2" * 40)
-    known = {row["name"]: row["on_disk"] for row in run("models", "--json").json["known"]}
-    assert known["ltx-2b-0.9.0"] is True
+def test_a_checkpoint_of_the_authors_is_on_the_disk_with_its_upscaler_and_its_text_encoder(
+    run: Run, cache: Path
+) -> None:
+    names = ("ltx-2b-0.9.5", "ltx-13b-0.9.8-dev", "ltxv-spatial-upscaler-0.9.7")
+
+    def on_disk() -> list[bool]:
+        known = {row["name"]: row["on_disk"] for row in run("models", "--json").json["known"]}
+        return [known[name] for name in names]
+
+    files = (
+        "ltx-video-2b-v0.9.5.safetensors",
+        "ltxv-13b-0.9.8-dev.safetensors",
+        "ltxv-spatial-upscaler-0.9.7.safetensors",
+    )
+    store(cache, "Lightricks/LTX-Video", dict.fromkeys(files, "x"))
+    assert on_disk() == [False, False, True]
+    texts = {"text_encoder/config.json": "{}", "text_encoder/model.safetensors": "x", "tokenizer/spiece.model": "x"}
+    store(cache, "PixArt-alpha/PixArt-XL-2-1024-MS", texts)
+    assert on_disk() == [True, False, True]
+    store(cache, "Lightricks/LTX-Video", {"ltxv-spatial-upscaler-0.9.8.safetensors": "x"})
+    assert on_disk() == [True, True, True]

@@ -55,10 +55,12 @@ def test_a_hub_model_is_pinned_to_its_commit() -> None:
     made = plan.Plan(
         command="generate",
         model="ltx-2b-0.9.5",
-        source="Lightricks/LTX-Video-0.9.5",
+        source="Lightricks/LTX-Video",
         revision="0123abc",
         pipeline="LTXPipeline",
         side="",
+        steps=40,
+        changes={},
         credit="",
         device="cpu",
         dtype="float32",
@@ -69,7 +71,7 @@ def test_a_hub_model_is_pinned_to_its_commit() -> None:
         call={},
         notes=(),
     )
-    assert recipe(made, 1)["model"] == "Lightricks/LTX-Video-0.9.5@0123abc"
+    assert recipe(made, 1)["model"] == "ltx-2b-0.9.5@0123abc"
 
 
 def test_files_without_a_recipe_are_refused_in_a_sentence(run: Run, model: str, pipeline: FakePipeline) -> None:

@@ -78,7 +78,15 @@ def animate(
             notes.append(f"{call['width']}x{call['height']}: sides that are multiples of {GOOD_MULTIPLE} look better.")
         picture = conditions.picture(image, call["width"], call["height"], crops=False, notes=notes)
         decided = plan.decide(
-            chosen, folder, call, notes, seeds=seeds, asked=(device, dtype), output=output, recipe=recipe
+            chosen,
+            folder,
+            call,
+            notes,
+            steps=want.steps,
+            seeds=seeds,
+            asked=(device, dtype),
+            output=output,
+            recipe=recipe,
         )
     carry_out(decided, display, as_json=as_json, dry_run=dry_run, pictures={"image": picture})
 

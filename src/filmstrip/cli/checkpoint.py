@@ -1,6 +1,5 @@
 """Which checkpoint `--model` means: a row of the table, a folder, or a repository of the Hub."""
 
-import difflib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,8 +8,11 @@ from typing import Generic
 
 from filmstrip.cli.families import FAMILIES, Family, P
 from filmstrip.errors import CheckpointError, InputError
+from filmstrip.ltx import presets as ltx
+from filmstrip.ltx.passes import Recipe
+from filmstrip.presets import locate, near
 from filmstrip.weights.files import read_json
-from filmstrip.weights.hub import Source
+from filmstrip.weights.hub import HubOptions, Source
 
 INDEX = "model_index.json"
 CONFIGS = ("/config.json", "/scheduler_config.json")
@@ -21,18 +23,31 @@ HUB_ID = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+
 class Checkpoint(Generic[P]):
     """Where a model's files are, and the settings to use when the user gives none."""
 
-    name: str  # what --model takes
+    name: str  # what --model takes, without a revision
     location: str  # folder or Hub id
     revision: str | None  # of a Hub id, when one was asked for
     preset: P
     family: Family[P]
 
+    @property
+    def recipe(self) -> Recipe | None:
+        """How the authors make videos with it; None: diffusers' way."""
+        return self.preset.recipe if isinstance(self.preset, ltx.Preset) else None
+
+    def commit(self, folder: Path) -> str | None:
+        """The commit of the `folder` of a repository; None for a folder of one's own."""
+        return None if Path(self.location).is_dir() else folder.name
+
     def folder(self) -> Path:
         """The folder with the model's JSON files, which are fetched alone if they are on the Hub and not cached.
+
+        Of a preset of the authors' files nothing is fetched; see `presets.locate`.
 
         Raises:
             CheckpointError: it is out of reach and not cached, no model's, or one of another family.
         """
+        if self.recipe is not None and not Path(self.location).is_dir():
+            return locate(self.preset, HubOptions(revision=self.revision))
         folder = Source(self.location, revision=self.revision).fetch(
             lambda names: [name for name in names if name == INDEX or name.endswith(CONFIGS)]
         )
@@ -46,6 +61,7 @@ class Checkpoint(Generic[P]):
             raise CheckpointError(f"{folder} holds a {kind}, but {family.command} needs {needed}.{hint}")
         return folder
 
+    @property
     def credit(self) -> str:
         """A line to print before the model is used: its licence, or where that stands."""
         if self.preset.name == "demo":
@@ -53,13 +69,8 @@ class Checkpoint(Generic[P]):
         if Path(self.location).is_dir():
             return ""
         if self.preset.name:
-            return f"The weights of {self.location} come under: {self.preset.licence} ({self.preset.licence_url})"
+            return self.preset.credit
         return f"The weights of {self.location} have their own licence: https://huggingface.co/{self.location}"
-
-
-def commit(folder: Path) -> str | None:
-    """The commit of a folder in the Hub's cache; None for a folder of one's own."""
-    return folder.name if folder.parent.name == "snapshots" else None
 
 
 def find(model: str | None, family: Family[P]) -> Checkpoint[P]:
@@ -72,16 +83,18 @@ def find(model: str | None, family: Family[P]) -> Checkpoint[P]:
 
     rows = {preset.name: preset for preset in family.presets}
     model = model if model is not None else "demo"
-    if model in rows:
-        return Checkpoint(model, rows[model].repo or str(demo.path(family.embedded)), None, rows[model], family)
+    name, _, revision = model.partition("@")
+    if name in rows and (not revision or rows[name].repo):
+        return Checkpoint(
+            name, rows[name].repo or str(demo.path(family.embedded)), revision or None, rows[name], family
+        )
     path = Path(model).expanduser()
     if model and path.is_dir():
         return Checkpoint(model, str(path), None, family.defaults, family)
     if path.is_file():
         raise InputError(f"--model {model} is a file: give the folder that holds model_index.json.")
     if hub_id := HUB_ID.fullmatch(model):
-        preset = next((row for row in family.presets if row.repo == hub_id["repo"]), family.defaults)
-        return Checkpoint(model, hub_id["repo"], hub_id["revision"], preset, family)
+        return Checkpoint(hub_id["repo"], hub_id["repo"], hub_id["revision"], family.defaults, family)
     raise InputError(_unknown(model, rows))
 
 
@@ -91,6 +104,4 @@ def _unknown(model: str, names: Collection[str]) -> str:
     others = {row.name: family.command for family in FAMILIES for row in family.presets}
     if model in others:
         return f"--model {model} is a model for `filmstrip {others[model]}`."
-    near = difflib.get_close_matches(model, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`filmstrip models` lists the known ones."
-    return f"--model {model!r} is no known model, no folder and no Hub id (owner/name): {hint}"
+    return f"--model {model!r} is no known model, no folder and no Hub id (owner/name): {near(model, names)}"

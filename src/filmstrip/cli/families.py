@@ -15,7 +15,7 @@ class Family(Generic[P]):
     """Models that one command makes videos with."""
 
     command: str
-    pipeline: str  # class name, importable from filmstrip
+    pipeline: str  # class name, importable from filmstrip, for folders and Hub ids that are no preset
     folders: tuple[str, ...]  # pipelines whose folders hold the same components
     presets: tuple[P, ...]
     defaults: P  # for folders and Hub ids that are no preset
@@ -32,6 +32,7 @@ LTX = Family(
     embedded="ltx",
     example='filmstrip generate "..." --model ltx-2b-0.9.5 -o out.mp4',
 )
+RECIPE_PIPELINE = "LTXRecipePipeline"  # of presets that follow the authors
 SVD = Family(
     command="animate",
     pipeline="StableVideoDiffusionPipeline",

@@ -9,7 +9,8 @@ from filmstrip.cli.display import open_display
 from filmstrip.cli.families import LTX
 from filmstrip.cli.run import carry_out
 from filmstrip.errors import InputError
-from filmstrip.ltx.presets import Preset, grid
+from filmstrip.ltx.passes import Recipe
+from filmstrip.ltx.presets import GRID, grid
 from filmstrip.weights.files import read_json
 
 
@@ -42,37 +43,40 @@ def generate(
             raise InputError("The prompt is empty: say what the video should show.")
         if frames is not None and seconds is not None:
             raise InputError(f"--frames {frames} and --seconds {seconds:g} both set the length: give one of them.")
-        seeds = plan.seeds(seed, count)
         chosen = checkpoint.find(model, LTX)
-        folder = chosen.folder()
-        sizes = grid(*(read_json(folder / name / "config.json") for name in ("vae", "transformer")))
-        own = chosen.preset
+        folder, own = chosen.folder(), chosen.preset
         want = plan.settings(
             own, width=width, height=height, frames=frames, fps=fps, steps=steps, guidance=guidance, negative=negative
         )
-        call = {
+        sizes = GRID
+        if own.recipe is None or own.repo is None:
+            sizes = grid(*(read_json(folder / name / "config.json") for name in ("vae", "transformer")))
+        side, stride = (sizes.side, sizes.stride) if own.recipe is None else (1, 1)  # a recipe makes any size
+        call: dict[str, Any] = {
             "prompt": prompt,
             "negative_prompt": want.negative,
-            "width": plan.side("width", want.width, sizes.side, snap, notes),
-            "height": plan.side("height", want.height, sizes.side, snap, notes),
-            "num_frames": plan.frame_count(want.frames, seconds, want.fps, sizes.stride, snap, notes),
+            "width": plan.side("width", want.width, side, snap, notes),
+            "height": plan.side("height", want.height, side, snap, notes),
+            "num_frames": plan.frame_count(want.frames, seconds, want.fps, stride, snap, notes),
             "frame_rate": want.fps,
-            **schedule(own, steps),
-            "guidance_scale": want.guidance,
-            "guidance_rescale": want.guidance_rescale,
-            "decode_timestep": want.decode_timestep,
-            "decode_noise_scale": want.decode_noise_scale,
         }
-        if negative and want.guidance <= 1:
-            notes.append(f"--negative has no effect: guidance is off (--guidance {want.guidance:g}).")
+        sampling: dict[str, Any] = {"num_inference_steps": want.steps, "guidance_scale": want.guidance}
+        sampling = {name: value for name, value in sampling.items() if value is not None}
+        walked = (own.recipe or Recipe()).adjusted(**sampling)
+        if negative and walked.largest_scale <= 1:
+            notes.append(f"--negative has no effect: guidance is off ({walked.largest_scale:g}).")
+        if own.recipe is not None:
+            plan.odd_sides(call["width"], call["height"], output, snap, notes)
         decided = plan.decide(
-            chosen, folder, call, notes, seeds=seeds, asked=(device, dtype), output=output, recipe=recipe
+            chosen,
+            folder,
+            call if own.recipe else call | sampling,
+            notes,
+            steps=sum(one.count for one in walked.passes),
+            changes=sampling if own.recipe else {},
+            seeds=plan.seeds(own.seed if seed is None else seed, count),
+            asked=(device, dtype),
+            output=output,
+            recipe=recipe,
         )
     carry_out(decided, display, as_json=as_json, dry_run=dry_run)
-
-
-def schedule(preset: Preset, steps: int | None) -> dict[str, Any]:
-    """The steps asked for, or the preset's, which are timesteps of its own where it is distilled to these."""
-    if steps is None and preset.timesteps is not None:
-        return {"timesteps": list(preset.timesteps)}
-    return {"num_inference_steps": steps or preset.steps}

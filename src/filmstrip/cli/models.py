@@ -10,14 +10,17 @@ from rich.filesize import decimal
 from filmstrip.cli.checkpoint import INDEX
 from filmstrip.cli.families import FAMILIES
 from filmstrip.errors import CheckpointError
-from filmstrip.pipeline.presets import KnownModel
+from filmstrip.ltx.presets import PARTS
+from filmstrip.pipeline.presets import Published
+from filmstrip.presets import is_cached
 from filmstrip.weights.files import read_json
 
 if TYPE_CHECKING:
     from filmstrip.weights.cache import CachedModel
 
-KNOWN: tuple[tuple[str, KnownModel], ...] = tuple(
-    (family.command, preset) for family in FAMILIES for preset in family.presets
+KNOWN: tuple[tuple[str, Published], ...] = (
+    *((family.command, preset) for family in FAMILIES for preset in family.presets),
+    *(("", part) for part in PARTS),
 )
 JSON_FIELDS = ("repo_id", "revision", "size", "complete")
 COMMANDS = {name: family.command for family in FAMILIES for name in family.folders}
@@ -30,14 +33,12 @@ def models(
     from filmstrip.weights.cache import cached_models
 
     cached = cached_models()
-    best = {model.repo_id: model for model in sorted(cached, key=lambda model: (model.complete, model.size))}
-    known = [(command, preset, best.get(preset.repo or "")) for command, preset in KNOWN]
+    known = [(command, preset, preset.repo is None or is_cached(preset, {})) for command, preset in KNOWN]
     others = [model for model in cached if model.repo_id not in {preset.repo for _, preset in KNOWN}]
     runnable = {model: kind for model in others if (kind := _pipeline(model)) in COMMANDS}
     if as_json:
         rows = [
-            {"command": command, **asdict(preset), "on_disk": model.complete if model else preset.repo is None}
-            for command, preset, model in known
+            {"command": command or None, **asdict(preset), "on_disk": on_disk} for command, preset, on_disk in known
         ]
         also = [{name: getattr(model, name) for name in JSON_FIELDS} for model in runnable]
         print(json.dumps({"known": rows, "also_cached": also}, indent=2))
@@ -50,8 +51,8 @@ def models(
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("--model", "of", "what it is", "licence", "on this disk"):
         table.add_column(heading, no_wrap=heading == "--model")
-    for command, preset, model in known:
-        state = _state(model) if model else _absent(preset)
+    for command, preset, on_disk in known:
+        state = "yes" if on_disk else f"no ({preset.download_gb:g} GB)"
         table.add_row(*map(Text, (preset.name, command, preset.about, preset.licence, state)))
     for model, kind in runnable.items():
         name = f"{model.repo_id}@{model.revision}"
@@ -72,9 +73,3 @@ def _pipeline(model: "CachedModel") -> str:
 
 def _state(model: "CachedModel") -> str:
     return f"{'yes' if model.complete else 'in part'} ({decimal(model.size)})"
-
-
-def _absent(preset: KnownModel) -> str:
-    if preset.repo is None:
-        return "yes"
-    return f"no ({preset.download_gb} GB)" if preset.download_gb else "no"

@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from filmstrip.cli.checkpoint import Checkpoint, commit
+from filmstrip.cli.checkpoint import Checkpoint
 from filmstrip.cli.display import duration, entries
-from filmstrip.cli.families import P
+from filmstrip.cli.families import RECIPE_PIPELINE, P
 from filmstrip.errors import InputError
 from filmstrip.svd.presets import MOTION
 
@@ -37,21 +38,22 @@ class Plan:
     revision: str | None
     pipeline: str  # class name, importable from filmstrip
     side: str  # whose numbers: the drop-in class's or the authors'
+    steps: int  # of one video
     credit: str  # a line on the model: what it is, its licence
     device: str
     dtype: str
     seeds: tuple[int, ...]
     outputs: tuple[Path, ...]
     fps: float
-    recipe: bool
+    recipe: bool  # whether to write into the file what is needed to make it again
+    changes: Mapping[str, Any]  # to the authors' recipe
     call: Mapping[str, Any]  # arguments of the pipeline's call, all but the generator
     notes: tuple[str, ...]  # a sentence for each thing that is not as asked
 
     def headline(self) -> str:
         """The plan in a line."""
-        steps = self.call.get("num_inference_steps") or len(self.call["timesteps"])
         seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]} to {self.seeds[-1]}"
-        return f"{self.model}: {self.shape()}, {plural(steps, 'step')}, {seeds}, {self.device} {self.dtype}"
+        return f"{self.model}: {self.shape()}, {plural(self.steps, 'step')}, {seeds}, {self.device} {self.dtype}"
 
     def shape(self) -> str:
         """Size and length of each video."""
@@ -60,8 +62,9 @@ class Plan:
 
     def as_text(self) -> str:
         """The plan for reading, an entry a line."""
-        shown = {**self.as_dict(), **self.call}
-        return entries({name: value for name, value in shown.items() if name not in ("call", "credit", "notes")})
+        shown = {**self.as_dict(), **self.call, **self.changes}
+        hidden = ("call", "changes", "credit", "notes")
+        return entries({name: value for name, value in shown.items() if name not in hidden})
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as JSON can write it."""
@@ -74,17 +77,21 @@ def decide(
     call: Mapping[str, Any],
     notes: list[str],
     *,
+    steps: int,
+    changes: Mapping[str, Any] = MappingProxyType({}),
     seeds: tuple[int, ...],
     asked: tuple[str, str],
     output: Path | None,
     recipe: bool,
 ) -> Plan:
-    """The plan for a call of the family's pipeline; `asked` are device and type as the user gave them.
+    """The plan for a call of the checkpoint's pipeline; `asked` are device and type as the user gave them.
 
     Raises:
         InputError: the device or the type is not there, or an output cannot be written.
     """
     where, preset = device(asked[0]), chosen.preset
+    pipeline = chosen.family.pipeline if chosen.recipe is None else RECIPE_PIPELINE
+    drop_in = f"drop-in numbers (as diffusers' {pipeline})"
     size = (preset.width, preset.height, preset.frames)
     if preset.one_size and (call["width"], call["height"], call["num_frames"]) != size:
         trained = "{}x{} and {} frames".format(*size)
@@ -94,16 +101,18 @@ def decide(
         command=chosen.family.command,
         model=chosen.name,
         source=chosen.location,
-        revision=commit(folder),
-        pipeline=chosen.family.pipeline,
-        side=f"drop-in numbers (as diffusers' {chosen.family.pipeline})",
-        credit=chosen.credit(),
+        revision=chosen.commit(folder),
+        pipeline=pipeline,
+        side=drop_in if chosen.recipe is None else f"the authors' numbers (the recipe of {chosen.name})",
+        steps=steps,
+        credit=chosen.credit,
         device=where,
         dtype=dtype(asked[1], where),
         seeds=seeds,
         outputs=paths,
         fps=call["frame_rate"] if "frame_rate" in call else call["fps"],
         recipe=recipe,
+        changes=dict(changes),
         call=call,
         notes=tuple(notes),
     )
@@ -162,6 +171,19 @@ def snapped(asked: int, first: int, step: int, problem: str, snap: bool, notes: 
     if nearest != asked:
         notes.append(f"{problem}: using {nearest}.")
     return nearest
+
+
+def odd_sides(width: int, height: int, output: Path | None, snap: bool, notes: list[str]) -> None:
+    """Note what a video file makes of odd sides, which H.264 in 4:2:0 cannot have; refused when `snap` is off."""
+    from filmstrip.media.export import MOVFLAGS
+
+    suffix = ".mp4" if output is None else output.suffix.lower()
+    if suffix in MOVFLAGS and (width % 2 or height % 2):
+        even = f"{width + width % 2}x{height + height % 2}"
+        problem = f"{width}x{height} has an odd side, and {suffix} files (H.264, 4:2:0) have even ones"
+        if not snap:
+            raise InputError(f"{problem}. Use {even}, another format, or leave out --no-snap.")
+        notes.append(f"{problem}: the last line is written twice, {even}.")
 
 
 def seeds(first: int | None, count: int) -> tuple[int, ...]:

@@ -37,11 +37,12 @@ def recipe(plan: Plan, seed: int) -> dict[str, Any]:
     """All that is needed to make the video with `seed` again, as JSON can hold it."""
     return {
         "command": plan.command,
-        "model": f"{plan.source}@{plan.revision}" if plan.revision else plan.model,
+        "model": f"{plan.model}@{plan.revision}" if plan.revision else plan.model,
         "pipeline": plan.pipeline,
         "side": plan.side,
         "seed": seed,
         **plan.call,
+        **plan.changes,
         "device": plan.device,
         "dtype": plan.dtype,
         "versions": {

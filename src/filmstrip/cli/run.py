@@ -12,9 +12,11 @@ from typing import Any
 from rich.filesize import decimal
 
 from filmstrip.cli.display import Display, duration
+from filmstrip.cli.families import RECIPE_PIPELINE
 from filmstrip.cli.plan import Plan
 from filmstrip.cli.recipe import recipe
 from filmstrip.errors import FilmstripError
+from filmstrip.presets import PRESETS, fetch
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,12 @@ def _make(plan: Plan, display: Display, call: Mapping[str, Any]) -> tuple[float,
     try:
         with display.running():
             with loading.stage("load"):
-                options = {"torch_dtype": getattr(torch, plan.dtype), "device": plan.device, "revision": plan.revision}
-                pipe = getattr(filmstrip, plan.pipeline).from_pretrained(plan.source, **options)
+                options = {"dtype": getattr(torch, plan.dtype), "device": plan.device, "revision": plan.revision}
+                if plan.pipeline == RECIPE_PIPELINE:
+                    pipe: Any = filmstrip.load(plan.model, **options)
+                    pipe.recipe = pipe.recipe.adjusted(**plan.changes)
+                else:
+                    pipe = getattr(filmstrip, plan.pipeline).from_pretrained(plan.source, **options)
             for seed, path in zip(plan.seeds, plan.outputs, strict=True):
                 if len(plan.seeds) > 1:
                     display.next_video(f"{len(videos) + 1} of {len(plan.seeds)}: {path}")
@@ -91,11 +97,15 @@ def _download(plan: Plan, quiet: bool) -> None:
     from huggingface_hub.utils import disable_progress_bars
 
     from filmstrip.weights.folder import fetch_pipeline
-    from filmstrip.weights.hub import Source
+    from filmstrip.weights.hub import HubOptions, Source
 
     if quiet:
         disable_progress_bars()
-    fetch_pipeline(Source(plan.source, revision=plan.revision))
+    hub = HubOptions(revision=plan.revision)
+    if plan.pipeline == RECIPE_PIPELINE:
+        fetch(PRESETS[plan.model], hub)
+    else:
+        fetch_pipeline(Source(plan.source, **hub))
 
 
 class Stopwatch:

@@ -74,11 +74,12 @@ class Pass:
         times: list[float] = sampling.timesteps(self.steps, tokens).tolist()
         return times[self.skip_initial : self.steps - self.skip_final]
 
-    def adjusted(self, steps: int | None, guidance_scale: float | None) -> "Pass":
+    def adjusted(self, num_inference_steps: int | None = None, guidance_scale: float | None = None) -> "Pass":
         """The pass with another number of steps or scale of guidance; None keeps its own.
 
         An `InputError` says that the pass is made of timesteps or scales of its own.
         """
+        steps = num_inference_steps
         if steps is not None and (self.timesteps is not None or self.skip_initial or self.skip_final):
             own = "timesteps of its own" if self.timesteps is not None else "steps that are left out"
             raise InputError(f"This model's recipe has {own} ({self.count} steps); leave out the number of steps.")
@@ -111,7 +112,7 @@ class Recipe:
         """The largest scale of guidance; above 1, some step asks about the negative prompt."""
         return max(one.guidance.largest_scale for one in self.passes)
 
-    def adjusted(self, steps: int | None, guidance_scale: float | None) -> "Recipe":
+    def adjusted(self, num_inference_steps: int | None = None, guidance_scale: float | None = None) -> "Recipe":
         """The recipe with another number of steps or scale of guidance; see `Pass.adjusted`."""
-        second = self.second and self.second.adjusted(steps, guidance_scale)
-        return replace(self, first=self.first.adjusted(steps, guidance_scale), second=second)
+        first, *second = (one.adjusted(num_inference_steps, guidance_scale) for one in self.passes)
+        return replace(self, first=first, second=second[0] if second else None)

@@ -1,51 +1,117 @@
 """The LTX checkpoints that filmstrip knows by name, a row each, and which video sizes a checkpoint can make.
 
-Repositories and settings are those of the examples in diffusers' documentation (docs/source/en/api/pipelines/
-ltx_video.md) and pipelines; the licences are those that the model card of Lightricks/LTX-Video names.
+Files, recipes, sizes, seed and negative prompt are those of Lightricks/LTX-Video: `configs/` (those of 0.9.7 before
+commit 02844ce) and `ltx_video/inference.py`; the licences are those that the model card names. The authors let language
+models rewrite short prompts first, which is left out.
 """
 
 import math
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from filmstrip.errors import CheckpointError
-from filmstrip.pipeline.presets import KnownModel
+from filmstrip.ltx.passes import GuidanceSchedule, Pass, Recipe
+from filmstrip.pipeline.presets import KnownModel, Published
 
-NEGATIVE = "worst quality, inconsistent motion, blurry, jittery, distorted"
-DISTILLED_TIMESTEPS = (1000.0, 993.0, 987.0, 981.0, 975.0, 909.0, 725.0, 0.03)
-_LICENCES = "https://huggingface.co/Lightricks/LTX-Video/blob/main/"
+REPO = "Lightricks/LTX-Video"
+TEXT_ENCODER = "PixArt-alpha/PixArt-XL-2-1024-MS"
+T5_GB, UPSCALER_GB = 19.1, 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset(KnownModel):
-    """One known checkpoint of LTX, and the settings to use when none are given."""
+    """One known checkpoint of LTX, and what to use when nothing else is asked for."""
 
-    width: int = 704
-    height: int = 512
-    frames: int = 161
-    fps: float = 25
-    steps: int = 50
-    guidance: float = 3.0
-    guidance_rescale: float = 0.0
-    negative: str = ""
-    timesteps: tuple[float, ...] | None = None  # instead of `steps`, for models distilled to these
-    decode_timestep: float = 0.0
-    decode_noise_scale: float | None = None
+    width: int = 1216
+    height: int = 704
+    frames: int = 121
+    fps: float = 30
+    negative: str = "worst quality, inconsistent motion, blurry, jittery, distorted"
+    seed: int | None = 171198  # None: another one each time
+    recipe: Recipe | None = None  # None: a folder of no preset, for diffusers' pipelines
+    steps: int | None = None  # instead of the recipe's
+    guidance: float | None = None
+    file: str = ""  # in the repository, with transformer and autoencoder
+    upscaler: str | None = None  # beside it
+    vae: str = "0.9.5"  # the version that brought this kind of autoencoder
+    text_encoder: str = TEXT_ENCODER
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What is read of the repository."""
+        return tuple(file for file in (self.file, self.upscaler) if file)
 
 
-CALL_DEFAULTS = Preset(name="", about="The defaults of diffusers' LTXPipeline call, for folders that are no preset.")
+@dataclass(frozen=True, kw_only=True)
+class Part(Published):
+    """A file that belongs to other checkpoints."""
 
-_2B: dict[str, Any] = {"width": 768, "negative": NEGATIVE}
-_DENOISING_DECODER: dict[str, Any] = {"decode_timestep": 0.05, "decode_noise_scale": 0.025}
-_13B: dict[str, Any] = _DENOISING_DECODER | {
+    file: str
+    repo: str | None = REPO
+
+
+CALL_DEFAULTS = Preset(
+    name="",
+    about="The defaults of diffusers' LTXPipeline call, for folders that are no preset.",
+    width=704,
+    height=512,
+    frames=161,
+    fps=25,
+    negative="",
+    seed=None,
+    steps=50,
+    guidance=3.0,
+)
+
+_LICENCES = f"https://huggingface.co/{REPO}/blob/main/"
+_OPEN_WEIGHTS: dict[str, Any] = {
     "licence": "LTXV Open Weights License 0.X",
     "licence_url": _LICENCES + "LTX-Video-Open-Weights-License-0.X.txt",
-    "download_gb": 48,
-    "width": 768,
 }
-_DISTILLED: dict[str, Any] = _13B | {"steps": 8, "guidance": 1.0, "timesteps": DISTILLED_TIMESTEPS}
+
+_BASE = Recipe(Pass(GuidanceSchedule(scale=3.0, stg_scale=1.0, rescale=0.7, blocks=(19,)), steps=40))
+_DEV = Recipe(
+    Pass(
+        GuidanceSchedule(
+            scale=(1, 1, 6, 8, 6, 1, 1),
+            stg_scale=(0, 0, 4, 4, 4, 2, 1),
+            rescale=(1, 1, 0.5, 0.5, 1, 1, 1),
+            blocks=((), (11, 25, 35, 39), (22, 35, 39), (28,), (28,), (28,), (28,)),
+            timesteps=(1.0, 0.996, 0.9933, 0.9850, 0.9767, 0.9008, 0.6180),
+            star=True,
+        ),
+        steps=30,
+        skip_final=3,
+    ),
+    Pass(GuidanceSchedule(stg_scale=1.0, blocks=(27,), star=True), steps=30, skip_initial=17),
+    downscale=0.6666666,
+)
+_DISTILLED = Recipe(
+    Pass(timesteps=(1.0, 0.9937, 0.9875, 0.9812, 0.9750, 0.9094, 0.7250)),
+    Pass(timesteps=(0.9094, 0.7250, 0.4219)),
+    downscale=0.6666666,
+)
+_TONE_MAPPED = replace(_DISTILLED, second=Pass(timesteps=(0.9094, 0.7250, 0.4219), tone_map=0.6))
+
+
+def _row(name: str, about: str, file: str, gb: float, recipe: Recipe, **more: Any) -> Preset:
+    """A published checkpoint, whose file has so many gigabytes."""
+    total = gb + T5_GB + (UPSCALER_GB if "upscaler" in more else 0)
+    own = _OPEN_WEIGHTS | {"repo": REPO, "file": f"{file}.safetensors", "download_gb": round(total)}
+    return Preset(name=name, about=about, recipe=recipe, **own | more)
+
+
+def _pair(name: str, about: str, recipe: Recipe, sizes: tuple[float, float]) -> tuple[Preset, Preset]:
+    """The two rows of a checkpoint with two passes: in bfloat16, and with matrices in fp8."""
+    upscaler = f"ltxv-spatial-upscaler-{name.split('-')[2]}.safetensors"
+    file = name.replace("ltx-", "ltxv-")
+    return (
+        _row(name, about, file, sizes[0], recipe, upscaler=upscaler),
+        _row(f"{name}-fp8", f"{about}, stored in fp8", f"{file}-fp8", sizes[1], recipe, upscaler=upscaler),
+    )
+
 
 PRESETS = (
     Preset(
@@ -55,54 +121,51 @@ PRESETS = (
         width=128,
         height=128,
         frames=25,
-        steps=25,
-        guidance=4.0,
+        fps=25,
         one_size=True,
+        negative="",
+        seed=None,
+        recipe=Recipe(Pass(GuidanceSchedule(scale=4.0), steps=25)),
     ),
-    Preset(
-        name="ltx-2b-0.9.0",
-        about="LTX-Video 2B, the first",
-        repo="Lightricks/LTX-Video",
+    _row(
+        *("ltx-2b-0.9.0", "LTX-Video 2B, the first", "ltx-video-2b-v0.9", 9.4, _BASE),
         licence="LTXV 2B v0.9 licence",
         licence_url=_LICENCES + "ltx-video-2b-v0.9.license.txt",
-        **_2B,
+        vae="0.9.0",
     ),
-    Preset(
-        name="ltx-2b-0.9.1",
-        about="LTX-Video 2B, decoder denoises too",
-        repo="Lightricks/LTX-Video-0.9.1",
+    _row(
+        *("ltx-2b-0.9.1", "LTX-Video 2B, decoder denoises too", "ltx-video-2b-v0.9.1", 5.7, _BASE),
         licence="LTXV 2B v0.9.1 licence",
         licence_url=_LICENCES + "ltx-video-2b-v0.9.1.license.txt",
-        download_gb=25,
-        **_2B | _DENOISING_DECODER | {"decode_timestep": 0.03},
+        vae="0.9.1",
     ),
-    Preset(
-        name="ltx-2b-0.9.5",
-        about="LTX-Video 2B, better VAE",
-        repo="Lightricks/LTX-Video-0.9.5",
+    _row(
+        *("ltx-2b-0.9.5", "LTX-Video 2B, better VAE", "ltx-video-2b-v0.9.5", 6.3, _BASE),
         licence="OpenRAIL-M",
         licence_url=_LICENCES + "ltx-video-2b-v0.9.5.license.txt",
-        download_gb=25,
-        **_2B | _DENOISING_DECODER | {"steps": 40},
     ),
-    Preset(
-        name="ltx-13b-0.9.7-dev",
-        about="LTX-Video 13B",
-        repo="Lightricks/LTX-Video-0.9.7-dev",
-        **_13B | {"steps": 30, "guidance": 5.0, "guidance_rescale": 0.7, "negative": NEGATIVE},
+    _row("ltx-2b-0.9.6-dev", "LTX-Video 2B, better prompts and motion", "ltxv-2b-0.9.6-dev-04-25", 6.3, _BASE),
+    _row(
+        *("ltx-2b-0.9.6-distilled", "LTX-Video 2B, 8 steps", "ltxv-2b-0.9.6-distilled-04-25", 6.3),
+        Recipe(Pass(steps=8), stochastic=True),
     ),
-    Preset(
-        name="ltx-13b-0.9.7-distilled",
-        about="LTX-Video 13B, 8 steps",
-        repo="Lightricks/LTX-Video-0.9.7-distilled",
-        **_DISTILLED,
-    ),
-    Preset(
-        name="ltx-13b-0.9.8-distilled",
-        about="LTX-Video 13B, 8 steps, the last",
-        repo="Lightricks/LTX-Video-0.9.8-13B-distilled",
-        **_DISTILLED,
-    ),
+    *_pair("ltx-2b-0.9.8-distilled", "LTX-Video 2B, 7 and 3 steps", _DISTILLED, (6.3, 4.5)),
+    *_pair("ltx-13b-0.9.7-dev", "LTX-Video 13B", _DEV, (28.6, 15.7)),
+    *_pair("ltx-13b-0.9.7-distilled", "LTX-Video 13B, 7 and 3 steps", _DISTILLED, (28.6, 15.7)),
+    *_pair("ltx-13b-0.9.8-dev", "LTX-Video 13B, the last", _DEV, (28.6, 15.7)),
+    *_pair("ltx-13b-0.9.8-distilled", "LTX-Video 13B, the last, 7 and 3 steps", _TONE_MAPPED, (28.6, 15.7)),
+)
+
+
+def _part(name: str, about: str, gb: float) -> Part:
+    return Part(name=name, about=about, file=f"{name}.safetensors", download_gb=gb, **_OPEN_WEIGHTS)
+
+
+PARTS = (
+    _part("ltxv-spatial-upscaler-0.9.7", "doubles the sides of LTX-Video's latents", UPSCALER_GB),
+    _part("ltxv-spatial-upscaler-0.9.8", "doubles the sides of LTX-Video's latents", UPSCALER_GB),
+    _part("ltxv-temporal-upscaler-0.9.7", "doubles the frames of LTX-Video's latents", UPSCALER_GB),
+    _part("ltxv-13b-0.9.7-distilled-lora128", "makes ltx-13b-0.9.7-dev a distilled one (LoRA)", 1.3),
 )
 
 
@@ -112,6 +175,9 @@ class Grid:
 
     side: int
     stride: int
+
+
+GRID = Grid(side=32, stride=8)  # of all published checkpoints
 
 
 def grid(vae: Mapping[str, Any], transformer: Mapping[str, Any]) -> Grid:

@@ -172,6 +172,7 @@ class DiffusionPipeline:
         types = dtype if dtype is not None else torch_dtype
         where = as_device(device)
         loaded = load_components(folder, index, expected, components, dtype=types, variant=variant, device=where)
+        loaded = dict.fromkeys(kind._optional_components) | loaded
         if missing := [key for key in expected if key not in loaded]:
             raise CheckpointError(
                 f"{name} has no {', '.join(missing)}, which {kind.__name__} needs; it holds a {index.class_name}. "

@@ -113,7 +113,7 @@ def fetch_pipeline(source: Source, skip: Collection[str] = (), variant: str | No
     are those of `Source.fetch` and `load_components`.
     """
     index = read_index(source.fetch(lambda names: [INDEX_NAME]))
-    return source.fetch(lambda names: _needed_files(names, index, skip, variant))
+    return source.fetch(lambda names: [INDEX_NAME, *component_files(names, index, skip, variant)])
 
 
 def load_components(
@@ -158,7 +158,7 @@ def is_complete(folder: Path) -> bool:
         rows = _rows(index)
         for variant in (None, *_all_variants(_inside(names, rows), rows)):
             with contextlib.suppress(FilmstripError):
-                _needed_files(names, index, (), variant)
+                component_files(names, index, (), variant)
                 return True
     return False
 
@@ -205,14 +205,14 @@ def _inside(names: Collection[str], components: Collection[str]) -> dict[str, li
     return {one: [file.removeprefix(f"{one}/") for file in names if file.startswith(f"{one}/")] for one in components}
 
 
-def _needed_files(
-    names: Collection[str], index: PipelineIndex, skip: Collection[str], variant: str | None
+def component_files(
+    names: Collection[str], index: PipelineIndex, skip: Collection[str] = (), variant: str | None = None
 ) -> list[str]:
-    """Which of a pipeline's files to download."""
+    """Which of a pipeline's files to download, besides its index; arguments are those of `fetch_pipeline`."""
     rows = _rows(index, skip)
     inside = _inside(names, rows)
     chosen = _chosen_variants(inside, rows, variant)
-    needed = [INDEX_NAME]
+    needed = []
     for name, row in rows.items():
         files = [file for file in inside[name] if file.endswith(SMALL_FILES) and ".safetensors" not in file]
         if not files:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -16,6 +16,14 @@ Choice = Callable[[list[str]], list[str]]
 
 # Arguments of diffusers' loaders for what is always so here.
 ALWAYS_ON = ("low_cpu_mem_usage", "use_safetensors", "disable_mmap")
+
+
+class NotCachedError(CheckpointError):
+    """Files are neither in the Hub's cache nor to be had now."""
+
+    def __init__(self, lack: str, reason: str, commands: Sequence[str]) -> None:
+        super().__init__(f"{lack}, and {reason}. Download it with: {' && '.join(commands)}")
+        self.lack, self.reason, self.commands = lack, reason, commands
 
 
 class HubOptions(TypedDict, total=False):
@@ -39,7 +47,7 @@ class Source:
     local_files_only: bool = False
     token: str | bool | None = None
     force_download: bool = False
-    file: str | None = None  # when a single file of it is meant
+    files: tuple[str, ...] = ()  # when only these are meant, by names or patterns
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, (str, os.PathLike)) or not os.fspath(self.name):
@@ -59,17 +67,22 @@ class Source:
             raise CheckpointError(f"{path} is a file. Give the folder that holds model_index.json or config.json.")
         if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
             raise CheckpointError(f"There is no folder {path}, and {name!r} is no id of a repository on the Hub.")
-        from huggingface_hub import constants
-
-        if self.local_files_only or constants.HF_HUB_OFFLINE:
+        if self.offline:
             return self._cached(choose, "nothing is downloaded in offline mode")
         return self._downloaded(name, choose)
 
     @property
+    def offline(self) -> bool:
+        """Whether nothing may be downloaded."""
+        from huggingface_hub import constants
+
+        return self.local_files_only or constants.HF_HUB_OFFLINE
+
+    @property
     def download_command(self) -> str:
         """The command that downloads the source into the Hub's cache."""
-        what = [f"{self.subfolder}/*"] if self.subfolder else ["model_index.json", "config.json", "*/*"]
-        parts = [self.file] if self.file else [f'--include "{pattern}"' for pattern in what]
+        what = [f"{self.subfolder}/*"] if self.subfolder else self.files or ["model_index.json", "config.json", "*/*"]
+        parts = [f'--include "{name}"' for name in what] if any("*" in name for name in what) else what
         words = ["hf download", os.fspath(self.name), *parts]
         words += [f"--revision {self.revision}"] if self.revision else []
         words += [f"--cache-dir {os.fspath(self.cache_dir)}"] if self.cache_dir else []
@@ -80,18 +93,19 @@ class Source:
 
     def _cached(self, choose: Choice, reason: str) -> Path:
         snapshot = find_snapshot(os.fspath(self.name), self.revision, self.cache_dir)
-        hint = f"Download it with: {self.download_command}"
+        commands = [self.download_command]
         if snapshot is None:
-            raise CheckpointError(f"{self.name} is neither a folder nor in the Hub's cache, and {reason}. {hint}")
+            raise NotCachedError(f"{self.name} is neither a folder nor in the Hub's cache", reason, commands)
         folder = self._inside(snapshot)
         names = list_files(folder)
         copy = f"The cached copy of {self.name}"
         try:
             absent = [name for name in choose(names) if name not in names]
         except CheckpointError as error:
-            raise CheckpointError(f"{copy} is not complete, and {reason}. {error} {hint}") from error
+            lack = f"{copy} is not complete ({str(error).rstrip('.')})"
+            raise NotCachedError(lack, reason, commands) from error
         if absent:
-            raise CheckpointError(f"{copy} lacks {', '.join(absent)}, and {reason}. {hint}")
+            raise NotCachedError(f"{copy} lacks {', '.join(absent)}", reason, commands)
         return folder
 
     def _downloaded(self, name: str, choose: Choice) -> Path:
@@ -112,6 +126,20 @@ class Source:
         except Exception as error:
             raise CheckpointError(f"{name} could not be downloaded: {error}") from error
         return self._inside(Path(folder))
+
+
+def fetch_all(wanted: Sequence[tuple[Source, Choice]]) -> list[Path]:
+    """`Source.fetch` for each; the error names all that is not cached, and a command for each repository."""
+    folders, absent = list[Path](), list[NotCachedError]()
+    for source, choose in wanted:
+        try:
+            folders.append(source.fetch(choose))
+        except NotCachedError as error:
+            absent.append(error)
+    if absent:
+        commands = [command for error in absent for command in error.commands]
+        raise NotCachedError(" and ".join(error.lack for error in absent), absent[0].reason, commands)
+    return folders
 
 
 def part_options(options: Mapping[str, Any]) -> tuple[HubOptions, dict[str, Any]]:
@@ -151,7 +179,8 @@ def fetch_file(
     if match is None or not match[3].endswith(".safetensors"):
         raise CheckpointError(f"There is no file {name}, and it is no address of a safetensors file on the Hub either.")
     repository, branch, file = match.groups()
-    source = Source(repository, None, revision or branch, cache_dir, local_files_only, token, force_download, file=file)
+    options = (cache_dir, local_files_only, token, force_download)
+    source = Source(repository, None, revision or branch, *options, files=(file,))
     return source.fetch(lambda names: [file]) / file
 
 

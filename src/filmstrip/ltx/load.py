@@ -1,0 +1,65 @@
+"""The pipeline of a preset, from the authors' files."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from filmstrip import demo
+from filmstrip.ltx.inputs import Clip
+from filmstrip.ltx.presets import Preset
+from filmstrip.ltx.recipe import LTXRecipePipeline
+from filmstrip.ltx.upsampler import LTXLatentUpsamplerModel
+from filmstrip.weights.folder import PipelineIndex, component_files, load_components
+from filmstrip.weights.hub import HubOptions, Source, fetch_all
+from filmstrip.weights.model import as_device, as_dtype
+
+# What is read of the text encoder's repository, which is another pipeline's.
+TEXTS = PipelineIndex(
+    "", {"text_encoder": ("transformers", "T5EncoderModel"), "tokenizer": ("transformers", "T5Tokenizer")}
+)
+TEXT_FILES = tuple(f"{name}/*" for name in TEXTS.components)
+
+
+def fetch_preset(preset: Preset, hub: HubOptions) -> tuple[Path, Path]:
+    """The local folders of a preset's own files and of its text encoder, after downloading what is not cached.
+
+    A revision is that of the preset's own repository. A CheckpointError names what cannot be had.
+    """
+    if preset.repo is None:
+        return demo.path(), demo.path()
+    others: HubOptions = {**hub, "revision": None}
+    own, texts = fetch_all(
+        [
+            (Source(preset.repo, files=preset.files, **hub), lambda names: [*preset.files]),
+            (Source(preset.text_encoder, files=TEXT_FILES, **others), lambda names: component_files(names, TEXTS)),
+        ]
+    )
+    return own, texts
+
+
+def load_preset(
+    preset: Preset, dtype: torch.dtype | str | None, device: torch.device | str | None, hub: HubOptions
+) -> LTXRecipePipeline:
+    """The pipeline of a preset, with its recipe and the sizes that it is for.
+
+    Args:
+        dtype: of the weights; by default bfloat16, as the authors have it, and float32 for the demo.
+    """
+    folder, texts = fetch_preset(preset, hub)
+    if preset.repo is None:
+        pipe = LTXRecipePipeline.from_pretrained(folder, dtype=dtype, device=device)
+    else:
+        kind, where = as_dtype(dtype) or torch.bfloat16, as_device(device)
+        encoders: dict[str, Any] = load_components(texts, TEXTS, TEXTS.components, {}, dtype=kind, device=where)
+        upscaler = None
+        if preset.upscaler is not None:
+            upscaler = LTXLatentUpsamplerModel.from_single_file(folder / preset.upscaler, dtype=kind, device=where)
+        pipe = LTXRecipePipeline.from_single_file(
+            folder / preset.file, dtype=kind, device=where, latent_upsampler=upscaler, **encoders
+        )
+    if preset.recipe is not None:
+        pipe.recipe = preset.recipe
+    pipe.clip = Clip(preset.height, preset.width, preset.frames, preset.fps)
+    pipe.negative_prompt = preset.negative
+    return pipe
