@@ -7,11 +7,11 @@ import torch
 from huggingface_hub import constants
 
 import filmstrip
-from filmstrip import LTXPipeline, LTXRecipePipeline, demo
+from filmstrip import LTXLatentUpsamplerModel, LTXPipeline, LTXRecipePipeline, demo
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.ltx.inputs import Clip
 from filmstrip.ltx.presets import REPO, TEXT_ENCODER
-from filmstrip.presets import PRESETS
+from filmstrip.presets import PRESETS, locate
 from filmstrip.weights.hub import Source
 from tests.cli.conftest import store
 from tests.ltx.published import repositories
@@ -111,6 +111,11 @@ def test_only_what_a_preset_needs_is_downloaded_and_its_licence_is_named_before(
     assert not caplog.records
 
 
+def test_a_plan_downloads_nothing(online, tmp_path):
+    assert locate(PRESETS[DISTILLED], {"cache_dir": tmp_path}).name == hub.COMMIT
+    assert online == []
+
+
 def test_offline_the_error_has_a_command_for_each_repository_that_lacks_something(published, tmp_path):
     own = f"hf download {REPO} ltxv-13b-0.9.7-dev-fp8.safetensors ltxv-spatial-upscaler-0.9.7.safetensors"
     texts = f'hf download {TEXT_ENCODER} --include "text_encoder/*" --include "tokenizer/*"'
@@ -152,9 +157,21 @@ def test_the_demo_is_a_preset_with_a_recipe_of_its_own():
 
 
 def test_a_folder_is_what_it_says(tmp_path):
-    LTXPipeline(**components()).save_pretrained(tmp_path / "ltx")
-    assert type(filmstrip.load(tmp_path / "ltx", dtype="float32")) is LTXPipeline
-    assert type(LTXRecipePipeline.from_pretrained(tmp_path / "ltx")) is LTXRecipePipeline
+    LTXPipeline(**components()).save_pretrained(tmp_path)
+    assert type(filmstrip.load(tmp_path, dtype="float32")) is LTXPipeline
+
+
+def test_a_folder_may_be_asked_for_the_authors_way_with_or_without_an_upsampler(tmp_path):
+    models = components()
+    LTXPipeline(**models).save_pretrained(tmp_path / "without")
+    pipe = LTXRecipePipeline.from_pretrained(tmp_path / "without")
+    assert pipe.latent_upsampler is None
+    assert pipe.info.sampling.timesteps(2, 8) == pytest.approx([1.0, 2 / 3])  # by its scheduler, which shifts by 2
+    pipe.latent_upsampler = LTXLatentUpsamplerModel(in_channels=8, mid_channels=32, num_blocks_per_stage=1)
+    pipe.save_pretrained(tmp_path / "with")
+    again = LTXRecipePipeline.from_pretrained(tmp_path / "with")
+    assert same_weights(again.latent_upsampler, pipe.latent_upsampler)
+    assert (again.info, again.device.type) == (pipe.info, "cpu")
 
 
 def test_names_of_svd_are_its_pipelines(tmp_path):

@@ -5,8 +5,10 @@ import pytest
 import torch
 from diffusers.pipelines.ltx.pipeline_ltx_condition import linear_quadratic_schedule
 
+from filmstrip import FlowMatchEulerDiscreteScheduler, LTXPipeline
 from filmstrip.errors import InputError
 from filmstrip.ltx.sampling import Sampling, linear_quadratic, to_next
+from filmstrip.ltx.single_file import CheckpointInfo
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 8, 30])
@@ -52,3 +54,19 @@ def test_each_token_goes_to_the_next_timestep_below_its_own(stochastic):
     if not stochastic:
         torch.testing.assert_close(stepped[0, :, 0], torch.tensor([0.8, 0.5, 0.0]))
     assert torch.equal(stepped[0, 2], data[0, 2])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"shift": 1.0},
+        {"shift": 2.5},
+        CheckpointInfo(Sampling(shifting="SD3", target_shift_terminal=0.1)).scheduler_config,
+        CheckpointInfo(Sampling(shifting="SD3")).scheduler_config,
+    ],
+)
+def test_the_scheduler_of_a_folder_says_how_its_steps_are_spaced(config):
+    scheduler = FlowMatchEulerDiscreteScheduler(**config)
+    pipe = LTXPipeline(scheduler, None, None, None, None)
+    ours = Sampling.of_scheduler(scheduler.config).timesteps(7, 600)
+    torch.testing.assert_close(torch.from_numpy(ours).float(), pipe.set_timesteps(7, 600, None) / 1000)

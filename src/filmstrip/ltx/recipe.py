@@ -22,7 +22,8 @@ from filmstrip.ltx.latents import adain, denormalize, normalize, tone_map, unpac
 from filmstrip.ltx.passes import Pass, Recipe
 from filmstrip.ltx.picture import cover, middle, prepare_picture
 from filmstrip.ltx.predict import EncodedTexts
-from filmstrip.ltx.sampling import to_next
+from filmstrip.ltx.sampling import Sampling, to_next
+from filmstrip.ltx.single_file import CheckpointInfo
 from filmstrip.ltx.transformer import Perturbation
 from filmstrip.ltx.walk import EPS, ConditionedTokens
 from filmstrip.media.frames import Video, as_frames
@@ -41,20 +42,29 @@ class LTXRecipePipeline(LTXBase):
     Args:
         vae, text_encoder, tokenizer, transformer: as in `LTXPipeline`.
         latent_upsampler: an `LTXLatentUpsamplerModel`, for recipes of two passes.
+        scheduler: says only how a checkpoint in diffusers' layout wants to be sampled.
 
     `recipe` is what a call follows, `info` how the checkpoint wants to be sampled, and `clip` and `negative_prompt` are
     what a call makes if it does not say.
     """
 
-    _optional_components = ("latent_upsampler",)
+    _optional_components = ("latent_upsampler", "scheduler")
     _max_sequence_length = 256
     _masks_padding = True
 
     def __init__(
-        self, vae: Any, text_encoder: Any, tokenizer: Any, transformer: Any, latent_upsampler: Any = None
+        self,
+        vae: Any,
+        text_encoder: Any,
+        tokenizer: Any,
+        transformer: Any,
+        latent_upsampler: Any = None,
+        scheduler: Any = None,
     ) -> None:
-        super().__init__(None, vae, text_encoder, tokenizer, transformer)
+        super().__init__(scheduler, vae, text_encoder, tokenizer, transformer)
         self.latent_upsampler = latent_upsampler
+        if scheduler is not None:
+            self.info = CheckpointInfo(Sampling.of_scheduler(scheduler.config))
         self.recipe, self.clip, self.negative_prompt = Recipe(), Clip(704, 1216, 121, 30), ""
 
     @torch.no_grad()

@@ -1,6 +1,9 @@
 """The timesteps of a walk in LTX, as the authors and diffusers space them."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -74,6 +77,13 @@ class Sampling:
             raise InputError("The sampler 'Constant' has no shift; give one.")
         if self.shifting not in (None, "SD3", "SimpleDiffusion"):
             raise InputError(f"shifting is {self.shifting!r}; it is 'SD3', 'SimpleDiffusion' or None.")
+
+    @classmethod
+    def of_scheduler(cls, config: Mapping[str, Any]) -> Self:
+        """As a `FlowMatchEulerDiscreteScheduler` of this config in diffusers' folder spaces them."""
+        if config["use_dynamic_shifting"]:
+            return cls(shifting="SD3", target_shift_terminal=config["shift_terminal"])
+        return cls("Constant", shift=math.log(config["shift"]))
 
     def timesteps(self, steps: int, tokens: int) -> Array:
         """The timesteps of a walk for a video of so many tokens, `(steps,)`, falling from 1; 0 is left out."""
