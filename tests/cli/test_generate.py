@@ -10,7 +10,7 @@ from filmstrip import demo
 from filmstrip.media.load import load_video
 from filmstrip.media.recipe import read_recipe
 
-from .conftest import FakePipeline, Run
+from .conftest import FakePipeline, Run, store
 
 SMALL = ("--width", 32, "--height", 32, "--frames", 5, "--steps", 2)
 
@@ -134,6 +134,83 @@ def test_without_a_model_the_demo_is_used_and_said(
     assert "The demo model is trained for" not in result.err
     other = run("generate", "x", "--model", "demo", "--width", 64, "--dry-run")
     assert "The demo model is trained for 128x128 and 25 frames only; other sizes look worse." in other.err
+
+
+@pytest.fixture
+def presets(cache: Path) -> None:
+    """A cache that seems to have every LTX preset."""
+    from filmstrip.ltx import presets
+
+    files = {file for row in presets.PRESETS for file in row.files}
+    store(cache, presets.REPO, dict.fromkeys(files, ""), commit="0123abc")
+    texts = ("text_encoder/config.json", "text_encoder/model.safetensors", "tokenizer/spiece.model")
+    store(cache, presets.TEXT_ENCODER, dict.fromkeys(texts, ""))
+
+
+@pytest.mark.usefixtures("presets")
+def test_a_preset_is_planned_as_the_authors_script_has_it(run: Run, pipeline: FakePipeline) -> None:
+    plan = run("generate", "x", "-m", "ltx-13b-0.9.8-dev", "--dry-run", "--json").json
+    assert plan["side"] == "the authors' numbers (the recipe of ltx-13b-0.9.8-dev)"
+    assert (plan["pipeline"], plan["revision"], plan["steps"], plan["seeds"]) == (
+        *("LTXRecipePipeline", "0123abc", 27 + 13, [171198]),
+    )
+    assert plan["call"] == {
+        "prompt": "x",
+        "negative_prompt": "worst quality, inconsistent motion, blurry, jittery, distorted",
+        "width": 1216,
+        "height": 704,
+        "num_frames": 121,
+        "frame_rate": 30,
+    }
+    assert not pipeline.loaded
+
+
+@pytest.mark.usefixtures("presets")
+def test_a_preset_makes_any_size_and_says_what_a_file_cannot_hold(run: Run, pipeline: FakePipeline) -> None:
+    words = ("generate", "x", "-m", "ltx-2b-0.9.5", "--steps", 2, "--width", 39, "--height", 50, "--frames", 6)
+    made = run(*words, "-o", "a.mp4")
+    assert made.code == 0
+    said = "39x50 has an odd side, and .mp4 files (H.264, 4:2:0) have even ones"
+    assert f"{said}: the last line is written twice, 40x50." in made.err
+    assert [(call["width"], call["height"], call["num_frames"]) for call in pipeline.calls] == [(39, 50, 6)]
+    assert load_video("a.mp4")[0].size == (40, 50)
+    assert pipeline.recipe.first.steps == 2
+    refused = run(*words, "--no-snap", "-o", "b.mp4")
+    assert (refused.code, f"{said}. Use 40x50" in refused.err) == (2, True)
+    assert said not in run(*words, "--no-snap", "-o", "b.webp", "--dry-run").err
+
+
+@pytest.mark.usefixtures("presets")
+@pytest.mark.parametrize(
+    ("model", "words", "sentence"),
+    [
+        ("ltx-13b-0.9.8-distilled", ("--steps", 8), "timesteps of its own (7 steps); leave out the number of steps"),
+        ("ltx-13b-0.9.8-dev", ("--steps", 40), "steps that are left out (27 steps); leave out the number of steps"),
+        ("ltx-13b-0.9.8-dev", ("--guidance", 4), "changes its guidance on the way (1, 1, 6, 8, 6, 1, 1)"),
+        ("demo@main", (), "did you mean demo?"),
+    ],
+)
+def test_what_a_recipe_does_not_let_be_changed_is_refused(
+    run: Run, pipeline: FakePipeline, model: str, words: tuple[object, ...], sentence: str
+) -> None:
+    result = run("generate", "x", "-m", model, *words)
+    assert (result.code, sentence in result.err) == (2, True)
+    assert not pipeline.loaded
+
+
+@pytest.mark.usefixtures("presets")
+def test_a_negative_prompt_for_a_distilled_preset_is_pointed_out(run: Run) -> None:
+    words = ("generate", "x", "--negative", "y", "--dry-run", "-m")
+    assert "--negative has no effect: guidance is off (1)." in run(*words, "ltx-13b-0.9.8-distilled").err
+    assert "--negative has no effect" not in run(*words, "ltx-13b-0.9.8-dev").err
+
+
+def test_a_preset_that_is_not_cached_is_an_error_with_the_commands_that_fetch_it(run: Run, cache: Path) -> None:
+    result = run("generate", "x", "-m", "ltx-2b-0.9.6-distilled", "--dry-run")
+    assert result.code == 1
+    own = "hf download Lightricks/LTX-Video ltxv-2b-0.9.6-distilled-04-25.safetensors"
+    texts = 'hf download PixArt-alpha/PixArt-XL-2-1024-MS --include "text_encoder/*" --include "tokenizer/*"'
+    assert result.err.strip().endswith(f"{own} && {texts}")
 
 
 def test_a_negative_prompt_without_guidance_is_pointed_out(run: Run, model: str, pipeline: FakePipeline) -> None:
