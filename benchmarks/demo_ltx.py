@@ -5,21 +5,34 @@
 Results go to `demo_conditions.json`. Clips are held out: training never saw their pairs of attributes.
 """
 
+import argparse
+import random
+import shlex
+import statistics
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.Image
 import torch
 
+from benchmarks import measure as measuring
+from filmstrip import demo
 from filmstrip.ltx.conditions import HeldPixels
 from filmstrip.ltx.inputs import Clip
+from filmstrip.ltx.long import long_video, plan_windows
 from filmstrip.ltx.passes import GuidanceSchedule, Pass, Recipe
 from filmstrip.ltx.picture import prepare_picture
 from filmstrip.ltx.recipe import LTXRecipePipeline
 from tools.demo_clips import (
     JUDGED,
+    Scene,
+    caption,
     draw_clips,
     evaluation_prompts,
     judge_clips,
@@ -27,6 +40,7 @@ from tools.demo_clips import (
     to_indices,
 )
 from tools.demo_clips.measure import CHUNK, area_and_centre, separate
+from tools.train_demo.common.sheet import save_sheet
 
 FRAMES, SIDE, RATE = 25, 128, 25
 BATCH = 32  # videos made at once
@@ -187,6 +201,117 @@ def measure(
     for name in ("single_scale", "multi_scale"):
         if name in videos:
             scores[name]["edge_width"] = edge_width(videos[name])
-    scores["text"]["edge_width"] = edge_width(videos["text"])
-    scores["drawn"] = {"edge_width": edge_width(large), "edge_width_128": edge_width(clips)}
+    decoded = through_autoencoder(pipe, large)
+    scores["drawn"] = {"edge_width": edge_width(large)}
+    scores["autoencoder"] = {"edge_width": edge_width(decoded), "psnr": psnr(decoded, large)}
+    scores["autoencoder"]["psnr_small"] = psnr(through_autoencoder(pipe, clips), clips)
     return scores, videos
+
+
+@torch.no_grad()
+def through_autoencoder(pipe: LTXRecipePipeline, clips: Videos) -> Videos:
+    """What encoding and decoding leave of clips."""
+    decoded = []
+    for part in clips.split(CHUNK):
+        latents = pipe.vae.encode(part * 2 - 1, return_dict=False)[0].mode()
+        decoded.append(pipe.vae.decode(latents, latents.new_zeros(len(part)), return_dict=False)[0])
+    return (torch.cat(decoded) / 2 + 0.5).clamp(0, 1)
+
+
+def measure_long(pipe: LTXRecipePipeline, count: int, steps: int) -> tuple[dict[str, Any], Videos]:
+    """Seams of long videos, of three parts of about a second each: the object turns, moves, and moves back.
+
+    At a seam, and elsewhere, the error of a frame is how far it is from the middle of its neighbours, which nothing in
+    these videos needs but where a new part begins; there it is not counted.
+    """
+    pipe.recipe = recipe(steps)
+    part = (FRAMES - 1) / RATE
+    videos, wanted, kept = [], [], list[Scene]()
+    rng = random.Random(SEED)
+    while len(kept) < count:
+        scene, _ = evaluation_prompts(1, rng.randrange(10**6))[0]
+        if scene.shape == "circle":
+            continue
+        ways = rng.choice([("left", "right"), ("right", "left"), ("up", "down"), ("down", "up")])
+        moves = [("still", "rotates"), *((way, "steady") for way in ways)]
+        parts = [replace(scene, direction=way, change=change) for way, change in moves]
+        prompts = [(round(place * part, 3), caption(one, rng)) for place, one in enumerate(parts)]
+        torch.manual_seed(SEED + len(kept))
+        generator = torch.Generator().manual_seed(SEED + len(kept))
+        frames = 3 * (FRAMES - 1) + 1
+        size = {"height": SIDE, "width": SIDE, "num_frames": frames, "frame_rate": RATE}
+        chunks = list(long_video(pipe, prompts, **size, window=FRAMES, overlap=EXTENDED, generator=generator))
+        videos.append(torch.from_numpy(np.concatenate(chunks)).movedim(-1, 0).float() / 255)
+        wanted += parts
+        kept.append(scene)
+    made = torch.stack(videos)
+    windows = plan_windows(prompts, made.shape[2], RATE, FRAMES, EXTENDED, pipe.vae_temporal_compression_ratio)
+    turns = {one.new.start for before, one in pairwise(windows) if before.prompt != one.prompt}
+    seams = {one.new.start for one in windows[1:]} - turns
+    middle = (made[:, :, 1:-1] * 2 - made[:, :, :-2] - made[:, :, 2:]).square().mean((0, 1, 3, 4)).sqrt() / 2
+    errors = {frame + 1: error for frame, error in enumerate(middle.tolist())}
+    at_seams = [error for frame, error in errors.items() if frame in seams or frame + 1 in seams]
+    near = {frame + shift for frame in turns for shift in (-1, 0)}
+    elsewhere = [error for frame, error in errors.items() if frame not in seams | near and frame + 1 not in seams]
+    thirds = torch.cat([made[:, :, start : start + FRAMES] for start in (0, FRAMES - 1, 2 * FRAMES - 2)])
+    order = [scene for place in range(3) for scene in wanted[place::3]]
+    scores = adherence(thirds, to_indices(order).to(thirds.device))
+    return scores | {
+        "videos": count,
+        "error_at_seams": statistics.mean(at_seams),
+        "error_elsewhere": statistics.mean(elsewhere),
+    }, made
+
+
+def save_sheets(videos: dict[str, Videos], held_out: HeldOut, folder: Path) -> None:
+    """A contact sheet of each measurement, with what was given in front."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = list(range(0, FRAMES, 4))
+    shown = {
+        "first-frame": videos["picture"],
+        "keyframes": videos["keyframes"],
+        "extension": videos["extension"],
+        "single-scale": videos["single_scale"],
+        "multi-scale": videos.get("multi_scale"),
+        "long": videos.get("long"),
+    }
+    for name, made in shown.items():
+        if made is None:
+            continue
+        picked = frames if name != "long" else list(range(0, made.shape[2], 9))
+        titles = held_out.captions[:6] if name != "long" else [""] * len(made[:6])
+        save_sheet(made[:6][:, :, picked].cpu(), titles, folder / f"demo-{name}.png")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure everything and write `demo_conditions.json`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo_ltx", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the result")
+    parser.add_argument("--sheets", type=Path, help="folder for contact sheets")
+    parser.add_argument("--model", type=Path, default=None, help="folder of the model; by default the embedded one")
+    parser.add_argument("--clips", type=int, default=128, help="clips of each measurement")
+    parser.add_argument("--long", type=int, default=24, help="long videos")
+    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    given = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+
+    device = torch.device(given.device)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    pipe = load(given.model or demo.path("ltx"), device)
+    held_out = HeldOut(given.clips, SEED, device)
+    command = f"python -m benchmarks.demo_ltx {shlex.join(words)}"
+    result = measuring.environment(command, device) | {"clips": given.clips, "steps": given.steps}
+    begin = time.perf_counter()
+    scores, videos = measure(pipe, held_out, given.steps)
+    measuring.say(f"measured clips after {time.perf_counter() - begin:.0f} s")
+    measuring.write_json(given.out / "demo_conditions.json", result | scores)
+    scores["long"], videos["long"] = measure_long(pipe, given.long, given.steps)
+    measuring.say(f"measured long videos after {time.perf_counter() - begin:.0f} s")
+    measuring.write_json(given.out / "demo_conditions.json", result | scores)
+    if given.sheets is not None:
+        save_sheets(videos, held_out, given.sheets)
+
+
+if __name__ == "__main__":
+    main()

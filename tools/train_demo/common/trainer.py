@@ -131,17 +131,18 @@ class Trainer:
 
         Args:
             kind: of each step.
-            budget: seconds in all, instead of the plan's.
+            budget: seconds in all, what preparing takes among them, instead of the plan's, to which that is added.
             probe: called after the steps in `probes`; its time counts.
         """
         step, spent = self.load(store)
-        budget = budget or self.plan.budget
-        if spent >= budget:
+        if spent >= (budget or self.plan.budget):
             return True
         torch.manual_seed(1000 + step)
         begin = time.monotonic()
         steps = self.prepare(store)
-        store.log(self.name, begins_at=step, prepared=time.monotonic() - begin, budget=budget)
+        prepared = time.monotonic() - begin
+        budget = self.plan.budget if budget is None else budget - prepared
+        store.log(self.name, begins_at=step, prepared=prepared, budget=budget)
         clock = Clock(budget, spent, deadline)
         saved_at = logged_at = time.monotonic()
         while not clock.done and not clock.out_of_time:

@@ -141,12 +141,12 @@ def probe(settings: Settings, store: Store, weights: dict[str, Tensors], device:
     """Measure the model while it learns conditions, with few steps."""
     begin = time.monotonic()
     pipe = demo_ltx.load(save_folder(settings, store, weights, shift=1.0), device)
-    clips = demo_ltx.HeldOut(settings.probe_prompts, CHOICE_SEED, device)
+    clips = demo_ltx.HeldOut(settings.tuned_probe_clips, CHOICE_SEED, device)
     scores, videos = demo_ltx.measure(pipe, clips, min(16, settings.sampling_steps), prepared=False)
     store.log("probe", step=step, seconds=time.monotonic() - begin, **scores)
-    first = {name: video[:2] for name, video in videos.items() if video.shape[-1] == SIDE}
-    titles = [f"{name}: {text}" for name in first for text in clips.captions[:2]]
-    save_sheet(torch.cat(list(first.values()))[:, :, list(SHEET_FRAMES)], titles, store.out / "sheet.png")
+    shown = {name: made[:2] for name, made in videos.items() if made.shape[-1] == SIDE}
+    titles = [f"{name}: {text}" for name in shown for text in clips.captions[:2]]
+    save_sheet(torch.cat(list(shown.values()))[:, :, list(SHEET_FRAMES)], titles, store.out / "sheet.png")
 
 
 def judge(settings: Settings, store: Store, weights: dict[str, Tensors], device: torch.device) -> None:

@@ -65,7 +65,8 @@ class Settings:
     tuned_warm_up: int = 200
     tuned_ema: float = 0.999
     budget_conditions: float = 330.0
-    tuned_probes: tuple[int, ...] = (1, 1000, 3000, 6000)
+    tuned_probes: tuple[int, ...] = (1, 1500, 4000)
+    tuned_probe_clips: int = 32
 
     upsampler_width: int = 64
     upsampler_blocks: int = 2
@@ -164,6 +165,7 @@ TOY = replace(
     tuned_warm_up=5,
     budget_conditions=15.0,
     tuned_probes=(3,),
+    tuned_probe_clips=2,
     upsampler_width=32,
     upsampler_blocks=1,
     upsampler_batch=2,
@@ -188,6 +190,7 @@ SMOKE = replace(
     large_clips=128,
     budget_conditions=8.0,
     tuned_probes=(20,),
+    tuned_probe_clips=4,
     budget_upsampler=4.0,
     guidances=(3.0,),
     shifts=(1.0,),
