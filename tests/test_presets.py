@@ -105,7 +105,7 @@ def test_only_what_a_preset_needs_is_downloaded_and_its_licence_is_named_before(
     assert {name for name in online if "/" not in name} == own
     assert {name.split("/")[0] for name in online if "/" in name} == {"text_encoder", "tokenizer"}
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert warning.startswith(f"The weights of {DISTILLED} come under: LTXV Open Weights License 0.X (https://")
+    assert warning.startswith(f"The weights of {DISTILLED} come under: LTXV Open Weights 0.X (https://")
     caplog.clear()
     filmstrip.load(DISTILLED, cache_dir=tmp_path, local_files_only=True)
     assert not caplog.records

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from filmstrip import logging
 from filmstrip.errors import CheckpointError, InputError
@@ -17,8 +17,6 @@ from filmstrip.weights.hub import HubOptions, Source
 
 if TYPE_CHECKING:
     import torch
-
-    from filmstrip.pipeline.base import DiffusionPipeline
 
 logger = logging.get_logger(__name__)
 
@@ -32,7 +30,7 @@ def load(
     dtype: "torch.dtype | str | None" = None,
     device: "torch.device | str | None" = None,
     **hub: Unpack[HubOptions],
-) -> "DiffusionPipeline":
+) -> Any:
     """Load a pipeline by its name.
 
     Args:

@@ -67,7 +67,7 @@ CALL_DEFAULTS = Preset(
 
 _LICENCES = f"https://huggingface.co/{REPO}/blob/main/"
 _OPEN_WEIGHTS: dict[str, Any] = {
-    "licence": "LTXV Open Weights License 0.X",
+    "licence": "LTXV Open Weights 0.X",
     "licence_url": _LICENCES + "LTX-Video-Open-Weights-License-0.X.txt",
 }
 
@@ -109,7 +109,7 @@ def _pair(name: str, about: str, recipe: Recipe, sizes: tuple[float, float]) -> 
     file = name.replace("ltx-", "ltxv-")
     return (
         _row(name, about, file, sizes[0], recipe, upscaler=upscaler),
-        _row(f"{name}-fp8", f"{about}, stored in fp8", f"{file}-fp8", sizes[1], recipe, upscaler=upscaler),
+        _row(f"{name}-fp8", f"{about}, fp8", f"{file}-fp8", sizes[1], recipe, upscaler=upscaler),
     )
 
 
@@ -128,32 +128,32 @@ PRESETS = (
         recipe=Recipe(Pass(GuidanceSchedule(scale=4.0), steps=25)),
     ),
     _row(
-        *("ltx-2b-0.9.0", "LTX-Video 2B, the first", "ltx-video-2b-v0.9", 9.4, _BASE),
+        *("ltx-2b-0.9.0", "2B, the first", "ltx-video-2b-v0.9", 9.4, _BASE),
         licence="LTXV 2B v0.9 licence",
         licence_url=_LICENCES + "ltx-video-2b-v0.9.license.txt",
         vae="0.9.0",
     ),
     _row(
-        *("ltx-2b-0.9.1", "LTX-Video 2B, decoder denoises too", "ltx-video-2b-v0.9.1", 5.7, _BASE),
+        *("ltx-2b-0.9.1", "2B, decoder denoises", "ltx-video-2b-v0.9.1", 5.7, _BASE),
         licence="LTXV 2B v0.9.1 licence",
         licence_url=_LICENCES + "ltx-video-2b-v0.9.1.license.txt",
         vae="0.9.1",
     ),
     _row(
-        *("ltx-2b-0.9.5", "LTX-Video 2B, better VAE", "ltx-video-2b-v0.9.5", 6.3, _BASE),
+        *("ltx-2b-0.9.5", "2B, better VAE", "ltx-video-2b-v0.9.5", 6.3, _BASE),
         licence="OpenRAIL-M",
         licence_url=_LICENCES + "ltx-video-2b-v0.9.5.license.txt",
     ),
-    _row("ltx-2b-0.9.6-dev", "LTX-Video 2B, better prompts and motion", "ltxv-2b-0.9.6-dev-04-25", 6.3, _BASE),
+    _row("ltx-2b-0.9.6-dev", "2B, better motion", "ltxv-2b-0.9.6-dev-04-25", 6.3, _BASE),
     _row(
-        *("ltx-2b-0.9.6-distilled", "LTX-Video 2B, 8 steps", "ltxv-2b-0.9.6-distilled-04-25", 6.3),
+        *("ltx-2b-0.9.6-distilled", "2B, 8 steps", "ltxv-2b-0.9.6-distilled-04-25", 6.3),
         Recipe(Pass(steps=8), stochastic=True),
     ),
-    *_pair("ltx-2b-0.9.8-distilled", "LTX-Video 2B, 7 and 3 steps", _DISTILLED, (6.3, 4.5)),
-    *_pair("ltx-13b-0.9.7-dev", "LTX-Video 13B", _DEV, (28.6, 15.7)),
-    *_pair("ltx-13b-0.9.7-distilled", "LTX-Video 13B, 7 and 3 steps", _DISTILLED, (28.6, 15.7)),
-    *_pair("ltx-13b-0.9.8-dev", "LTX-Video 13B, the last", _DEV, (28.6, 15.7)),
-    *_pair("ltx-13b-0.9.8-distilled", "LTX-Video 13B, the last, 7 and 3 steps", _TONE_MAPPED, (28.6, 15.7)),
+    *_pair("ltx-2b-0.9.8-distilled", "2B, 7 + 3 steps", _DISTILLED, (6.3, 4.5)),
+    *_pair("ltx-13b-0.9.7-dev", "13B", _DEV, (28.6, 15.7)),
+    *_pair("ltx-13b-0.9.7-distilled", "13B, 7 + 3 steps", _DISTILLED, (28.6, 15.7)),
+    *_pair("ltx-13b-0.9.8-dev", "13B, the last", _DEV, (28.6, 15.7)),
+    *_pair("ltx-13b-0.9.8-distilled", "13B, 7 + 3 steps", _TONE_MAPPED, (28.6, 15.7)),
 )
 
 
@@ -162,10 +162,10 @@ def _part(name: str, about: str, gb: float) -> Part:
 
 
 PARTS = (
-    _part("ltxv-spatial-upscaler-0.9.7", "doubles the sides of LTX-Video's latents", UPSCALER_GB),
-    _part("ltxv-spatial-upscaler-0.9.8", "doubles the sides of LTX-Video's latents", UPSCALER_GB),
-    _part("ltxv-temporal-upscaler-0.9.7", "doubles the frames of LTX-Video's latents", UPSCALER_GB),
-    _part("ltxv-13b-0.9.7-distilled-lora128", "makes ltx-13b-0.9.7-dev a distilled one (LoRA)", 1.3),
+    _part("ltxv-spatial-upscaler-0.9.7", "doubles the sides of latents", UPSCALER_GB),
+    _part("ltxv-spatial-upscaler-0.9.8", "doubles the sides of latents", UPSCALER_GB),
+    _part("ltxv-temporal-upscaler-0.9.7", "doubles the frames of latents", UPSCALER_GB),
+    _part("ltxv-13b-0.9.7-distilled-lora128", "distils ltx-13b-0.9.7-dev (LoRA)", 1.3),
 )
 
 
