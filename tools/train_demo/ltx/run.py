@@ -25,7 +25,7 @@ __all__ = ["PRESETS", "STAGES", "run", "warm_up"]
 
 BASE_STAGES = ("text", "vae", "latents", "transformer")  # a model that makes videos from texts and first frames
 STAGES = (*BASE_STAGES, "upsampler", "conditions", "judge")
-PUBLISHED = ("vae", "base", "transformer_ema", "upsampler_ema", "conditions", "conditions_ema")
+PUBLISHED = ("vae", "base", "upsampler", "upsampler_ema", "conditions", "conditions_ema")
 
 
 def run(settings: Settings, command: Command) -> bool:
