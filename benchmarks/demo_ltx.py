@@ -31,7 +31,6 @@ from filmstrip.ltx.picture import prepare_picture
 from filmstrip.ltx.recipe import LTXRecipePipeline
 from tools.demo_clips import (
     JUDGED,
-    Scene,
     caption,
     draw_clips,
     evaluation_prompts,
@@ -47,7 +46,9 @@ BATCH = 32  # videos made at once
 GUIDANCE = 4.0
 PERTURBED = {"stg_scale": 1.0, "rescale": 0.7}  # in the middle block
 SECOND_PASS = (0.6, 0.45, 0.3, 0.18, 0.09, 0.04)  # timesteps
-EXTENDED = 9  # frames that are given of a clip that is extended
+EXTENDED = 9  # frames that are given of a clip that is extended, and that windows of a long video share
+LONG_FRAMES = 3 * (FRAMES - 1) + 1
+SHEET_ROWS = 5
 SEED = 7
 
 Videos = torch.Tensor  # (N, 3, T, H, W) in [0, 1]
@@ -218,69 +219,47 @@ def through_autoencoder(pipe: LTXRecipePipeline, clips: Videos) -> Videos:
     return (torch.cat(decoded) / 2 + 0.5).clamp(0, 1)
 
 
-def measure_long(pipe: LTXRecipePipeline, count: int, steps: int) -> tuple[dict[str, Any], Videos]:
-    """Seams of long videos, of three parts of about a second each: the object turns, moves, and moves back.
+def measure_long(pipe: LTXRecipePipeline, count: int, steps: int) -> tuple[dict[str, Any], Videos, list[str]]:
+    """Long videos of three parts of about a second each: the object turns, moves, and moves back. Their captions too.
 
-    At a seam, and elsewhere, the error of a frame is how far it is from the middle of its neighbours, which nothing in
-    these videos needs but where a new part begins; there it is not counted.
+    The error of a frame is how far it is from the middle of its neighbours. Where a new part begins, whose motion is
+    another, it is not counted.
     """
     pipe.recipe = recipe(steps)
-    part = (FRAMES - 1) / RATE
-    videos, wanted, kept = [], [], list[Scene]()
-    rng = random.Random(SEED)
-    while len(kept) < count:
-        scene, _ = evaluation_prompts(1, rng.randrange(10**6))[0]
-        if scene.shape == "circle":
-            continue
-        ways = rng.choice([("left", "right"), ("right", "left"), ("up", "down"), ("down", "up")])
-        moves = [("still", "rotates"), *((way, "steady") for way in ways)]
-        parts = [replace(scene, direction=way, change=change) for way, change in moves]
-        prompts = [(round(place * part, 3), caption(one, rng)) for place, one in enumerate(parts)]
-        torch.manual_seed(SEED + len(kept))
-        generator = torch.Generator().manual_seed(SEED + len(kept))
-        frames = 3 * (FRAMES - 1) + 1
-        size = {"height": SIDE, "width": SIDE, "num_frames": frames, "frame_rate": RATE}
-        chunks = list(long_video(pipe, prompts, **size, window=FRAMES, overlap=EXTENDED, generator=generator))
-        videos.append(torch.from_numpy(np.concatenate(chunks)).movedim(-1, 0).float() / 255)
-        wanted += parts
-        kept.append(scene)
+    scenes = [scene for scene, _ in evaluation_prompts(4 * count, SEED) if scene.shape != "circle"][:count]
+    rng, videos, captions, parts = random.Random(SEED), [], [], []
+    for row, scene in enumerate(scenes):
+        way, back = rng.choice([("left", "right"), ("right", "left"), ("up", "down"), ("down", "up")])
+        moves = ("still", "rotates"), (way, "steady"), (back, "steady")
+        parts.append([replace(scene, direction=direction, change=change) for direction, change in moves])
+        prompts = [(place * (FRAMES - 1) / RATE, caption(part, rng)) for place, part in enumerate(parts[-1])]
+        captions.append(", then ".join(text for _, text in prompts))
+        torch.manual_seed(SEED + row)
+        generator = torch.Generator().manual_seed(SEED + row)
+        size = (SIDE, SIDE, LONG_FRAMES, RATE)
+        made = long_video(pipe, prompts, "", *size, window=FRAMES, overlap=EXTENDED, generator=generator)
+        videos.append(torch.from_numpy(np.concatenate(list(made))).movedim(-1, 0).float() / 255)
     made = torch.stack(videos)
-    windows = plan_windows(prompts, made.shape[2], RATE, FRAMES, EXTENDED, pipe.vae_temporal_compression_ratio)
-    turns = {one.new.start for before, one in pairwise(windows) if before.prompt != one.prompt}
-    seams = {one.new.start for one in windows[1:]} - turns
-    middle = (made[:, :, 1:-1] * 2 - made[:, :, :-2] - made[:, :, 2:]).square().mean((0, 1, 3, 4)).sqrt() / 2
-    errors = {frame + 1: error for frame, error in enumerate(middle.tolist())}
-    at_seams = [error for frame, error in errors.items() if frame in seams or frame + 1 in seams]
-    near = {frame + shift for frame in turns for shift in (-1, 0)}
-    elsewhere = [error for frame, error in errors.items() if frame not in seams | near and frame + 1 not in seams]
-    thirds = torch.cat([made[:, :, start : start + FRAMES] for start in (0, FRAMES - 1, 2 * FRAMES - 2)])
-    order = [scene for place in range(3) for scene in wanted[place::3]]
-    scores = adherence(thirds, to_indices(order).to(thirds.device))
-    return scores | {
-        "videos": count,
-        "error_at_seams": statistics.mean(at_seams),
-        "error_elsewhere": statistics.mean(elsewhere),
-    }, made
+    windows = plan_windows(prompts, LONG_FRAMES, RATE, FRAMES, EXTENDED, pipe.vae_temporal_compression_ratio)
+    begins = {one.new.start: one.prompt != before.prompt for before, one in pairwise(windows)}
+    middle = (made[:, :, :-2] + made[:, :, 2:]) / 2
+    errors = (made[:, :, 1:-1] - middle).square().mean((0, 1, 3, 4)).sqrt().tolist()
+    kinds: dict[bool | None, list[float]] = {True: [], False: [], None: []}  # a new part, a seam inside one, neither
+    for frame, error in enumerate(errors, start=1):
+        kinds[begins.get(frame, begins.get(frame + 1))].append(error)
+    thirds = [made[:, :, place * (FRAMES - 1) :][:, :, :FRAMES] for place in range(3)]
+    wanted = to_indices([part[place] for place in range(3) for part in parts])
+    scores = adherence(torch.cat(thirds), wanted)
+    seams, elsewhere = (statistics.mean(kinds[kind]) for kind in (False, None))
+    return scores | {"videos": count, "error_at_seams": seams, "error_elsewhere": elsewhere}, made, captions
 
 
-def save_sheets(videos: dict[str, Videos], held_out: HeldOut, folder: Path) -> None:
-    """A contact sheet of each measurement, with what was given in front."""
+def save_sheets(videos: dict[str, Videos], titles: dict[str, list[str]], folder: Path) -> None:
+    """A contact sheet of each kind of videos: rows of seven frames each."""
     folder.mkdir(parents=True, exist_ok=True)
-    frames = list(range(0, FRAMES, 4))
-    shown = {
-        "first-frame": videos["picture"],
-        "keyframes": videos["keyframes"],
-        "extension": videos["extension"],
-        "single-scale": videos["single_scale"],
-        "multi-scale": videos.get("multi_scale"),
-        "long": videos.get("long"),
-    }
-    for name, made in shown.items():
-        if made is None:
-            continue
-        picked = frames if name != "long" else list(range(0, made.shape[2], 9))
-        titles = held_out.captions[:6] if name != "long" else [""] * len(made[:6])
-        save_sheet(made[:6][:, :, picked].cpu(), titles, folder / f"demo-{name}.png")
+    for name, made in videos.items():
+        frames = torch.linspace(0, made.shape[2] - 1, 7).round().long().tolist()
+        save_sheet(made[:SHEET_ROWS, :, frames].cpu(), titles[name][:SHEET_ROWS], folder / f"demo-{name}.png")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -306,11 +285,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scores, videos = measure(pipe, held_out, given.steps)
     measuring.say(f"measured clips after {time.perf_counter() - begin:.0f} s")
     measuring.write_json(given.out / "demo_conditions.json", result | scores)
-    scores["long"], videos["long"] = measure_long(pipe, given.long, given.steps)
+    titles = dict.fromkeys(videos, held_out.captions)
+    scores["long"], videos["long"], titles["long"] = measure_long(pipe, given.long, given.steps)
     measuring.say(f"measured long videos after {time.perf_counter() - begin:.0f} s")
     measuring.write_json(given.out / "demo_conditions.json", result | scores)
     if given.sheets is not None:
-        save_sheets(videos, held_out, given.sheets)
+        save_sheets(videos, titles, given.sheets)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,19 @@ def test_travel_is_a_line_for_each_motion_bucket(tmp_path):
     assert table.endswith("4.8 million parameters, 10.0 MB, trained on one H100.")
 
 
+def test_conditions_are_a_line_each_with_what_was_measured(tmp_path):
+    names = ("text", "stg", "picture", "keyframes", "extension", "single_scale", "multi_scale", "long")
+    result = {name: {"attributes": 0.975, "psnr_first": 31.24, "psnr_last": 29.96, "edge_width": 4.5} for name in names}
+    result["extension"] |= {"off_at_end": 1.04, "jump_at_seam": 0.2, "jump_elsewhere": 0.1}
+    result["long"] |= {"videos": 16, "error_at_seams": 0.008, "error_elsewhere": 0.0075}
+    result |= {"drawn": {"edge_width": 1.32}, "autoencoder": {"edge_width": 4.1, "psnr": 34.0, "psnr_small": 32.1}}
+    (tmp_path / "demo_conditions.json").write_text(json.dumps(result | {"clips": 128, "device": "H100"}))
+    table = render(tmp_path)
+    assert "| its first and last frame | 97.5% | first frame 31.2 dB, last 30.0 dB |" in table
+    assert "| 256×256 in two passes, with the upsampler | 97.5% | edges 4.50 pixels wide |" in table
+    assert "error of frames 0.0080 at seams, 0.0075 elsewhere" in table
+
+
 def test_demo_time_is_a_line_for_each_command(tmp_path):
     rows = [{"command": "generate", "median_s": 6.54, "peak_bytes": 5.5e8}]
     result = {"rows": rows, "repeats": 3, "device": "CPU", "torch": "2.13"}
