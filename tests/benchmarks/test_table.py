@@ -94,6 +94,15 @@ def test_conditions_are_a_line_each_with_what_was_measured(tmp_path):
     assert "error of frames 0.0080 at seams, 0.0075 elsewhere" in table
 
 
+def test_tiling_is_a_line_for_each_direction(tmp_path):
+    row = {"mean": 0.0061, "seams": 0.0064, "elsewhere": 0.0061, "most": 0.044}
+    result = {"dtype": "float32", "side": 704, "tile": 256, "stride": 224, "tiles": 9, "rows": {"both": row}}
+    (tmp_path / "svd_tiling.json").write_text(json.dumps(result))
+    table = render(tmp_path)
+    assert "| encode and decode | 0.006/255 | 0.006/255 | 0.006/255 | 0.044/255 |" in table
+    assert "704×704 pixels in 9 tiles of 256×256 that overlap by 32" in table
+
+
 def test_demo_time_is_a_line_for_each_command(tmp_path):
     rows = [{"command": "generate", "median_s": 6.54, "peak_bytes": 5.5e8}]
     result = {"rows": rows, "repeats": 3, "device": "CPU", "torch": "2.13"}
