@@ -180,7 +180,8 @@ def tiling_table(result: Row) -> str:
     side, tile = result["side"], result["tile"]
     note = (
         f"Against the same at once, which is all that diffusers does: the embedded model, {result['dtype']}, "
-        f"{side}×{side} pixels in {result['tiles']} tiles of {tile}×{tile} that overlap by {tile - result['stride']}. Errors of latents are measured in their deviation."
+        f"{side}×{side} pixels in {result['tiles']} tiles of {tile}×{tile} that overlap by {tile - result['stride']}. "
+        "Errors of latents are measured in their deviation."
     )
     return "\n".join([*lines, "", note])
 
