@@ -6,7 +6,6 @@ import pytest
 import torch
 from diffusers.pipelines.ltx.pipeline_ltx import rescale_noise_cfg
 
-from filmstrip.errors import InputError
 from filmstrip.pipeline.guiders import (
     ClassifierFreeGuidance,
     SpatioTemporalGuidance,
