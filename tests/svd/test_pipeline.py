@@ -1,6 +1,7 @@
 """StableVideoDiffusionPipeline: what it refuses before any work, what it keeps, and folders both libraries open."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,17 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"image": torch.zeros(20, 30, 3)}, r"a tensor of shape \(20, 30, 3\); give \(channels, height, width\)"),
     ({"image": torch.zeros(0, 3, 8, 8)}, r"a tensor of shape \(0, 3, 8, 8\)"),
     ({"image": torch.full((3, 8, 8), torch.nan)}, "values from nan to nan; give finite ones"),
+    ({"image": PIL.Image.new("RGB", (0, 5))}, "image is a picture of 0x5 pixels"),
     ({"height": 36}, r"divisible by 8 but are 36 and 48; the nearest that are: (32|40) and 48"),
     ({"width": -8}, "width is -8"),
     ({"num_frames": 0}, "num_frames is 0"),
     ({"num_inference_steps": 0}, "num_inference_steps is 0"),
     ({"sigmas": []}, "sigmas is empty"),
+    ({"sigmas": [3.0, 0.0, 1.0]}, "all must be above 0, but the last may be 0"),
     ({"fps": "7"}, "fps is '7'; give a number"),
+    ({"fps": math.nan}, "fps is nan; give a number"),
     ({"motion_bucket_id": None}, "motion_bucket_id is None"),
+    ({"max_guidance_scale": math.inf}, "max_guidance_scale is inf"),
     ({"max_guidance_scale": "high"}, "max_guidance_scale is 'high'"),
     ({"decode_chunk_size": -1}, "decode_chunk_size is -1"),
     ({"num_videos_per_prompt": 0}, "num_videos_per_prompt is 0"),
@@ -67,9 +72,15 @@ def test_what_cannot_be_used_is_refused_before_any_work(
         run(pipe, **changes)
 
 
-def test_parts_of_other_models_are_refused(pipe: StableVideoDiffusionPipeline) -> None:
+def test_parts_of_other_models_are_refused() -> None:
+    pipe, theirs = pipelines()
     good = pipe.components
-    wrong = {
+    autoencoder = diffusers.AutoencoderKL(block_out_channels=(32,), latent_channels=4)
+    wrong: dict[str, dict[str, Any]] = {
+        "The vae is AutoencoderKL of diffusers, but .* needs AutoencoderKLTemporalDecoder": {"vae": autoencoder},
+        "The unet is UNetSpatioTemporalConditionModel of diffusers, but .* of filmstrip": {"unet": theirs.unet},
+        "The unet is AutoencoderKLTemporalDecoder of filmstrip": {"unet": good["vae"]},
+        "The image_encoder is Identity of torch": {"image_encoder": torch.nn.Identity()},
         "three times the second": {"unet": UNetSpatioTemporalConditionModel(**UNET | {"addition_time_embed_dim": 32})},
         "the first must be twice the second": {"vae": AutoencoderKLTemporalDecoder(**VAE | {"latent_channels": 8})},
         "gives 16 numbers and the unet takes 24": {
@@ -80,6 +91,42 @@ def test_parts_of_other_models_are_refused(pipe: StableVideoDiffusionPipeline) -
     for sentence, parts in wrong.items():
         with pytest.raises(InputError, match=sentence):
             run(StableVideoDiffusionPipeline(**good | parts))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"num_frames": 2}, "num_frames is 2, but the model was trained for 3."),
+        ({"fps": 5}, "fps is 5, but the model was trained for 6 to 31."),
+        ({"fps": 32}, "fps is 32, but"),
+        ({"motion_bucket_id": 256}, "motion_bucket_id is 256, but the model was trained for 0 to 255."),
+        ({"motion_bucket_id": -1}, "motion_bucket_id is -1, but"),
+        ({"min_guidance_scale": 4}, "min_guidance_scale is 4 and max_guidance_scale 3, so that guidance falls"),
+        ({"image": "moving.gif"}, "image is animated (2 frames); the video starts from the one that it stands at."),
+        ({"fps": 6}, ""),
+        ({"fps": 31, "motion_bucket_id": 255, "max_guidance_scale": 0.5}, ""),  # guidance is off
+    ],
+)
+def test_what_diffusers_takes_all_the_same_is_warned_of(
+    pipe: StableVideoDiffusionPipeline, tmp_path: Path, caplog: Any, changes: dict[str, Any], sentence: str
+) -> None:
+    if "image" in changes:
+        picture(0).save(tmp_path / "moving.gif", save_all=True, append_images=[picture(1)])
+        changes = {"image": PIL.Image.open(tmp_path / changes["image"])}
+    run(pipe, num_inference_steps=1, output_type="latent", **changes)
+    assert [sentence in message for message in caplog.messages] == [True] * bool(sentence)
+
+
+@pytest.mark.parametrize("broken", ["cut off", "closed"])
+def test_a_file_that_cannot_be_read_is_refused(pipe: StableVideoDiffusionPipeline, tmp_path: Path, broken: str) -> None:
+    file = tmp_path / "picture.png"
+    picture().save(file)
+    file.write_bytes(file.read_bytes()[: -2000 if broken == "cut off" else None])
+    image = PIL.Image.open(file)
+    if broken == "closed":
+        image.close()
+    with pytest.raises(InputError, match=r"image cannot be read: .* Its file may be damaged or closed\."):
+        run(pipe, image=image)
 
 
 def test_sampling_survives_a_decoder_that_fails(

@@ -1,5 +1,6 @@
 """What any pipeline's call must hold, checked before any work: an `InputError` names what does not."""
 
+import math
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
@@ -16,9 +17,9 @@ def check_count(value: Any, name: str) -> None:
 
 
 def check_numbers(numbers: Mapping[str, Any]) -> None:
-    """Refuse what is no number."""
+    """Refuse what is no finite number."""
     for name, value in numbers.items():
-        if not isinstance(value, Real) or isinstance(value, bool):
+        if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
             raise InputError(f"{name} is {value!r}; give a number.")
 
 

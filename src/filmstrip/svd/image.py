@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.media.frames import to_uint8
-from filmstrip.media.load import flatten
+from filmstrip.media.load import ANIMATED_FORMATS, flatten
 from filmstrip.media.processors import VideoProcessor
 
 logger = get_logger(__name__)
@@ -32,14 +32,14 @@ def as_stills(image: Any) -> list[Still]:
             Arrays are taken as pictures of 8 bits.
 
     Raises:
-        InputError: anything else, nothing, or pixels that are no numbers.
+        InputError: anything else, nothing, a file that cannot be read, or pixels that are no numbers.
     """
     if isinstance(image, list | tuple):
         if not image:
             raise InputError("There is no picture: image is an empty list.")
         return [still for item in image for still in as_stills(item)]
     if isinstance(image, PIL.Image.Image):
-        return [flatten(image, BACKGROUND)]
+        return [_still(image)]
     if isinstance(image, np.ndarray):
         channels_first = torch.from_numpy(_plain(image).copy())
         batch = _rgb(channels_first.movedim(-1, -3) if image.ndim > 2 else channels_first, "an array")
@@ -87,6 +87,18 @@ def _blur(picture: torch.Tensor, deviation: float, axis: int) -> torch.Tensor:
     rows = picture.movedim(axis, -1)
     padded = F.pad(rows.reshape(-1, 1, rows.shape[-1]), (width // 2, width // 2), mode="reflect")
     return F.conv1d(padded, (kernel / kernel.sum()).view(1, 1, -1)).view(rows.shape).movedim(-1, axis)
+
+
+def _still(image: PIL.Image.Image) -> PIL.Image.Image:
+    """RGB, less its transparency. PIL reads a file only now."""
+    if not all(image.size):
+        raise InputError(f"image is a picture of {image.width}x{image.height} pixels.")
+    try:
+        if image.format in ANIMATED_FORMATS and (count := getattr(image, "n_frames", 1)) > 1:
+            logger.warning("image is animated (%d frames); the video starts from the one that it stands at.", count)
+        return flatten(image, BACKGROUND)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"image cannot be read: {error}. Its file may be damaged or closed.") from error
 
 
 def _clip_view(still: Still, size: int) -> torch.Tensor:

@@ -7,18 +7,34 @@ import torch
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.pipeline.checks import check_count, check_multiple
-from filmstrip.svd.presets import SCHEDULER, SIZE_MULTIPLE, unusable
+from filmstrip.svd.presets import FPS, MOTION, SCHEDULER, SIZE_MULTIPLE, unusable
 
 logger = get_logger(__name__)
+
+UNET = "UNetSpatioTemporalConditionModel of filmstrip"
+VAE = "AutoencoderKLTemporalDecoder"
+IMAGE_ENCODER = "CLIPVisionModelWithProjection of transformers"
 
 
 def check_models(unet: Any, vae: Any, image_encoder: Any) -> None:
     """Raises:
     InputError: they do not belong together, or not to SVD.
     """
+    for name, module, suits, kind in (
+        ("unet", unet, hasattr(unet, "prepare") and hasattr(unet.config, "addition_time_embed_dim"), UNET),
+        ("vae", vae, hasattr(getattr(vae, "decoder", None), "time_conv_out"), VAE),
+        (
+            "image_encoder",
+            image_encoder,
+            hasattr(getattr(image_encoder, "config", None), "projection_dim"),
+            IMAGE_ENCODER,
+        ),
+    ):
+        if not suits:
+            raise InputError(f"The {name} is {_kind(module)}, but Stable Video Diffusion needs {kind}.")
     config = unet.config
-    wanted, given = config.get("projection_class_embeddings_input_dim"), config.get("addition_time_embed_dim")
-    if wanted is None or given is None or wanted != 3 * given:
+    wanted, given = config.projection_class_embeddings_input_dim, config.addition_time_embed_dim
+    if wanted != 3 * given:
         raise InputError(
             f"The unet has projection_class_embeddings_input_dim {wanted} and addition_time_embed_dim {given}; "
             "SVD embeds three numbers (fps, motion bucket, noise), so the first must be three times the second."
@@ -56,6 +72,20 @@ def check_latents(latents: torch.Tensor | None, shape: tuple[int, ...]) -> None:
         raise InputError(f"latents have the shape {tuple(latents.shape)}; {shape} is wanted.")
 
 
+def warn_of_motion(fps: float, motion_bucket_id: float, min_guidance_scale: float, max_guidance_scale: float) -> None:
+    """Warn of what the model was not trained for, and of guidance the wrong way round."""
+    for name, value, (low, high) in (("fps", fps, FPS), ("motion_bucket_id", motion_bucket_id, MOTION)):
+        if not low <= value <= high:
+            logger.warning("%s is %g, but the model was trained for %d to %d.", name, value, low, high)
+    if min_guidance_scale > max(max_guidance_scale, 1):
+        logger.warning(
+            "min_guidance_scale is %g and max_guidance_scale %g, so that guidance falls from the first frame to the "
+            "last, where the model needs more of it. Give the smaller number as min_guidance_scale.",
+            min_guidance_scale,
+            max_guidance_scale,
+        )
+
+
 def warn_of_scheduler(scheduler: Any) -> None:
     """Warn where the scheduler's config will give garbage."""
     if wrong := unusable(scheduler.config):
@@ -65,3 +95,8 @@ def warn_of_scheduler(scheduler: Any) -> None:
             " and its ".join(wrong),
             ", ".join(f"{name}={wanted!r}" for name, wanted in SCHEDULER.items()),
         )
+
+
+def _kind(module: Any) -> str:
+    kind = type(getattr(module, "_orig_mod", module))  # of what was compiled
+    return f"{kind.__name__} of {kind.__module__.partition('.')[0]}"

@@ -159,14 +159,15 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
         names = callback_names(callback_on_step_end, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         self._require("vae", "image_encoder", "unet", "scheduler", "feature_extractor")
         self._check_scheduler()
+        inputs.check_models(self.unet, self.vae, self.image_encoder)
         config, ratio = self.unet.config, self.vae_scale_factor
         height, width = height or config.sample_size * ratio, width or config.sample_size * ratio
         num_frames = config.num_frames if num_frames is None else num_frames
-        inputs.check_models(self.unet, self.vae, self.image_encoder)
         inputs.check_size(height, width, num_frames, config.num_frames)
         micro = {"fps": fps, "motion_bucket_id": motion_bucket_id, "noise_aug_strength": noise_aug_strength}
         guidance = {"min_guidance_scale": min_guidance_scale, "max_guidance_scale": max_guidance_scale}
         checks.check_numbers(micro | guidance)
+        inputs.warn_of_motion(fps, motion_bucket_id, **guidance)
         checks.check_schedule(num_inference_steps, sigmas, "sigmas")
         checks.check_output_type(output_type)
         checks.check_count(num_videos_per_prompt, "num_videos_per_prompt")
@@ -178,11 +179,11 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
         inputs.check_latents(latents, shape)
         self._guidance_scale = ramp(min_guidance_scale, max_guidance_scale, num_frames, videos)
         self._interrupt = False
+        schedule = self.set_timesteps(num_inference_steps, sigmas)
 
         with self.progress.stage("encode image"):
             embeds = self.encode_image(stills, num_videos_per_prompt)
             picture = self.encode_picture(stills, height, width, noise_aug_strength, num_videos_per_prompt, generator)
-        schedule = self.set_timesteps(num_inference_steps, sigmas)
         latents = self.prepare_latents(shape, embeds.dtype, generator, latents)
         ids = torch.tensor([[fps - 1, motion_bucket_id, noise_aug_strength]] * videos).to(embeds)
         predict = UNetPredictor(self.unet, self.scheduler, embeds, picture.to(embeds), ids)
