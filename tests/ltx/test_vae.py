@@ -54,3 +54,16 @@ def test_a_video_keeps_its_size_through_the_published_layouts() -> None:
         vae = AutoencoderKLLTXVideo(**config)
         with torch.no_grad():
             assert vae(torch.rand(1, 3, 17, 64, 96), temb=time).sample.shape == (1, 3, 17, 64, 96)
+
+
+def test_tiles_that_would_leave_gaps_are_refused_and_change_nothing() -> None:
+    vae = AutoencoderKLLTXVideo(**VAE_095)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"tile_sample_stride_width": 513}, "width is 512 and their stride 513"),
+        ({"tile_sample_stride_num_frames": 17}, "num_frames is 16 and their stride 17"),
+        ({"tile_sample_min_height": 64, "tile_sample_stride_height": 1}, "stride 1; the stride must be between"),
+    ]
+    for sizes, said in wrong:
+        with pytest.raises(InputError, match=said):
+            vae.enable_tiling(**sizes)
+    assert (vae.use_tiling, vae.tile_sample_min_height, vae.tile_sample_stride_width) == (False, 512, 448)

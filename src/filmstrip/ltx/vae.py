@@ -10,14 +10,14 @@ from filmstrip.ltx.vae_blocks import Decoder3d, Encoder3d
 from filmstrip.nn.gaussian import DiagonalGaussianDistribution
 from filmstrip.nn.layout import weights_channels_last
 from filmstrip.nn.noise import Generators
-from filmstrip.nn.tiling import Tiles, fade, run_tiled
+from filmstrip.nn.tiling import Tiled, Tiles, fade, run_tiled
 from filmstrip.outputs import AutoencoderKLOutput, DecoderOutput
 from filmstrip.weights.model import Model
 
 Coder = Callable[[torch.Tensor], torch.Tensor]
 
 
-class AutoencoderKLLTXVideo(Model):
+class AutoencoderKLLTXVideo(Tiled, Model):
     """The variational autoencoder of LTX-Video.
 
     The lists of the encoder run from pixels to latents, and so do those of the decoder. Layers have one entry more than
@@ -81,7 +81,7 @@ class AutoencoderKLLTXVideo(Model):
         self.spatial_compression_ratio = spatial_compression_ratio or patch_size * scalings
         self.temporal_compression_ratio = temporal_compression_ratio or patch_size_t * scalings
 
-        self.use_slicing = self.use_tiling = self.use_framewise_encoding = self.use_framewise_decoding = False
+        self.use_slicing = self.use_framewise_encoding = self.use_framewise_decoding = False
         self.tile_sample_min_height = self.tile_sample_min_width = 512
         self.tile_sample_stride_height = self.tile_sample_stride_width = 448
         self.tile_sample_min_num_frames, self.tile_sample_stride_num_frames = 16, 8
@@ -102,18 +102,16 @@ class AutoencoderKLLTXVideo(Model):
             tile_sample_min_height, tile_sample_min_width, tile_sample_min_num_frames: size of a tile in pixels and
                 frames; a smaller video is not tiled.
             tile_sample_stride_height, tile_sample_stride_width, tile_sample_stride_num_frames: from tile to tile.
-        """
-        self.use_tiling = True
-        self.tile_sample_min_height = tile_sample_min_height or self.tile_sample_min_height
-        self.tile_sample_min_width = tile_sample_min_width or self.tile_sample_min_width
-        self.tile_sample_min_num_frames = tile_sample_min_num_frames or self.tile_sample_min_num_frames
-        self.tile_sample_stride_height = tile_sample_stride_height or self.tile_sample_stride_height
-        self.tile_sample_stride_width = tile_sample_stride_width or self.tile_sample_stride_width
-        self.tile_sample_stride_num_frames = tile_sample_stride_num_frames or self.tile_sample_stride_num_frames
 
-    def disable_tiling(self) -> None:
-        """Encode and decode in one piece."""
-        self.use_tiling = False
+        Raises:
+            InputError: a stride is longer than its tile, or shorter than a latent.
+        """
+        space, time = self.spatial_compression_ratio, self.temporal_compression_ratio
+        self._tile(
+            height=(tile_sample_min_height, tile_sample_stride_height, space),
+            width=(tile_sample_min_width, tile_sample_stride_width, space),
+            num_frames=(tile_sample_min_num_frames, tile_sample_stride_num_frames, time),
+        )
 
     def enable_slicing(self) -> None:
         """Encode and decode one video of a batch at a time."""

@@ -7,6 +7,39 @@ from itertools import pairwise, product
 
 import torch
 
+from filmstrip.errors import InputError
+
+
+class Tiled:
+    """The switch of an autoencoder that can work in tiles, whose sizes are its attributes, in pixels and frames."""
+
+    use_tiling = False
+
+    def disable_tiling(self) -> None:
+        """Encode and decode in one piece."""
+        self.use_tiling = False
+
+    def _tile(self, **dimensions: tuple[int | None, int | None, int]) -> None:
+        """Work in tiles of these sizes and strides, with the length of a latent; `None` keeps what is set.
+
+        Raises:
+            InputError: a stride is longer than its tile, or shorter than a latent.
+        """
+        tiling: dict[str, int] = {}
+        for name, (size, stride, latent) in dimensions.items():
+            asked = {f"tile_sample_min_{name}": size, f"tile_sample_stride_{name}": stride}
+            found = {key: getattr(self, key) if value is None else value for key, value in asked.items()}
+            size, stride = found.values()
+            if not latent <= stride <= size:
+                raise InputError(
+                    f"The tiles' {name} is {size} and their stride {stride}; the stride must be between {latent}, a "
+                    "latent, and the size."
+                )
+            tiling |= found
+        for key, value in tiling.items():
+            setattr(self, key, value)
+        self.use_tiling = True
+
 
 @dataclass(frozen=True)
 class Tiles:

@@ -11,7 +11,7 @@ from filmstrip.nn.layout import weights_channels_last
 from filmstrip.nn.noise import Generators
 from filmstrip.nn.norms import SharedMoments
 from filmstrip.nn.resnet import PointwiseConv2d
-from filmstrip.nn.tiling import EvenTiles, run_blended
+from filmstrip.nn.tiling import EvenTiles, Tiled, run_blended
 from filmstrip.outputs import AutoencoderKLOutput, DecoderOutput
 from filmstrip.svd.vae_blocks import GROUPS, Encoder, Step, TemporalDecoder
 from filmstrip.weights.model import Model
@@ -19,7 +19,7 @@ from filmstrip.weights.model import Model
 DOWN_BLOCK = "DownEncoderBlock2D"
 
 
-class AutoencoderKLTemporalDecoder(Model):
+class AutoencoderKLTemporalDecoder(Tiled, Model):
     """The variational autoencoder of Stable Video Diffusion (Blattmann et al., arXiv 2311.15127, appendix D).
 
     Args:
@@ -62,7 +62,6 @@ class AutoencoderKLTemporalDecoder(Model):
         self.decoder = TemporalDecoder(latent_channels, out_channels, block_out_channels, layers_per_block)
         self.quant_conv = PointwiseConv2d(2 * latent_channels, 2 * latent_channels)
         self.spatial_compression_ratio = 2 ** (len(block_out_channels) - 1)
-        self.use_tiling = False
         self.tile_sample_min_height = self.tile_sample_min_width = 256
         self.tile_sample_stride_height = self.tile_sample_stride_width = 224
         weights_channels_last(self)
@@ -85,29 +84,13 @@ class AutoencoderKLTemporalDecoder(Model):
             tile_sample_stride_height, tile_sample_stride_width: from tile to tile at most.
 
         Raises:
-            InputError: a stride is longer than its tile, or a tile or stride is less than a latent.
+            InputError: a stride is longer than its tile, or shorter than a latent.
         """
-        asked = {
-            "tile_sample_min_height": tile_sample_min_height,
-            "tile_sample_min_width": tile_sample_min_width,
-            "tile_sample_stride_height": tile_sample_stride_height,
-            "tile_sample_stride_width": tile_sample_stride_width,
-        }
-        tiling = {name: getattr(self, name) if value is None else value for name, value in asked.items()}
-        for side in ("height", "width"):
-            size, stride = tiling[f"tile_sample_min_{side}"], tiling[f"tile_sample_stride_{side}"]
-            if not self.spatial_compression_ratio <= stride <= size:
-                raise InputError(
-                    f"The tiles' {side} is {size} and their stride {stride} pixels; the stride must be between "
-                    f"{self.spatial_compression_ratio}, a latent, and the size."
-                )
-        for name, value in tiling.items():
-            setattr(self, name, value)
-        self.use_tiling = True
-
-    def disable_tiling(self) -> None:
-        """Encode and decode in one piece."""
-        self.use_tiling = False
+        ratio = self.spatial_compression_ratio
+        self._tile(
+            height=(tile_sample_min_height, tile_sample_stride_height, ratio),
+            width=(tile_sample_min_width, tile_sample_stride_width, ratio),
+        )
 
     def encode(
         self, x: torch.Tensor, return_dict: bool = True
