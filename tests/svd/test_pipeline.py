@@ -228,6 +228,16 @@ def test_the_newer_name_of_the_feature_extractor_is_read(pipe: StableVideoDiffus
     assert_same(loaded.encode_image(picture()), pipe.encode_image(picture()))
 
 
+def test_loading_names_each_component_at_info(
+    pipe: StableVideoDiffusionPipeline, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What diffusers' `test_save_load_local` looks for in the messages of a logger of diffusers."""
+    pipe.save_pretrained(tmp_path)
+    with caplog.at_level("INFO", logger="filmstrip"):
+        StableVideoDiffusionPipeline.from_pretrained(tmp_path)
+    assert {message.split()[1] for message in caplog.messages if message.startswith("Loaded ")} == set(pipe.components)
+
+
 def test_a_folder_of_another_family_is_refused(pipe: StableVideoDiffusionPipeline, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path)
     from filmstrip import LTXPipeline
