@@ -1,17 +1,23 @@
 """What `--image`, `--video` and `--extend` name is read, fitted into the video and said; or refused in a sentence."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
 
-from filmstrip.cli.conditions import Asked, Room, parse, read
+from filmstrip.cli.conditions import Asked, Held, hold, load, parse
 from filmstrip.errors import InputError
-from filmstrip.ltx.picture import prepare_picture
 from filmstrip.media.export import save_video
 
-ROOM = Room(width=64, height=32, frames=17, stride=4, crops=True)
+
+def fit(frames: int = 17, snap: bool = True, notes: list[str] | None = None, **options: Any) -> Held:
+    """What the options make of a video of so many frames, by a model whose clips have 4 * k + 1."""
+    notes = [] if notes is None else notes
+    given = {"--" + name.replace("_", "-"): value for name, value in options.items()}
+    return hold(load(given, notes), frames, frames, 4, snap, notes)
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +33,7 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_video(np.broadcast_to(grey[:, None, None, None], (20, 32, 64, 3)), "clip.webp", 10, quality=10)
 
 
-def greys(frames: list[PIL.Image.Image]) -> list[int]:
+def greys(frames: Iterable[PIL.Image.Image]) -> list[int]:
     return [int(np.asarray(frame)[9, 9, 0]) // 10 for frame in frames]
 
 
@@ -59,7 +65,7 @@ def test_a_strength_is_a_number_from_0_to_1(text: str) -> None:
 
 def test_pictures_are_held_at_frames_that_may_count_from_the_end() -> None:
     notes = list[str]()
-    held = read(["a.png", "a.png@5", "a.png@-1:0.5"], [], {}, ROOM, notes)
+    held = fit(notes=notes, image=["a.png", "a.png@5", "a.png@-1:0.5"])
     assert [(one.frame_index, one.strength) for one in held.conditions] == [(0, 1), (5, 1), (16, 0.5)]
     assert held.written == [{"image": "a.png@0:1"}, {"image": "a.png@5:1"}, {"image": "a.png@16:0.5"}]
     assert notes == []
@@ -67,78 +73,66 @@ def test_pictures_are_held_at_frames_that_may_count_from_the_end() -> None:
 
 def test_a_clip_is_moved_to_the_grid_and_cut_to_what_fits_aloud_or_refused() -> None:
     notes = list[str]()
-    (one,) = read([], ["clip.webp@6:0.5"], {}, ROOM, notes).conditions
+    (one,) = fit(notes=notes, video=["clip.webp@6:0.5"]).conditions
     assert (one.frame_index, one.strength, greys(one.video)) == (8, 0.5, list(range(9)))
     assert notes == [
         "--video clip.webp@6 does not begin at a multiple of 4: using 8.",
-        "--video clip.webp@6 has 20 frames, of which 9 fit (4 * k + 1): the later ones are cut.",
+        "--video clip.webp@6 has 20 frames, of which the first 9 can be used (4 * k + 1): the others are cut.",
     ]
-    strict = Room(64, 32, 17, 4, crops=True, snap=False)
     with pytest.raises(InputError, match="multiple of 4, which this model needs; the nearest is 8"):
-        read([], ["clip.webp@6"], {}, strict, [])
-    with pytest.raises(InputError, match=r"20 frames, of which 17 fit .* Cut it to that, or leave out --no-snap"):
-        read([], ["clip.webp"], {}, strict, [])
+        fit(snap=False, video=["clip.webp@6"])
+    with pytest.raises(InputError, match=r"the first 17 can be used .* Cut it to these, or leave out --no-snap"):
+        fit(snap=False, video=["clip.webp"])
 
 
-def test_a_clip_is_continued_from_its_last_frames_or_led_up_to() -> None:
+def test_a_clip_is_continued_from_its_last_frames_and_led_up_to() -> None:
+    brighter = np.arange(50, 57, dtype=np.uint8)[:, None, None, None]
+    save_video(np.broadcast_to(brighter, (7, 32, 64, 3)), "next.webp", 10, quality=10)
     notes = list[str]()
-    frames = [PIL.Image.new("RGB", (64, 32), (10 * i,) * 3) for i in range(20)]
-    clips = {"--extend": ("clip.webp", frames), "--extend-before": ("next.webp", frames[:7])}
-    held = read([], [], clips, ROOM, notes)
+    held = fit(notes=notes, extend="clip.webp", extend_before="next.webp", frames=21)
     first, last = held.conditions
     assert (first.frame_index, greys(first.video)) == (0, list(range(11, 20)))
-    assert (last.frame_index, greys(last.video)) == (12, list(range(5)))
-    assert (greys(held.before), greys(held.after)) == (list(range(11)), [5, 6])
+    assert (last.frame_index, greys(last.video)) == (16, [5] * 5)
+    assert (greys(held.before), greys(held.after)) == (list(range(11)), [5, 5])
     assert held.written == [{"extend": "clip.webp"}, {"extend-before": "next.webp"}]
     assert notes == [
-        "clip.webp: 8 new frames come after its 20, the last 9 of which are held.",
-        "next.webp: 12 new frames come before its 7, the first 5 of which are held.",
+        "clip.webp: 12 new frames come after its 20, the last 9 of which are held.",
+        "next.webp: 16 new frames come before its 7, the first 5 of which are held.",
     ]
+    for crop, edge in ((True, (200, 10, 30)), (False, (0, 0, 255))):
+        wide = PIL.Image.new("RGB", (96, 32), (0, 0, 255))
+        wide.paste((200, 10, 30), (16, 0, 80, 32))
+        ((before,), _) = Held(before=(wide,)).around(64, 32, crop)
+        assert (before.size, before.getpixel((0, 9))) == ((64, 32), edge)
 
 
-def test_what_is_done_to_a_picture_is_said() -> None:
+def test_a_transparent_picture_is_put_on_white_aloud() -> None:
     notes = list[str]()
-    read(["square.png"], [], {}, ROOM, notes)
-    (stretched,) = read(["square.png"], [], {}, Room(64, 32, 17, 4, crops=False), notes).conditions
-    (white,) = read(["clear.png"], [], {}, ROOM, notes).conditions
-    remedy = "crop it first, or give --width and --height in its shape."
-    assert notes == [
-        f"square.png is 64x64 and will be cropped to its middle, 64x32: {remedy}",
-        f"square.png is 64x64 and will be stretched to 64x32: {remedy}",
-        "clear.png is transparent: it is put on white.",
-    ]
-    assert stretched.image.size == (64, 32)
+    (white,) = fit(notes=notes, image=["clear.png"]).conditions
+    assert notes == ["clear.png is transparent: it is put on white."]
     assert white.image.getpixel((0, 0)) == (255, 255, 255)
-
-
-@pytest.mark.parametrize("size", [(100, 57), (101, 33), (40, 91), (64, 32), (63, 32)])
-def test_a_picture_that_is_cropped_before_gives_the_same_pixels(size: tuple[int, int]) -> None:
-    noise = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8))
-    noise.save("noise.png")
-    (one,) = read(["noise.png"], [], {}, ROOM, []).conditions
-    assert prepare_picture(one.image, 32, 64, crf=0).equal(prepare_picture(noise, 32, 64, crf=0))
 
 
 @pytest.mark.parametrize(
     ("option", "text", "sentence"),
     [
-        ("--image", "nowhere.png@0", "There is no picture nowhere.png."),
-        ("--image", "a.png:0.5", "There is no picture a.png:0.5."),
-        ("--image", "text.png", "text.png is no picture"),
-        ("--image", "clip.webp", "is animated"),
-        ("--video", "text.png", "text.png cannot be read as a video"),
-        ("--video", "clip", "clip is a folder"),
-        ("--image", "a.png@17", "--image a.png@17: the video has the frames 0 to 16, or -17 to -1."),
-        ("--image", "a.png@-18", "--image a.png@-18: the video has the frames 0 to 16"),
-        ("--image", "line.png", "line.png is 64x1: too small for a video of 64x32."),
+        ("image", "nowhere.png@0", "There is no picture nowhere.png."),
+        ("image", "a.png:0.5", "There is no picture a.png:0.5."),
+        ("image", "text.png", "text.png is no picture"),
+        ("image", "clip.webp", "is animated"),
+        ("video", "text.png", "text.png cannot be read as a video"),
+        ("video", "clip", "clip is a folder"),
+        ("image", "a.png@17", "--image a.png@17: the video has the frames 0 to 16, or -17 to -1."),
+        ("image", "a.png@-18", "--image a.png@-18: the video has the frames 0 to 16"),
+        ("image", "line.png", "line.png is 64x1: give a picture of at least 8x8."),
     ],
 )
 def test_what_cannot_be_used_is_refused(option: str, text: str, sentence: str) -> None:
     with pytest.raises(InputError) as refused:
-        read([text] if option == "--image" else [], [text] if option == "--video" else [], {}, ROOM, [])
+        fit(**{option: [text]})
     assert sentence in str(refused.value)
 
 
 def test_two_conditions_cannot_hold_one_frame() -> None:
-    with pytest.raises(InputError, match=r"--image a.png@3 and --video clip.webp@0 both hold frame 3\. "):
-        read(["a.png@3"], ["clip.webp"], {}, ROOM, [])
+    with pytest.raises(InputError, match=r"--video clip.webp@0 and --image a.png@3 both hold frame 3\. "):
+        fit(image=["a.png@3"], video=["clip.webp"])

@@ -14,6 +14,7 @@ from filmstrip.errors import CheckpointError, InputError
 from filmstrip.svd.presets import FPS, GOOD_MULTIPLE, SIZE_MULTIPLE, Preset, unusable
 from filmstrip.weights.files import read_json
 
+SAME_SHAPE = 1.1  # ratios of sides that differ by less look the same
 MODELS = {"unet": "UNetSpatioTemporalConditionModel", "vae": "AutoencoderKLTemporalDecoder"}
 
 
@@ -67,7 +68,7 @@ def animate(
             "width": plan.side("width", want.width, SIZE_MULTIPLE, snap, notes),
             "height": plan.side("height", want.height, SIZE_MULTIPLE, snap, notes),
             "num_frames": want.frames,
-            "fps": int(want.fps) if want.fps == int(want.fps) else want.fps,
+            "fps": want.fps,
             "motion_bucket_id": want.motion,
             "noise_aug_strength": want.noise_aug,
             "num_inference_steps": want.steps,
@@ -76,19 +77,20 @@ def animate(
         }
         if call["width"] % GOOD_MULTIPLE or call["height"] % GOOD_MULTIPLE:
             notes.append(f"{call['width']}x{call['height']}: sides that are multiples of {GOOD_MULTIPLE} look better.")
-        picture = conditions.picture(image, call["width"], call["height"], crops=False, notes=notes)
+        picture = conditions.picture(image, notes)
+        stretch = (picture.width / picture.height) / (call["width"] / call["height"])
+        if max(stretch, 1 / stretch) > SAME_SHAPE:
+            done = f"is {picture.width}x{picture.height} and will be stretched to {call['width']}x{call['height']}"
+            notes.append(f"{image} {done}: crop it first, or give --width and --height in its shape.")
         decided = plan.decide(
-            chosen,
-            folder,
-            call,
-            notes,
+            *(chosen, folder, call, notes),
             steps=want.steps,
             seeds=seeds,
             asked=(device, dtype),
             output=output,
             recipe=recipe,
         )
-    carry_out(decided, display, as_json=as_json, dry_run=dry_run, pictures={"image": picture})
+    carry_out(decided, display, as_json=as_json, dry_run=dry_run, given={"image": picture})
 
 
 def _check_models(folder: Path) -> int:

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from filmstrip import __version__
-from filmstrip.cli import animate, generate, models, recipe
+from filmstrip.cli import animate, generate, models, recipe, upscale
+from filmstrip.cli.windows import Pairs
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,8 +14,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (generate.generate, animate.animate, recipe.show, models.models):
-    app.command()(command)
+for command in (generate.generate, animate.animate, upscale.upscale, recipe.show, models.models):
+    app.command(cls=Pairs)(command)
 
 
 def _print_version(wanted: bool) -> None:

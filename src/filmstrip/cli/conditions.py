@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from filmstrip.cli import plan
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORM = re.compile(r"(?P<file>.+)@(?P<frame>-?\d+)(:(?P<strength>[^:/\\]*))?")
-SMALLEST = 8  # pixels a side, of what is used of a picture
+SMALLEST = 8  # pixels a side, of a picture
 BACKGROUND = "white"  # of transparent pictures
 
 
@@ -25,21 +26,16 @@ class Asked:
     file: str
     frame: int = 0
     strength: float = 1.0
+    frames: tuple["Image", ...] = ()  # of the file
+    rate: float | None = None  # in frames a second, if it is a clip that says so
 
     def __str__(self) -> str:
         return f"{self.option} {self.file}@{self.frame}"
 
-
-@dataclass(frozen=True)
-class Room:
-    """The video that pictures and clips must fit into."""
-
-    width: int
-    height: int
-    frames: int
-    stride: int  # clips have stride * k + 1 frames and begin at a multiple of it
-    crops: bool  # a picture of another shape loses its edges; else it is stretched
-    snap: bool = True  # move what does not fit, and say so, rather than refuse it
+    @property
+    def continued(self) -> bool:
+        """Whether the video goes on from this clip, or leads up to it."""
+        return self.option.startswith("--extend")
 
 
 @dataclass
@@ -47,24 +43,20 @@ class Held:
     """The conditions of a call, and the rest of the clips that it continues."""
 
     conditions: list[Any] = field(default_factory=list)  # LTXVideoCondition
-    before: list["Image"] = field(default_factory=list)  # in the video's size
-    after: list["Image"] = field(default_factory=list)
     written: list[dict[str, str]] = field(default_factory=list)  # options and their values, for the recipe
-    spans: list[tuple[int, int, Asked]] = field(default_factory=list)  # first and last frame of each
+    before: tuple["Image", ...] = ()
+    after: tuple["Image", ...] = ()
 
-    def add(self, asked: Asked, frames: list["Image"], value: str) -> None:
-        """Hold frames of the video; an `InputError` if another condition holds one of them."""
-        from filmstrip.ltx.conditions import LTXVideoCondition
+    def around(self, width: int, height: int, crop: bool) -> tuple[list["Image"], list["Image"]]:
+        """The frames before and after the video in its size, cropped or else stretched."""
+        from PIL import ImageOps
 
-        first, last = asked.frame, asked.frame + len(frames) - 1
-        for begin, end, other in self.spans:
-            if first <= end and begin <= last:
-                both = f"{other} and {asked} both hold frame {max(first, begin)}"
-                raise InputError(f"{both}. Give one of them another frame: FILE@FRAME, where -1 is the last.")
-        self.spans.append((first, last, asked))
-        self.written.append({asked.option.removeprefix("--"): value})
-        shown: dict[str, Any] = {"video": frames} if len(frames) > 1 else {"image": frames[0]}
-        self.conditions.append(LTXVideoCondition(**shown, frame_index=first, strength=asked.strength))
+        size = width, height
+        before, after = (
+            [ImageOps.fit(one, size) if crop else one.resize(size) for one in part]
+            for part in (self.before, self.after)
+        )
+        return before, after
 
 
 def parse(option: str, text: str) -> Asked:
@@ -85,108 +77,75 @@ def parse(option: str, text: str) -> Asked:
     return Asked(option, found["file"], int(found["frame"]), strength)
 
 
-def read(
-    images: list[str], videos: list[str], clips: Mapping[str, tuple[str, list["Image"]]], room: Room, notes: list[str]
-) -> Held:
-    """Read what `--image` and `--video` name, and fit it and the clips to continue into the video.
-
-    Args:
-        clips: the file and the frames of `--extend` and of `--extend-before`, by option.
+def load(given: Mapping[str, list[str] | str | None], notes: list[str]) -> list[Asked]:
+    """Read the files that are given by option: one to continue, or several of the form of `parse`.
 
     Raises:
-        InputError: a file cannot be read or does not fit, or two of them hold the same frame.
+        InputError: a file cannot be read, or is asked for in another form.
     """
-    held = Held()
-    for asked in (*(parse("--image", text) for text in images), *(parse("--video", text) for text in videos)):
-        _hold(asked, room, held, notes)
-    for option, (file, frames) in clips.items():
-        _extend(option, file, frames, room, held, notes)
-    return held
+    from filmstrip.media.load import read_video
+
+    asked = list[Asked]()
+    for option, files in given.items():
+        asked += [Asked(option, files)] if isinstance(files, str) else [parse(option, text) for text in files or ()]
+    loaded = []
+    for one in asked:
+        frames, rate = ([picture(one.file, notes)], None) if one.option == "--image" else read_video(one.file)
+        loaded.append(replace(one, frames=tuple(frames), rate=rate))
+    return loaded
 
 
-def picture(source: str, width: int, height: int, crops: bool, notes: list[str]) -> "Image":
-    """The upright picture of a file or URL as RGB, with notes on what is done to it.
-
-    Raises:
-        InputError: it cannot be read, or is too small.
-    """
+def picture(source: str, notes: list[str]) -> "Image":
+    """The upright picture of a file or URL as RGB; an `InputError` if it cannot be read or is too small."""
     from filmstrip.media.load import flatten, load_image
 
     found = load_image(source, convert_method=lambda upright: upright)
+    if min(found.size) < SMALLEST:
+        raise InputError(f"{source} is {found.width}x{found.height}: give a picture of at least {SMALLEST}x{SMALLEST}.")
     if found.has_transparency_data:
         notes.append(f"{source} is transparent: it is put on {BACKGROUND}.")
-    _note_shape(found, source, width, height, crops, notes)
     return flatten(found, BACKGROUND)
 
 
-def _hold(asked: Asked, room: Room, held: Held, notes: list[str]) -> None:
-    """Hold the picture of `--image` or the clip of `--video`."""
-    from filmstrip.ltx.inputs import whole_frames
-    from filmstrip.media.load import read_video
+def hold(asked: Iterable[Asked], frames: int, window: int, stride: int, snap: bool, notes: list[str]) -> Held:
+    """Find the places in a video of so many frames for what was loaded.
 
-    frame = asked.frame + (room.frames if asked.frame < 0 else 0)
-    if not 0 <= frame < room.frames:
-        raise InputError(f"{asked}: the video has the frames 0 to {room.frames - 1}, or -{room.frames} to -1.")
-    if asked.option == "--image":
-        frames = [picture(asked.file, room.width, room.height, room.crops, notes)]
-    else:
-        frames = read_video(asked.file)[0]
-        _note_shape(frames[0], asked.file, room.width, room.height, room.crops, notes)
-    if len(frames) > 1:
-        problem = f"{asked} does not begin at a multiple of {room.stride}"
-        frame = plan.snapped(frame, 0, room.stride, problem, room.snap, notes)
-        kept = whole_frames(min(len(frames), room.frames - frame), room.stride)
-        problem = f"{asked} has {len(frames)} frames, of which {kept} fit ({room.stride} * k + 1)"
-        if kept < len(frames) and not room.snap:
-            raise InputError(f"{problem}. Cut it to that, or leave out --no-snap.")
-        if kept < len(frames):
-            notes.append(f"{problem}: the later ones are cut.")
-        frames = frames[:kept]
-    placed = Asked(asked.option, asked.file, frame, asked.strength)
-    held.add(placed, [_shaped(one, room) for one in frames], f"{asked.file}@{frame}:{asked.strength:g}")
+    Args:
+        window: frames that are made at once; half of them may be of a clip that is continued.
+        stride: clips have `stride` * k + 1 frames, and begin at a multiple of it.
+        snap: move what does not fit, with a note, rather than refuse it.
 
-
-def _extend(option: str, file: str, frames: list["Image"], room: Room, held: Held, notes: list[str]) -> None:
-    """Hold the last frames of a clip at the start of the video, or with `--extend-before` its first ones at the end.
-
-    They are about half of the video at most.
+    Raises:
+        InputError: something does not fit, or two of them hold the same frame.
     """
-    from PIL import ImageOps
-
+    from filmstrip.ltx.conditions import LTXVideoCondition
     from filmstrip.ltx.inputs import whole_frames
 
-    _note_shape(frames[0], file, room.width, room.height, room.crops, notes)
-    count, size = whole_frames(min(len(frames), room.frames // 2 + 1), room.stride), (room.width, room.height)
-    made, after = room.frames - count, option == "--extend"
-    part, rest = (frames[-count:], frames[:-count]) if after else (frames[:count], frames[count:])
-    held.add(Asked(option, file, 0 if after else made), [_shaped(one, room) for one in part], file)
-    kept = held.before if after else held.after
-    kept += [ImageOps.fit(one, size) if room.crops else one.resize(size) for one in rest]
-    which, where = ("last", "after") if after else ("first", "before")
-    notes.append(f"{file}: {made} new frames come {where} its {len(frames)}, the {which} {count} of which are held.")
-
-
-def _shaped(frame: "Image", room: Room) -> "Image":
-    """What is used of a frame, so that the pipeline finds nothing to warn of."""
-    from filmstrip.ltx.picture import middle
-
-    if not room.crops:
-        return frame.resize((room.width, room.height), 1)  # Lanczos, as the video processor does
-    used = middle(frame.width, frame.height, room.width / room.height)
-    # A pixel more on each side: the pipeline crops to the last one.
-    left, top = (max((have - use) // 2 - 1, 0) for have, use in zip(frame.size, used, strict=True))
-    return frame.crop((left, top, frame.width - left, frame.height - top))
-
-
-def _note_shape(found: "Image", source: str, width: int, height: int, crops: bool, notes: list[str]) -> None:
-    """Note what happens to a picture of another shape than the video; refuse one of a few pixels."""
-    from filmstrip.ltx.inputs import Clip, has_other_shape
-    from filmstrip.ltx.picture import middle
-
-    used = middle(found.width, found.height, width / height)
-    if min(used) < SMALLEST:
-        raise InputError(f"{source} is {found.width}x{found.height}: too small for a video of {width}x{height}.")
-    if has_other_shape(found.height, found.width, Clip(height, width, 1, 1)):
-        done = "cropped to its middle, {}x{}".format(*used) if crops else f"stretched to {width}x{height}"
-        remedy = "crop it first, or give --width and --height in its shape"
-        notes.append(f"{source} is {found.width}x{found.height} and will be {done}: {remedy}.")
+    held, spans = Held(), list[tuple[int, int, str]]()
+    for one in asked:
+        at, given, file = one.frame + (frames if one.frame < 0 else 0), len(one.frames), one.file
+        if not 0 <= at < frames:
+            raise InputError(f"{one}: the video has the frames 0 to {frames - 1}, or -{frames} to -1.")
+        kept, value = slice(1), ""
+        if one.continued:
+            count = whole_frames(min(given, min(frames, window) // 2 + 1), stride)
+            made, value = frames - count, file
+            if one.option == "--extend":
+                kept, held.before = slice(given - count, given), one.frames[: given - count]
+            else:
+                at, kept, held.after = made, slice(count), one.frames[count:]
+            where, which = ("after", "last") if one.option == "--extend" else ("before", "first")
+            notes.append(f"{file}: {made} new frames come {where} its {given}, the {which} {count} of which are held.")
+        elif given > 1:
+            at = plan.snapped(at, 0, stride, f"{one} does not begin at a multiple of {stride}", snap, notes)
+            kept = slice(plan.cut(str(one), given, frames - at, stride, snap, notes))
+        shown = list(one.frames[kept])
+        what: dict[str, Any] = {"video": shown} if len(shown) > 1 else {"image": shown[0]}
+        held.conditions.append(LTXVideoCondition(**what, frame_index=at, strength=one.strength))
+        held.written.append({one.option.removeprefix("--"): value or f"{file}@{at}:{one.strength:g}"})
+        spans.append((at, len(shown), str(one)))
+    for (before, count, first), (at, _, second) in pairwise(sorted(spans)):
+        if at < before + count:
+            remedy = "Give one of them another frame: FILE@FRAME, where -1 is the last."
+            raise InputError(f"{first} and {second} both hold frame {at}. {remedy}")
+    return held

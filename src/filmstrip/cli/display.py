@@ -41,7 +41,7 @@ class Display:
         yield lambda: None
 
     def next_video(self, title: str) -> None:
-        """Begin the stages of another video."""
+        """Begin the stages of another video, or of another part of one."""
 
 
 class Lines(Display):
@@ -124,4 +124,4 @@ def entries(values: Mapping[str, Any]) -> str:
 def _on_one_line(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {item}" for key, item in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(map(_on_one_line, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,6 +1,6 @@
 """The two families of models: which command makes videos with them, and the table of those that are known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from filmstrip.ltx import presets as ltx
@@ -32,6 +32,15 @@ LTX = Family(
     embedded="ltx",
     example='filmstrip generate "..." --model ltx-2b-0.9.5 -o out.mp4',
 )
+CONDITIONED = replace(LTX, pipeline="LTXConditionPipeline")  # with pictures and clips, or from latents
+UPSCALE = replace(
+    LTX,
+    command="upscale",
+    pipeline="LTXLatentUpsamplePipeline",
+    folders=(*LTX.folders, "LTXLatentUpsamplePipeline"),
+    example="filmstrip upscale clip.mp4 --model ltx-2b-0.9.8-distilled -o out.mp4",
+)
+UPSAMPLER = "latent_upsampler"  # what folders call the component that makes videos larger
 RECIPE_PIPELINE = "LTXRecipePipeline"  # of presets that follow the authors
 SVD = Family(
     command="animate",

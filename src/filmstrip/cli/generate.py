@@ -1,16 +1,19 @@
-"""`filmstrip generate`: text to video with LTX."""
+"""`filmstrip generate`: texts, pictures and clips to video with LTX."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from filmstrip.cli import checkpoint, options, plan
+from filmstrip.cli import checkpoint, conditions, options, plan, windows
 from filmstrip.cli.display import open_display
-from filmstrip.cli.families import LTX
-from filmstrip.cli.run import carry_out
+from filmstrip.cli.families import CONDITIONED, LTX
+from filmstrip.cli.run import carry_out, once
+from filmstrip.cli.upscale import check_upsampler, twice
 from filmstrip.errors import InputError
 from filmstrip.ltx.passes import Recipe
-from filmstrip.ltx.presets import GRID, grid
+from filmstrip.ltx.presets import GRID, Grid, Preset, grid
 from filmstrip.weights.files import read_json
 
 
@@ -28,6 +31,13 @@ def generate(
     steps: options.Steps = None,
     guidance: options.Guidance = None,
     negative: options.Negative = None,
+    image: options.Image = None,
+    video: options.Clips = None,
+    extend: options.Extend = None,
+    extend_before: options.ExtendBefore = None,
+    upscale: options.Upscale = False,
+    prompt_at: options.PromptAt = None,
+    window: options.Window = None,
     seed: options.Seed = None,
     count: options.Count = 1,
     output: options.Output = None,
@@ -35,48 +45,83 @@ def generate(
     as_json: options.Json = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Make a video of what PROMPT says."""
+    """Make a video of what PROMPT says, and of pictures and clips."""
     display = open_display(quiet=as_json)
     notes: list[str] = []
     with display.checking():
-        if not prompt.strip():
-            raise InputError("The prompt is empty: say what the video should show.")
-        if frames is not None and seconds is not None:
-            raise InputError(f"--frames {frames} and --seconds {seconds:g} both set the length: give one of them.")
-        chosen = checkpoint.find(model, LTX)
+        _check(prompt, frames, seconds)
+        files = {"--image": image, "--video": video, "--extend": extend, "--extend-before": extend_before}
+        shown = conditions.load(files, notes)
+        chosen = checkpoint.find(model, CONDITIONED if shown or upscale else LTX)
+        if upscale:
+            check_upsampler(chosen)
         folder, own = chosen.folder(), chosen.preset
+        windowed, theirs = bool(prompt_at) or window is not None, own.recipe is not None
+        if windowed and not theirs:
+            raise InputError("--prompt-at and --window need a model that has a name: `filmstrip models` lists them.")
+        fps = next((one.rate for one in shown if one.continued), None) if fps is None else fps
         want = plan.settings(
             own, width=width, height=height, frames=frames, fps=fps, steps=steps, guidance=guidance, negative=negative
         )
-        sizes = GRID
-        if own.recipe is None or own.repo is None:
-            sizes = grid(*(read_json(folder / name / "config.json") for name in ("vae", "transformer")))
-        side, stride = (sizes.side, sizes.stride) if own.recipe is None else (1, 1)  # a recipe makes any size
-        call: dict[str, Any] = {
-            "prompt": prompt,
-            "negative_prompt": want.negative,
-            "width": plan.side("width", want.width, side, snap, notes),
-            "height": plan.side("height", want.height, side, snap, notes),
-            "num_frames": plan.frame_count(want.frames, seconds, want.fps, stride, snap, notes),
-            "frame_rate": want.fps,
-        }
+        if prompt_at and frames is None:
+            want = replace(want, frames=want.frames + windows.last(prompt_at, want.fps))
+        sizes = _grid(own, folder)  # a recipe makes any size, but must end where a clip that it leads up to begins
+        made = Grid(side=1, stride=sizes.stride if extend_before else 1) if theirs else sizes
+        call, parts = _call(prompt, want, made, seconds, snap, notes), 1
+        if windowed:
+            window = own.frames if window is None else window
+            parts = windows.split(call, prompt_at or [], window, sizes.stride, snap, notes)
+        given: dict[str, Any] = {name: call[name] * (2 if upscale else 1) for name in ("width", "height")}
+        frames = call["num_frames"]
+        held = conditions.hold(shown, frames, call.get("window", frames), sizes.stride, snap, notes)
+        if shown:
+            call["conditions"], given["conditions"] = held.written, held.conditions
         sampling: dict[str, Any] = {"num_inference_steps": want.steps, "guidance_scale": want.guidance}
         sampling = {name: value for name, value in sampling.items() if value is not None}
-        walked = (own.recipe or Recipe()).adjusted(**sampling)
+        walked = (own.recipe or Recipe()).adjusted(**sampling, upscale=upscale)
         if negative and walked.largest_scale <= 1:
             notes.append(f"--negative has no effect: guidance is off ({walked.largest_scale:g}).")
-        if own.recipe is not None:
-            plan.odd_sides(call["width"], call["height"], output, snap, notes)
+        if theirs:
+            plan.odd_sides(given["width"], given["height"], output, snap, notes)
         decided = plan.decide(
-            chosen,
-            folder,
-            call if own.recipe else call | sampling,
-            notes,
-            steps=sum(one.count for one in walked.passes),
-            changes=sampling if own.recipe else {},
+            *(chosen, folder, call if theirs else call | sampling, notes),
+            steps=parts * sum(one.count for one in walked.passes),
+            changes=sampling if theirs else {},
+            upscale=upscale,
             seeds=plan.seeds(own.seed if seed is None else seed, count),
             asked=(device, dtype),
             output=output,
             recipe=recipe,
         )
-    carry_out(decided, display, as_json=as_json, dry_run=dry_run)
+    make = windows.make if windowed else twice if upscale and not theirs else once
+    around = held.around(given["width"], given["height"], crop=theirs)
+    carry_out(decided, display, as_json=as_json, dry_run=dry_run, given=given, make=make, around=around)
+
+
+def _check(prompt: str, frames: int | None, seconds: float | None) -> None:
+    if not prompt.strip():
+        raise InputError("The prompt is empty: say what the video should show.")
+    if frames is not None and seconds is not None:
+        raise InputError(f"--frames {frames} and --seconds {seconds:g} both set the length: give one of them.")
+
+
+def _call(
+    prompt: str, want: Preset, sizes: Grid, seconds: float | None, snap: bool, notes: list[str]
+) -> dict[str, Any]:
+    """The arguments that every pipeline of LTX takes."""
+    return {
+        "prompt": prompt,
+        "negative_prompt": want.negative,
+        "width": plan.side("width", want.width, sizes.side, snap, notes),
+        "height": plan.side("height", want.height, sizes.side, snap, notes),
+        "num_frames": plan.frame_count(want.frames, seconds, want.fps, sizes.stride, snap, notes),
+        "frame_rate": want.fps,
+    }
+
+
+def _grid(own: Preset, folder: Path) -> Grid:
+    """The sizes that the model can make."""
+    if own.file:
+        return GRID
+    vae, transformer = (read_json(folder / name / "config.json") for name in ("vae", "transformer"))
+    return grid(vae, transformer)

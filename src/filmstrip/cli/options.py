@@ -8,9 +8,11 @@ import typer
 
 _model = partial(typer.Option, rich_help_panel="Model")
 _size = partial(typer.Option, rich_help_panel="Size")
-_own_size = partial(_size, show_default="the model's")
+_own_size = partial(_size, show_default="the model's, or the clip's")
 _sampling = partial(typer.Option, rich_help_panel="Sampling")
 _own_sampling = partial(_sampling, show_default="the model's")
+_shown = partial(typer.Option, rich_help_panel="Pictures and clips", show_default=False)
+_long = partial(typer.Option, rich_help_panel="Long videos", show_default=False)
 _output = partial(typer.Option, rich_help_panel="Output")
 
 Model = Annotated[
@@ -33,6 +35,34 @@ Frames = Annotated[int | None, _own_size(help="How many frames.")]
 Seconds = Annotated[float | None, _size(help="The length, instead of --frames.")]
 Fps = Annotated[float | None, _own_size(help="Frames per second, for the model and the file.")]
 Snap = Annotated[bool, _size(help="Move sizes the model cannot do to the nearest it can, or refuse.")]
+ClipPrompt = Annotated[str | None, _sampling(help="What the clip shows: a second pass then draws it finer.")]
+Image = Annotated[
+    list[str] | None,
+    _shown(
+        metavar="FILE@FRAME:STRENGTH",
+        help="A picture that the video shows, at which frame (0; -1 is the last), and how strongly it is held (0 to 1; "
+        "1). Give it again for more pictures.",
+    ),
+]
+Clips = Annotated[
+    list[str] | None,
+    _shown("--video", metavar="FILE@FRAME:STRENGTH", help="A clip that the video shows from a frame on; as --image."),
+]
+Extend = Annotated[
+    str | None, _shown(metavar="FILE", help="A clip to continue: its last frames are held, and new ones follow.")
+]
+ExtendBefore = Annotated[str | None, _shown(metavar="FILE", help="A clip to lead up to: new frames come before it.")]
+Upscale = Annotated[
+    bool, _own_size("--upscale", show_default=False, help="Double the sides by a latent upsampler and a second pass.")
+]
+PromptAt = Annotated[
+    list[str] | None,
+    _long(
+        metavar="TIME PROMPT",
+        help="What the video shows from a time on, such as 4s, 1m30s or 96f (frames). Give it again for more.",
+    ),
+]
+Window = Annotated[int | None, _long(help="How many frames of a long video are made at once; without --prompt-at too.")]
 Steps = Annotated[int | None, _own_sampling(help="Denoising steps.")]
 Guidance = Annotated[float | None, _own_sampling(help="How strictly to follow the prompt; 1 switches guidance off.")]
 Negative = Annotated[str | None, _own_sampling(help="What the video should not be like.")]
@@ -44,7 +74,9 @@ Motion = Annotated[int | None, _own_sampling(help="How much shall move, 0 to 255
 NoiseAug = Annotated[
     float | None, _own_sampling(help="Noise on the picture: more of it lets the video differ more from it.")
 ]
-Seed = Annotated[int | None, _sampling(help="The same seed gives the same video.", show_default="random")]
+Seed = Annotated[
+    int | None, _sampling(help="The same seed gives the same video.", show_default="the model's, or random")
+]
 Count = Annotated[int, _sampling(help="How many videos: NAME-0001.mp4 from SEED, NAME-0002.mp4 from SEED + 1, ...")]
 Output = Annotated[
     Path | None,

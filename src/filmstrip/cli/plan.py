@@ -47,18 +47,21 @@ class Plan:
     fps: float
     recipe: bool  # whether to write into the file what is needed to make it again
     changes: Mapping[str, Any]  # to the authors' recipe
+    upscale: bool = False  # to twice the size of the call
     call: Mapping[str, Any]  # arguments of the pipeline's call, all but the generator
     notes: tuple[str, ...]  # a sentence for each thing that is not as asked
 
     def headline(self) -> str:
         """The plan in a line."""
         seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]} to {self.seeds[-1]}"
-        return f"{self.model}: {self.shape()}, {plural(self.steps, 'step')}, {seeds}, {self.device} {self.dtype}"
+        steps = f"{plural(self.steps, 'step')}, " if self.steps else ""
+        return f"{self.model}: {self.shape()}, {steps}{seeds}, {self.device} {self.dtype}"
 
     def shape(self) -> str:
         """Size and length of each video."""
         width, height, frames = (self.call[name] for name in ("width", "height", "num_frames"))
-        return f"{width}x{height}, {plural(frames, 'frame')} ({duration(frames / self.fps)} at {self.fps:g} fps)"
+        size = f"{width}x{height}" + (f" upscaled to {2 * width}x{2 * height}" if self.upscale else "")
+        return f"{size}, {plural(frames, 'frame')} ({duration(frames / self.fps)} at {self.fps:g} fps)"
 
     def as_text(self) -> str:
         """The plan for reading, an entry a line."""
@@ -79,6 +82,7 @@ def decide(
     *,
     steps: int,
     changes: Mapping[str, Any] = MappingProxyType({}),
+    upscale: bool = False,
     seeds: tuple[int, ...],
     asked: tuple[str, str],
     output: Path | None,
@@ -93,7 +97,7 @@ def decide(
     pipeline = chosen.family.pipeline if chosen.recipe is None else RECIPE_PIPELINE
     drop_in = f"drop-in numbers (as diffusers' {pipeline})"
     size = (preset.width, preset.height, preset.frames)
-    if preset.one_size and (call["width"], call["height"], call["num_frames"]) != size:
+    if preset.one_size and (call["width"], call["height"], call.get("window", call["num_frames"])) != size:
         trained = "{}x{} and {} frames".format(*size)
         notes.append(f"The {preset.name} model is trained for {trained} only; other sizes look worse.")
     paths = outputs(output, len(seeds), call["num_frames"], call["height"], call["width"], notes)
@@ -113,6 +117,7 @@ def decide(
         fps=call["frame_rate"] if "frame_rate" in call else call["fps"],
         recipe=recipe,
         changes=dict(changes),
+        upscale=upscale,
         call=call,
         notes=tuple(notes),
     )
@@ -133,7 +138,8 @@ def settings(preset: P, **asked: Any) -> P:
     for name, value in given.items():
         if not isinstance(value, str):
             within(name, value, *LIMITS[name])
-    return replace(preset, **given)
+    fps = given.get("fps", preset.fps)
+    return replace(preset, **given | {"fps": int(fps) if fps == int(fps) else fps})
 
 
 def within(name: str, value: float, low: float, high: float) -> None:
@@ -171,6 +177,19 @@ def snapped(asked: int, first: int, step: int, problem: str, snap: bool, notes: 
     if nearest != asked:
         notes.append(f"{problem}: using {nearest}.")
     return nearest
+
+
+def cut(said: str, given: int, room: int, stride: int, snap: bool, notes: list[str]) -> int:
+    """How many of a clip's first `given` frames are used: `stride` * k + 1, no more than `room`; as `side`."""
+    from filmstrip.ltx.inputs import whole_frames
+
+    kept = whole_frames(min(given, room), stride)
+    problem = f"{said} has {plural(given, 'frame')}, of which the first {kept} can be used ({stride} * k + 1)"
+    if kept < given and not snap:
+        raise InputError(f"{problem}. Cut it to these, or leave out --no-snap.")
+    if kept < given:
+        notes.append(f"{problem}: the others are cut.")
+    return kept
 
 
 def odd_sides(width: int, height: int, output: Path | None, snap: bool, notes: list[str]) -> None:

@@ -15,13 +15,15 @@ from filmstrip.cli.display import entries
 from filmstrip.cli.plan import Plan
 
 # What a command is given before its options.
-SUBJECTS = {"generate": "prompt", "animate": "image"}
+SUBJECTS = {"generate": "prompt", "animate": "image", "upscale": "video"}
 # The option that sets an argument of the pipeline's call. Arguments that have none come with --model.
 OPTIONS = {
+    "prompt": "--prompt",
     "negative_prompt": "--negative",
     "width": "--width",
     "height": "--height",
     "num_frames": "--frames",
+    "window": "--window",
     "frame_rate": "--fps",
     "fps": "--fps",
     "motion_bucket_id": "--motion",
@@ -43,6 +45,7 @@ def recipe(plan: Plan, seed: int) -> dict[str, Any]:
         "seed": seed,
         **plan.call,
         **plan.changes,
+        **({"upscale": True} if plan.upscale else {}),
         "device": plan.device,
         "dtype": plan.dtype,
         "versions": {
@@ -60,15 +63,21 @@ def command(recipe: Mapping[str, Any], output: str) -> str:
     Raises:
         KeyError: the recipe lacks what every recipe has.
     """
-    subject = recipe[SUBJECTS.get(recipe.get("command", ""), "prompt")]
+    named = SUBJECTS.get(recipe.get("command", ""), "prompt")
+    subject = recipe[named]
     words = ["filmstrip", recipe["command"], "--model", recipe["model"], "--seed", recipe["seed"]]
     for argument, option in OPTIONS.items():
-        if argument in recipe:
+        if argument in recipe and argument != named:
             words += [option, recipe[argument]]
+    for shown in recipe.get("conditions", ()):
+        words += [word for option, value in shown.items() for word in (f"--{option}", value)]
+    for text in recipe.get("prompts_at", ()):
+        words += ["--prompt-at", *text.split(" ", 1)]
+    words += ["--upscale"] if recipe.get("upscale") and recipe["command"] == "generate" else []
     words += ["--device", recipe["device"], "--dtype", recipe["dtype"], "--output", output]
     words[2:2] = [] if subject.startswith("-") else [subject]
     words += ["--", subject] if subject.startswith("-") else []
-    return shlex.join(f"{word:g}" if isinstance(word, float) else str(word) for word in words)
+    return shlex.join(str(word).removesuffix(".0") if isinstance(word, float) else str(word) for word in words)
 
 
 def show(

@@ -4,19 +4,23 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from rich.filesize import decimal
 
 from filmstrip.cli.display import Display, duration
-from filmstrip.cli.families import RECIPE_PIPELINE
+from filmstrip.cli.families import CONDITIONED, RECIPE_PIPELINE, UPSAMPLER
 from filmstrip.cli.plan import Plan
 from filmstrip.cli.recipe import recipe
 from filmstrip.errors import FilmstripError
 from filmstrip.presets import PRESETS, fetch
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,30 @@ class Video:
     seconds: dict[str, float]
 
 
+Make = Callable[[Any, Mapping[str, Any], "torch.Generator"], Any]
+
+
+def once(pipe: Any, call: Mapping[str, Any], generator: "torch.Generator") -> Any:
+    """The frames `(T, H, W, 3)` of a single call."""
+    return pipe(**call, generator=generator, output_type="np").frames[0]
+
+
 def carry_out(
-    plan: Plan, display: Display, *, as_json: bool, dry_run: bool, pictures: Mapping[str, Any] | None = None
+    plan: Plan,
+    display: Display,
+    *,
+    as_json: bool,
+    dry_run: bool,
+    given: Mapping[str, Any] = MappingProxyType({}),
+    make: Make = once,
+    around: tuple[Sequence[Any], Sequence[Any]] = ((), ()),
 ) -> None:
     """Make the videos of `plan` and print the result; with `dry_run`, only print the plan.
 
-    `pictures` takes the place of the arguments of the call that name files.
+    Args:
+        given: takes the place of the arguments of the call that name files.
+        make: from a pipeline, the call and a generator, the frames of a video.
+        around: frames that are written before and after those.
     """
     if plan.credit:
         display.say(plan.credit)
@@ -46,7 +68,7 @@ def carry_out(
     display.say(plan.headline())
     with _warnings_in_one_line(display) as warnings, _memory_errors_in_one_line(plan):
         _download(plan, quiet=as_json)
-        load_seconds, videos = _make(plan, display, {**plan.call, **(pictures or {})})
+        load_seconds, videos = _make(plan, display, make, {**plan.call, **given}, around)
     memory = _peak_memory(plan.device)
     if as_json:
         result = {"videos": [asdict(video) for video in videos], "load_seconds": load_seconds, "peak_memory": memory}
@@ -58,30 +80,30 @@ def carry_out(
     print(f"load {duration(load_seconds)}, peak memory {decimal(memory['bytes'])} ({memory['kind']})")
 
 
-def _make(plan: Plan, display: Display, call: Mapping[str, Any]) -> tuple[float, list[Video]]:
+def _make(
+    plan: Plan,
+    display: Display,
+    make: Make,
+    call: Mapping[str, Any],
+    around: tuple[Sequence[Any], Sequence[Any]],
+) -> tuple[float, list[Video]]:
     """Load, then make the videos one by one, each from its own seed, so that any can be made again alone."""
     import torch
 
-    import filmstrip
     from filmstrip.media.export import save_video
 
     loading, videos = Stopwatch(display, plan.device), list[Video]()
     try:
         with display.running():
             with loading.stage("load"):
-                options = {"dtype": getattr(torch, plan.dtype), "device": plan.device, "revision": plan.revision}
-                if plan.pipeline == RECIPE_PIPELINE:
-                    pipe: Any = filmstrip.load(plan.model, **options)
-                    pipe.recipe = pipe.recipe.adjusted(**plan.changes)
-                else:
-                    pipe = getattr(filmstrip, plan.pipeline).from_pretrained(plan.source, **options)
+                pipe = _load(plan)
             for seed, path in zip(plan.seeds, plan.outputs, strict=True):
                 if len(plan.seeds) > 1:
                     display.next_video(f"{len(videos) + 1} of {len(plan.seeds)}: {path}")
                 pipe.progress = watch = Stopwatch(display, plan.device)
                 torch.manual_seed(seed)  # some VAEs draw noise from the global generator
                 generator = torch.Generator().manual_seed(seed)
-                frames = pipe(**call, generator=generator, output_type="np").frames[0]
+                frames = [*around[0], *make(pipe, call, generator), *around[1]]
                 with watch.stage("write"):
                     save_video(frames, path, plan.fps, recipe=recipe(plan, seed) if plan.recipe else None)
                 size = sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
@@ -90,6 +112,23 @@ def _make(plan: Plan, display: Display, call: Mapping[str, Any]) -> tuple[float,
         display.warn(f"Interrupted: {len(videos)} of {len(plan.seeds)} videos are written.")
         raise
     return loading.seconds["load"], videos
+
+
+def _load(plan: Plan) -> Any:
+    import torch
+
+    import filmstrip
+
+    options = {"dtype": getattr(torch, plan.dtype), "device": plan.device, "revision": plan.revision}
+    if plan.pipeline == RECIPE_PIPELINE:
+        pipe: Any = filmstrip.load(plan.model, **options)
+        pipe.recipe = pipe.recipe.adjusted(**plan.changes, upscale=plan.upscale)
+        return pipe
+    pipe = getattr(filmstrip, plan.pipeline).from_pretrained(plan.source, **options)
+    if plan.upscale and plan.pipeline == CONDITIONED.pipeline:
+        kind = filmstrip.LTXLatentUpsamplerModel
+        pipe.latent_upsampler = kind.from_pretrained(plan.source, subfolder=UPSAMPLER, **options)
+    return pipe
 
 
 def _download(plan: Plan, quiet: bool) -> None:

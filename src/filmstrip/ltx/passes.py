@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from filmstrip.ltx.sampling import Sampling
 
 
+REPEATED = 0.4  # of the steps, in a second pass that a recipe does not have (as in the example of diffusers)
+
+
 @dataclass(frozen=True)
 class GuidanceSchedule:
     """`SpatioTemporalGuidance` over a walk: values that hold throughout, or one for each of `timesteps`, which fall."""
@@ -112,7 +115,18 @@ class Recipe:
         """The largest scale of guidance; above 1, some step asks about the negative prompt."""
         return max(one.guidance.largest_scale for one in self.passes)
 
-    def adjusted(self, num_inference_steps: int | None = None, guidance_scale: float | None = None) -> "Recipe":
-        """The recipe with another number of steps or scale of guidance; see `Pass.adjusted`."""
+    def adjusted(
+        self, num_inference_steps: int | None = None, guidance_scale: float | None = None, upscale: bool = False
+    ) -> "Recipe":
+        """The recipe with another number of steps or scale of guidance; see `Pass.adjusted`.
+
+        With `upscale`, the first pass is at half the size that is asked for. A recipe without a second pass then takes
+        the last part of the first one again.
+        """
         first, *second = (one.adjusted(num_inference_steps, guidance_scale) for one in self.passes)
-        return replace(self, first=first, second=second[0] if second else None)
+        made = replace(self, first=first, second=second[0] if second else None)
+        if not upscale:
+            return made
+        left_out = first.count - max(1, int(first.count * REPEATED))
+        again = replace(first, timesteps=first.timesteps and first.timesteps[left_out:], skip_initial=first.skip_initial + left_out)
+        return replace(made, second=made.second or again, downscale=0.5)
