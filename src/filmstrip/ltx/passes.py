@@ -127,6 +127,6 @@ class Recipe:
         made = replace(self, first=first, second=second[0] if second else None)
         if not upscale:
             return made
-        left_out = first.count - max(1, int(first.count * REPEATED))
-        again = replace(first, timesteps=first.timesteps and first.timesteps[left_out:], skip_initial=first.skip_initial + left_out)
+        left_out, times = first.count - max(1, int(first.count * REPEATED)), first.timesteps
+        again = replace(first, timesteps=times and times[left_out:], skip_initial=first.skip_initial + left_out)
         return replace(made, second=made.second or again, downscale=0.5)
