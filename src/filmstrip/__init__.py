@@ -43,39 +43,31 @@ if TYPE_CHECKING:
     from filmstrip.svd.unet import UNetSpatioTemporalConditionModel as UNetSpatioTemporalConditionModel
     from filmstrip.svd.vae import AutoencoderKLTemporalDecoder as AutoencoderKLTemporalDecoder
 
-_PLACES = {
-    "AutoencoderKLLTXVideo": "filmstrip.ltx.vae",
-    "AutoencoderKLTemporalDecoder": "filmstrip.svd.vae",
-    "DiffusionPipeline": "filmstrip.pipeline.base",
-    "EulerDiscreteScheduler": "filmstrip.schedulers.euler_discrete",
-    "FlowMatchEulerDiscreteScheduler": "filmstrip.schedulers.flow_match_euler",
-    "GuidanceSchedule": "filmstrip.ltx.passes",
-    "LTXConditionPipeline": "filmstrip.ltx.pipeline",
-    "LTXImageToVideoPipeline": "filmstrip.ltx.pipeline",
-    "LTXLatentUpsamplePipeline": "filmstrip.ltx.upsample_pipeline",
-    "LTXLatentUpsamplerModel": "filmstrip.ltx.upsampler",
-    "LTXPipeline": "filmstrip.ltx.pipeline",
-    "LTXPipelineOutput": "filmstrip.outputs",
-    "LTXRecipePipeline": "filmstrip.ltx.recipe",
-    "LTXVideoCondition": "filmstrip.ltx.conditions",
-    "LTXVideoTransformer3DModel": "filmstrip.ltx.transformer",
-    "MultiPipelineCallbacks": "filmstrip.pipeline.callbacks",
-    "Pass": "filmstrip.ltx.passes",
-    "PipelineCallback": "filmstrip.pipeline.callbacks",
-    "Recipe": "filmstrip.ltx.passes",
-    "SDCFGCutoffCallback": "filmstrip.pipeline.callbacks",
-    "StableVideoDiffusionPipeline": "filmstrip.svd.pipeline",
-    "StableVideoDiffusionPipelineOutput": "filmstrip.outputs",
-    "UNetSpatioTemporalConditionModel": "filmstrip.svd.unet",
-    "VaeImageProcessor": "filmstrip.media.processors",
-    "VideoProcessor": "filmstrip.media.processors",
-    "export_to_gif": "filmstrip.media.export",
-    "export_to_video": "filmstrip.media.export",
-    "load": "filmstrip.presets",
-    "load_image": "filmstrip.media.load",
-    "load_video": "filmstrip.media.load",
-    "long_video": "filmstrip.ltx.long",
+# The names in each module.
+_NAMES = {
+    "ltx.conditions": "LTXVideoCondition",
+    "ltx.long": "long_video",
+    "ltx.passes": "GuidanceSchedule Pass Recipe",
+    "ltx.pipeline": "LTXConditionPipeline LTXImageToVideoPipeline LTXPipeline",
+    "ltx.recipe": "LTXRecipePipeline",
+    "ltx.transformer": "LTXVideoTransformer3DModel",
+    "ltx.upsample_pipeline": "LTXLatentUpsamplePipeline",
+    "ltx.upsampler": "LTXLatentUpsamplerModel",
+    "ltx.vae": "AutoencoderKLLTXVideo",
+    "media.export": "export_to_gif export_to_video",
+    "media.load": "load_image load_video",
+    "media.processors": "VaeImageProcessor VideoProcessor",
+    "outputs": "LTXPipelineOutput StableVideoDiffusionPipelineOutput",
+    "pipeline.base": "DiffusionPipeline",
+    "pipeline.callbacks": "MultiPipelineCallbacks PipelineCallback SDCFGCutoffCallback",
+    "presets": "load",
+    "schedulers.euler_discrete": "EulerDiscreteScheduler",
+    "schedulers.flow_match_euler": "FlowMatchEulerDiscreteScheduler",
+    "svd.pipeline": "StableVideoDiffusionPipeline",
+    "svd.unet": "UNetSpatioTemporalConditionModel",
+    "svd.vae": "AutoencoderKLTemporalDecoder",
 }
+_PLACES = {name: f"filmstrip.{module}" for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = ["__version__", *_PLACES]
 

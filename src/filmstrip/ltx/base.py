@@ -27,7 +27,7 @@ from filmstrip.pipeline.denoise import Callback, Step, StepWatch, callback_names
 from filmstrip.pipeline.guiders import ClassifierFreeGuidance, SpatioTemporalGuidance
 from filmstrip.pipeline.prompts import as_list, encode_t5
 from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
-from filmstrip.weights.hub import fetch_file
+from filmstrip.weights.hub import fetch_file, part_options
 from filmstrip.weights.model import as_device
 
 
@@ -70,12 +70,7 @@ class LTXBase(DiffusionPipeline):
         torch_dtype: torch.dtype | str | None = None,
         dtype: torch.dtype | str | None = None,
         device: torch.device | str | None = None,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        force_download: bool = False,
-        **components: Any,
+        **options: Any,
     ) -> Self:
         """Load a pipeline whose transformer and VAE are in one of the authors' files.
 
@@ -86,27 +81,26 @@ class LTXBase(DiffusionPipeline):
 
         The other arguments and the errors are those of `from_pretrained`.
         """
-        expected, kind, where = cls.component_names(), dtype or torch_dtype, as_device(device)
+        hub, components = part_options(options)
         cls._refuse_unknown("from_single_file", components)
-        hub: dict[str, Any] = {"cache_dir": cache_dir, "local_files_only": local_files_only}
-        hub |= {"token": token, "force_download": force_download}
-        file = fetch_file(pretrained_model_link_or_path, revision, **hub)
+        kind, where = dtype or torch_dtype, as_device(device)
+        file = fetch_file(pretrained_model_link_or_path, **hub)
         info = read_info(file)
         in_file: dict[str, Callable[[], Any]] = {
             "vae": lambda: AutoencoderKLLTXVideo.from_single_file(file, dtype=kind, device=where),
             "transformer": lambda: LTXVideoTransformer3DModel.from_single_file(file, dtype=kind, device=where),
             "scheduler": lambda: FlowMatchEulerDiscreteScheduler(**info.scheduler_config),
         }
-        absent = [*cls._optional_components, *(name for name in in_file if name in expected)]
-        made: dict[str, Any] = dict.fromkeys(absent) | components
+        made: dict[str, Any] = dict.fromkeys([*cls._optional_components, *in_file]) | components
         if config is not None:
+            hub["revision"] = None  # which was the file's
             made = cls.from_pretrained(config, dtype=kind, device=where, **hub, **made).components
-        if missing := [name for name in expected if name not in made]:
+        if missing := [name for name in cls.component_names() if name not in made]:
             raise CheckpointError(
                 f"{file} does not hold {' and '.join(missing)}; pass {missing[0]}= by hand, or None to go without, "
                 "or give in config= a pipeline folder that has it."
             )
-        made |= {name: load() for name, load in in_file.items() if name in expected and name not in components}
+        made |= {name: load() for name, load in in_file.items() if name not in components}
         pipe = cls(**made)
         pipe.info, pipe.name_or_path = info, os.fspath(pretrained_model_link_or_path)
         return pipe

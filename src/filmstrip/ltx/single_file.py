@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from filmstrip.errors import CheckpointError
@@ -23,22 +22,24 @@ from filmstrip.weights.tensors import Stored, read_header
 Tensors: TypeAlias = Mapping[str, Stored]
 Blocks: TypeAlias = Sequence[tuple[str, Mapping[str, Any]]]  # the authors' names of blocks, and their parameters
 
+BLOCKS = {"encoder": "down_blocks", "decoder": "up_blocks"}
 TRANSFORMER, VAE, STATISTICS = "model.diffusion_model.", "vae.", "per_channel_statistics."
 # What is called otherwise here.
-TRANSFORMER_NAMES = MappingProxyType(
-    {"patchify_proj.": "proj_in.", "adaln_single.": "time_embed.", ".q_norm.": ".norm_q.", ".k_norm.": ".norm_k."}
-)
-VAE_NAMES = MappingProxyType(
-    {
-        ".res_blocks.": ".resnets.",
-        ".conv_shortcut.": ".conv_shortcut.conv.",
-        ".norm3.norm.": ".norm3.",
-        ".last_time_embedder.": ".time_embedder.",
-        ".last_scale_shift_table": ".scale_shift_table",
-        f"{STATISTICS}mean-of-means": "latents_mean",
-        f"{STATISTICS}std-of-means": "latents_std",
-    }
-)
+TRANSFORMER_NAMES: Mapping[str, str] = {
+    "patchify_proj.": "proj_in.",
+    "adaln_single.": "time_embed.",
+    ".q_norm.": ".norm_q.",
+    ".k_norm.": ".norm_k.",
+}
+VAE_NAMES: Mapping[str, str] = {
+    ".res_blocks.": ".resnets.",
+    ".conv_shortcut.": ".conv_shortcut.conv.",
+    ".norm3.norm.": ".norm3.",
+    ".last_time_embedder.": ".time_embedder.",
+    ".last_scale_shift_table": ".scale_shift_table",
+    f"{STATISTICS}mean-of-means": "latents_mean",
+    f"{STATISTICS}std-of-means": "latents_std",
+}
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,7 @@ class Side:
     """
 
     theirs: str  # the authors' blocks, in the order of the keys; with a + where residual
-    ours: str  # where each is here, within `blocks`
-    blocks: str
+    ours: str  # where each is here, within `BLOCKS`
     widths: tuple[int, ...]  # in the config, over that at the pixels
     config: Mapping[str, Any]
 
@@ -59,51 +59,46 @@ ENCODERS = (
     Side(  # 0.9.0, 0.9.1
         "res_x compress_all res_x_y res_x compress_all res_x_y res_x compress_all res_x res_x",
         "0 0.downsamplers.0 0.conv_out 1 1.downsamplers.0 1.conv_out 2 2.downsamplers.0 3 mid_block",
-        "down_blocks",
         (1, 2, 4, 4),
-        MappingProxyType({"spatio_temporal_scaling": (True, True, True, False)}),
+        {"spatio_temporal_scaling": (True, True, True, False)},
     ),
     Side(  # 0.9.5 and later
         "res_x compress_space_res res_x compress_time_res res_x compress_all_res res_x compress_all_res res_x",
         "0 0.downsamplers.0 1 1.downsamplers.0 2 2.downsamplers.0 3 3.downsamplers.0 mid_block",
-        "down_blocks",
         (1, 2, 4, 8, 16),
-        MappingProxyType(
-            {
-                "spatio_temporal_scaling": (True, True, True, True),
-                "down_block_types": ("LTXVideo095DownBlock3D",) * 4,
-                "downsample_type": ("spatial", "temporal", "spatiotemporal", "spatiotemporal"),
-            }
-        ),
+        {
+            "spatio_temporal_scaling": (True, True, True, True),
+            "down_block_types": ("LTXVideo095DownBlock3D",) * 4,
+            "downsample_type": ("spatial", "temporal", "spatiotemporal", "spatiotemporal"),
+        },
     ),
 )
 DECODERS = (
     Side(  # 0.9.0
         "res_x res_x compress_all res_x res_x_y compress_all res_x res_x_y compress_all res_x",
         "mid_block 0 1.upsamplers.0 1 2.conv_in 2.upsamplers.0 2 3.conv_in 3.upsamplers.0 3",
-        "up_blocks",
         (1, 2, 4, 4),
-        MappingProxyType({"decoder_spatio_temporal_scaling": (True, True, True, False)}),
+        {"decoder_spatio_temporal_scaling": (True, True, True, False)},
     ),
     Side(  # 0.9.1 and later
         "res_x compress_all+ res_x compress_all+ res_x compress_all+ res_x",
         "mid_block 0.upsamplers.0 0 1.upsamplers.0 1 2.upsamplers.0 2",
-        "up_blocks",
         (2, 4, 8),
-        MappingProxyType(
-            {
-                "decoder_spatio_temporal_scaling": (True, True, True),
-                "upsample_residual": (True, True, True),
-                "upsample_factor": (2, 2, 2),
-            }
-        ),
+        {
+            "decoder_spatio_temporal_scaling": (True, True, True),
+            "upsample_residual": (True, True, True),
+            "upsample_factor": (2, 2, 2),
+        },
     ),
 )
 # What is not built otherwise here.
-FIXED: Mapping[str, Any] = MappingProxyType(
-    {"norm_layer": "pixel_norm", "use_quant_conv": False, "latent_log_var": "uniform"}
-    | {"spatial_padding_mode": "zeros", "patch_size": 4}
-)
+FIXED: Mapping[str, Any] = {
+    "norm_layer": "pixel_norm",
+    "use_quant_conv": False,
+    "latent_log_var": "uniform",
+    "spatial_padding_mode": "zeros",
+    "patch_size": 4,
+}
 TRANSFORMER_ENTRIES = (
     "in_channels out_channels num_attention_heads attention_head_dim cross_attention_dim num_layers caption_channels "
     "activation_fn norm_elementwise_affine norm_eps attention_bias"
@@ -245,10 +240,11 @@ def _side(file: Path, known: Sequence[Side], blocks: Blocks) -> Side:
     raise CheckpointError(f"The autoencoder of {file} is built as none of the published ones: {theirs}.")
 
 
-def _modules(prefix: str, side: Side) -> dict[str, str]:
+def _modules(coder: str, side: Side) -> dict[str, str]:
     """Where each of the authors' blocks is here."""
-    here = [place if place == "mid_block" else f"{side.blocks}.{place}" for place in side.ours.split()]
-    return {f"{prefix}.{side.blocks}.{number}": f"{prefix}.{place}" for number, place in enumerate(here)}
+    blocks = f"{coder}.{BLOCKS[coder]}"
+    here = [f"{coder}.mid_block" if place == "mid_block" else f"{blocks}.{place}" for place in side.ours.split()]
+    return {f"{blocks}.{number}": place for number, place in enumerate(here)}
 
 
 def _blocks(theirs: Mapping[str, Any], side: str) -> Blocks:
