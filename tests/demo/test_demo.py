@@ -1,10 +1,12 @@
 """The embedded models are there, small enough, and their absence is explained."""
 
 import pytest
+import torch
 from PIL import Image
 
-from filmstrip import demo
+from filmstrip import AutoencoderKLTemporalDecoder, VaeImageProcessor, demo
 from filmstrip.errors import CheckpointError
+from filmstrip.svd.decode import decode_latents
 
 
 @pytest.mark.parametrize(("model", "megabytes"), [("ltx", 13.0), ("svd", 10.0)])
@@ -23,3 +25,14 @@ def test_a_missing_checkpoint_says_what_to_do(monkeypatch, tmp_path, model):
     monkeypatch.setattr(demo, "__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(CheckpointError, match=rf"tools\.train_demo {model}"):
         demo.path(model)
+
+
+@torch.no_grad()
+def test_the_first_and_the_last_frame_of_a_chunk_are_no_paler_than_the_others():
+    vae = AutoencoderKLTemporalDecoder.from_pretrained(demo.path("svd"), subfolder="vae", dtype=torch.float32)
+    picture = VaeImageProcessor().preprocess(Image.open(demo.path("svd").parent / "picture.png"))
+    latents = vae.encode(picture).latent_dist.mode() * vae.config.scaling_factor
+    for chunk in (5, 1):
+        video = decode_latents(vae, latents.expand(5, -1, -1, -1)[None], chunk)[0].movedim(1, 0)
+        error = ((video - picture) / 2).square().mean(dim=(1, 2, 3))
+        assert (-10 * error.log10()).min() > 30
