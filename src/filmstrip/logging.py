@@ -5,41 +5,14 @@ the level that the environment variable FILMSTRIP_VERBOSITY names (debug, info, 
 Progress bars are a separate switch.
 """
 
+import functools
 import logging
 import os
 import sys
-from logging import CRITICAL, DEBUG, ERROR, FATAL, INFO, NOTSET, WARN, WARNING
 from typing import TextIO
 
-__all__ = [
-    "CRITICAL",
-    "DEBUG",
-    "ERROR",
-    "FATAL",
-    "INFO",
-    "NOTSET",
-    "WARN",
-    "WARNING",
-    "add_handler",
-    "disable_default_handler",
-    "disable_progress_bar",
-    "disable_propagation",
-    "enable_default_handler",
-    "enable_explicit_format",
-    "enable_progress_bar",
-    "enable_propagation",
-    "get_logger",
-    "get_verbosity",
-    "is_progress_bar_enabled",
-    "remove_handler",
-    "reset_format",
-    "set_verbosity",
-    "set_verbosity_debug",
-    "set_verbosity_error",
-    "set_verbosity_info",
-    "set_verbosity_warning",
-]
-
+NOTSET, DEBUG, INFO, WARNING = logging.NOTSET, logging.DEBUG, logging.INFO, logging.WARNING
+ERROR, CRITICAL, WARN, FATAL = logging.ERROR, logging.CRITICAL, logging.WARNING, logging.CRITICAL
 LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR, "critical": CRITICAL}
 
 
@@ -55,17 +28,12 @@ _root = logging.getLogger("filmstrip")
 _default_handler = _StderrHandler()
 _progress_bar = True
 
-
-def _configure() -> None:
-    _root.addHandler(_default_handler)
-    _root.propagate = False
-    level = os.environ.get("FILMSTRIP_VERBOSITY", "warning").lower()
-    _root.setLevel(LEVELS.get(level, WARNING))
-    if level not in LEVELS:
-        _root.warning("FILMSTRIP_VERBOSITY is %r; it must be one of %s.", level, ", ".join(LEVELS))
-
-
-_configure()
+_level = os.environ.get("FILMSTRIP_VERBOSITY", "warning").lower()
+_root.addHandler(_default_handler)
+_root.propagate = False
+_root.setLevel(LEVELS.get(_level, WARNING))
+if _level not in LEVELS:
+    _root.warning("FILMSTRIP_VERBOSITY is %r; it must be one of %s.", _level, ", ".join(LEVELS))
 
 
 def get_logger(name: str | None = None) -> logging.Logger:
@@ -83,24 +51,10 @@ def set_verbosity(verbosity: int) -> None:
     _root.setLevel(verbosity)
 
 
-def set_verbosity_debug() -> None:
-    """Show everything."""
-    set_verbosity(DEBUG)
-
-
-def set_verbosity_info() -> None:
-    """Show information, warnings and errors."""
-    set_verbosity(INFO)
-
-
-def set_verbosity_warning() -> None:
-    """Show warnings and errors: the default."""
-    set_verbosity(WARNING)
-
-
-def set_verbosity_error() -> None:
-    """Show errors only."""
-    set_verbosity(ERROR)
+set_verbosity_debug = functools.partial(set_verbosity, DEBUG)
+set_verbosity_info = functools.partial(set_verbosity, INFO)
+set_verbosity_warning = functools.partial(set_verbosity, WARNING)  # the default
+set_verbosity_error = functools.partial(set_verbosity, ERROR)
 
 
 def add_handler(handler: logging.Handler) -> None:
@@ -113,14 +67,9 @@ def remove_handler(handler: logging.Handler) -> None:
     _root.removeHandler(handler)
 
 
-def disable_default_handler() -> None:
-    """Stop writing messages to standard error."""
-    remove_handler(_default_handler)
-
-
-def enable_default_handler() -> None:
-    """Write messages to standard error again."""
-    add_handler(_default_handler)
+# Stop writing messages to standard error, and write them there again.
+disable_default_handler = functools.partial(remove_handler, _default_handler)
+enable_default_handler = functools.partial(add_handler, _default_handler)
 
 
 def disable_propagation() -> None:

@@ -1,8 +1,8 @@
 """What diffusers' users import from `diffusers.utils`: the logger, loading and exporting."""
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
+import filmstrip
 from filmstrip import logging
 
 if TYPE_CHECKING:
@@ -13,17 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["export_to_gif", "export_to_video", "load_image", "load_video", "logging"]
 
-HOMES = {
-    "export_to_gif": "filmstrip.media.export",
-    "export_to_video": "filmstrip.media.export",
-    "load_image": "filmstrip.media.load",
-    "load_video": "filmstrip.media.load",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name in HOMES:
-        return getattr(importlib.import_module(HOMES[name]), name)
+    if name in __all__:
+        return getattr(filmstrip, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
