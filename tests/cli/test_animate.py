@@ -129,10 +129,10 @@ def test_videos_are_numbered_and_json_is_all_there_is(run: Run, model: str, pipe
     [
         (("clear.png",), "clear.png is transparent: it is put on white."),
         (("wide.png",), "wide.png is 256x32 and will be stretched to 64x64"),
-        (("cat.png", "--frames", 9), "--frames 9: the model is trained for 5"),
+        (("cat.png", "--frames", 9), "9 frames: the model was trained for 5"),
         (("cat.png", "--width", 72), "72x64: sides that are multiples of 64 look better."),
         (("cat.png", "--width", 70), "--width 70 is not a multiple of 8: using 72."),
-        (("cat.png", "--fps", 60), "--fps 60 is outside of 6 to 31"),
+        (("cat.png", "--fps", 60), "fps is 60; the model was trained for 6 to 31."),
     ],
 )
 def test_what_may_surprise_is_noted(
@@ -175,8 +175,8 @@ def test_a_transparent_picture_is_composited(run: Run, model: str, pipeline: Fak
         (("cat.png", "--model", "empty"), 1, "not a model folder"),
         (("cat.png", "--model", "ltx"), 1, "holds a LTXPipeline, but animate needs a StableVideoDiffusionPipeline"),
         (("cat.png", "--model", "ltx"), 1, "`filmstrip generate` takes it."),
-        (("cat.png", "--model", "odd-vae"), 1, "holds a AutoencoderKL, but Stable Video Diffusion needs"),
-        (("cat.png", "--model", "odd-unet"), 1, "holds a UNet2DConditionModel, but Stable Video Diffusion needs"),
+        (("cat.png", "--model", "odd-vae"), 1, "is for AutoencoderKL, but Stable Video Diffusion needs"),
+        (("cat.png", "--model", "odd-unet"), 1, "is for UNet2DConditionModel, but Stable Video Diffusion needs"),
         (("cat.png", "--model", "eps"), 1, "its prediction_type is 'epsilon', not 'v_prediction'"),
         (("cat.png", "--model", "discrete"), 1, "its timestep_type is 'discrete', not 'continuous'"),
         (("cat.png", "--model", "no-unet"), 1, "unet/config.json"),
@@ -217,22 +217,23 @@ def test_the_frames_are_those_of_the_class(run: Run) -> None:
     pipe, _ = pipelines()
     pipe.save_pretrained("real")
     picture(1).save("cat.png")
-    words = ("--fps", 12, "--motion", 40, "--guidance-max", 2, "--seed", 5, "--count", 2, "--dtype", "float32")
+    words = ("--fps", 32, "--motion", 40, "--guidance-max", 2, "--seed", 5, "--count", 2, "--dtype", "float32")
     result = run("animate", "cat.png", "-m", "real", *SMALL, *words, "--device", "cpu", "-o", "a.mp4", "--json")
-    assert (result.code, result.json["warnings"]) == (0, [STRETCHED])
+    said_once = ["fps is 32; the model was trained for 6 to 31.", STRETCHED]
+    assert (result.code, result.json["warnings"]) == (0, said_once)
     assert list(result.json["videos"][0]["seconds"]) == ["encode image", "denoise", "decode", "write"]
     frames = pipe(
         picture(1),
         height=64,
         width=64,
         num_inference_steps=2,
-        fps=12,
+        fps=32,
         motion_bucket_id=40,
         max_guidance_scale=2.0,
         generator=torch.Generator().manual_seed(6),
         output_type="np",
     ).frames[0]
-    save_video(frames, "b.mp4", 12)
+    save_video(frames, "b.mp4", 32)
     made, wanted = ([frame.tobytes() for frame in load_video(name)] for name in ("a-0002.mp4", "b.mp4"))
     assert made == wanted
     assert made != [frame.tobytes() for frame in load_video("a-0001.mp4")]

@@ -96,11 +96,11 @@ def test_parts_of_other_models_are_refused() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"num_frames": 2}, "num_frames is 2, but the model was trained for 3."),
-        ({"fps": 5}, "fps is 5, but the model was trained for 6 to 31."),
-        ({"fps": 32}, "fps is 32, but"),
-        ({"motion_bucket_id": 256}, "motion_bucket_id is 256, but the model was trained for 0 to 255."),
-        ({"motion_bucket_id": -1}, "motion_bucket_id is -1, but"),
+        ({"num_frames": 2}, "2 frames: the model was trained for 3"),
+        ({"fps": 5}, "fps is 5; the model was trained for 6 to 31."),
+        ({"fps": 32}, "fps is 32; the"),
+        ({"motion_bucket_id": 256}, "The motion bucket is 256; the model was trained for 0 to 255."),
+        ({"motion_bucket_id": -1}, "The motion bucket is -1;"),
         ({"min_guidance_scale": 4}, "min_guidance_scale is 4 and max_guidance_scale 3, so that guidance falls"),
         ({"image": "moving.gif"}, "image is animated (2 frames); the video starts from the one that it stands at."),
         ({"fps": 6}, ""),

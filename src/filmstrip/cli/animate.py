@@ -11,7 +11,7 @@ from filmstrip.cli.display import open_display
 from filmstrip.cli.families import SVD
 from filmstrip.cli.run import carry_out
 from filmstrip.errors import CheckpointError, InputError
-from filmstrip.svd.presets import FPS, GOOD_MULTIPLE, SIZE_MULTIPLE, Preset, unusable
+from filmstrip.svd.presets import GOOD_MULTIPLE, SIZE_MULTIPLE, untrained, unusable
 from filmstrip.weights.files import read_json
 
 SAME_SHAPE = 1.1  # ratios of sides that differ by less look the same
@@ -62,7 +62,12 @@ def animate(
             guidance_min=guidance_min,
             guidance_max=guidance_max,
         )
-        _check(want, trained_frames, notes)
+        if want.guidance_min > want.guidance_max:
+            raise InputError(
+                f"--guidance-min {want.guidance_min:g} is above --guidance-max {want.guidance_max:g}: guidance grows "
+                "from the first frame to the last, so give the smaller number first."
+            )
+        notes += untrained(want.frames, trained_frames, want.fps, want.motion)
         call: dict[str, Any] = {
             "image": image,
             "width": plan.side("width", want.width, SIZE_MULTIPLE, snap, notes),
@@ -98,7 +103,7 @@ def _check_models(folder: Path) -> int:
     for name, wanted in MODELS.items():
         kind = read_json(folder / name / "config.json").get("_class_name", wanted)
         if kind != wanted:
-            raise CheckpointError(f"{folder / name} holds a {kind}, but Stable Video Diffusion needs a {wanted}.")
+            raise CheckpointError(f"{folder / name} is for {kind}, but Stable Video Diffusion needs {wanted}.")
     file = folder / "scheduler" / "scheduler_config.json"
     if wrong := unusable(read_json(file)):
         raise CheckpointError(
@@ -106,16 +111,3 @@ def _check_models(folder: Path) -> int:
             f"{' and its '.join(wrong)}. Take the scheduler folder of a published Stable Video Diffusion model."
         )
     return int(read_json(folder / "unet" / "config.json").get("num_frames", SVD.defaults.frames))
-
-
-def _check(want: Preset, trained_frames: int, notes: list[str]) -> None:
-    """Refuse guidance the wrong way round, and note what the model has not seen."""
-    if want.guidance_min > want.guidance_max:
-        raise InputError(
-            f"--guidance-min {want.guidance_min:g} is above --guidance-max {want.guidance_max:g}: guidance grows from "
-            "the first frame to the last, so give the smaller number first."
-        )
-    if not FPS[0] <= want.fps <= FPS[1]:
-        notes.append(f"--fps {want.fps:g} is outside of {FPS[0]} to {FPS[1]}, which the model is trained for.")
-    if want.frames != trained_frames:
-        notes.append(f"--frames {want.frames}: the model is trained for {trained_frames}; other lengths look worse.")

@@ -66,7 +66,7 @@ def carry_out(
         print(json.dumps(plan.as_dict(), indent=2) if as_json else plan.as_text())
         return
     display.say(plan.headline())
-    with _warnings_in_one_line(display) as warnings, _memory_errors_in_one_line(plan):
+    with _warnings_in_one_line(display, plan.notes) as warnings, _memory_errors_in_one_line(plan):
         _download(plan, quiet=as_json)
         load_seconds, videos = _make(plan, display, make, {**plan.call, **given}, around)
     memory = _peak_memory(plan.device)
@@ -181,8 +181,8 @@ def _peak_memory(device: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _warnings_in_one_line(display: Display) -> Iterator[list[str]]:
-    """Send what filmstrip's loggers warn of to `display`, a line each, and collect it."""
+def _warnings_in_one_line(display: Display, notes: Sequence[str]) -> Iterator[list[str]]:
+    """Send what filmstrip's loggers warn of and the notes do not say to `display`, a line each, and collect it."""
     from filmstrip.logging import disable_default_handler, enable_default_handler
 
     lines: list[str] = []
@@ -190,8 +190,9 @@ def _warnings_in_one_line(display: Display) -> Iterator[list[str]]:
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             line = " ".join(record.getMessage().split())
-            lines.append(line)
-            display.warn(line)
+            if line not in (*notes, *lines):
+                lines.append(line)
+                display.warn(line)
 
     handler = Handler(logging.WARNING)
     logger = logging.getLogger("filmstrip")

@@ -6,8 +6,7 @@ import torch
 
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
-from filmstrip.pipeline.checks import check_count, check_multiple
-from filmstrip.svd.presets import FPS, MOTION, SCHEDULER, SIZE_MULTIPLE, unusable
+from filmstrip.svd.presets import SCHEDULER, unusable
 
 logger = get_logger(__name__)
 
@@ -52,18 +51,6 @@ def check_models(unet: Any, vae: Any, image_encoder: Any) -> None:
         )
 
 
-def check_size(height: int, width: int, num_frames: int, trained_frames: int | None) -> None:
-    """Height and width must be positive multiples of 8; a frame count that was not trained is warned of.
-
-    Raises:
-        InputError: they are not.
-    """
-    check_multiple(height, width, SIZE_MULTIPLE)
-    check_count(num_frames, "num_frames")
-    if trained_frames is not None and num_frames != trained_frames:
-        logger.warning("num_frames is %d, but the model was trained for %d.", num_frames, trained_frames)
-
-
 def check_latents(latents: torch.Tensor | None, shape: tuple[int, ...]) -> None:
     """Raises:
     InputError: the latents have another shape.
@@ -72,11 +59,8 @@ def check_latents(latents: torch.Tensor | None, shape: tuple[int, ...]) -> None:
         raise InputError(f"latents have the shape {tuple(latents.shape)}; {shape} is wanted.")
 
 
-def warn_of_motion(fps: float, motion_bucket_id: float, min_guidance_scale: float, max_guidance_scale: float) -> None:
-    """Warn of what the model was not trained for, and of guidance the wrong way round."""
-    for name, value, (low, high) in (("fps", fps, FPS), ("motion_bucket_id", motion_bucket_id, MOTION)):
-        if not low <= value <= high:
-            logger.warning("%s is %g, but the model was trained for %d to %d.", name, value, low, high)
+def warn_of_guidance(min_guidance_scale: float, max_guidance_scale: float) -> None:
+    """Warn of guidance the wrong way round."""
     if min_guidance_scale > max(max_guidance_scale, 1):
         logger.warning(
             "min_guidance_scale is %g and max_guidance_scale %g, so that guidance falls from the first frame to the "

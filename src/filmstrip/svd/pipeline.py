@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from filmstrip.logging import get_logger
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import StableVideoDiffusionPipelineOutput
@@ -16,6 +17,9 @@ from filmstrip.svd import inputs
 from filmstrip.svd.decode import decode_latents
 from filmstrip.svd.image import as_stills, for_clip, for_vae
 from filmstrip.svd.predict import UNetPredictor
+from filmstrip.svd.presets import SIZE_MULTIPLE, untrained
+
+logger = get_logger(__name__)
 
 
 class StableVideoDiffusionPipeline(DiffusionPipeline):
@@ -163,11 +167,14 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
         config, ratio = self.unet.config, self.vae_scale_factor
         height, width = height or config.sample_size * ratio, width or config.sample_size * ratio
         num_frames = config.num_frames if num_frames is None else num_frames
-        inputs.check_size(height, width, num_frames, config.num_frames)
+        checks.check_multiple(height, width, SIZE_MULTIPLE)
+        checks.check_count(num_frames, "num_frames")
         micro = {"fps": fps, "motion_bucket_id": motion_bucket_id, "noise_aug_strength": noise_aug_strength}
         guidance = {"min_guidance_scale": min_guidance_scale, "max_guidance_scale": max_guidance_scale}
         checks.check_numbers(micro | guidance)
-        inputs.warn_of_motion(fps, motion_bucket_id, **guidance)
+        inputs.warn_of_guidance(**guidance)
+        for sentence in untrained(num_frames, config.num_frames, fps, motion_bucket_id):
+            logger.warning(sentence)
         checks.check_schedule(num_inference_steps, sigmas, "sigmas")
         checks.check_output_type(output_type)
         checks.check_count(num_videos_per_prompt, "num_videos_per_prompt")

@@ -77,3 +77,14 @@ def unusable(scheduler_config: Mapping[str, Any]) -> list[str]:
     """
     found = {name: scheduler_config.get(name) for name in SCHEDULER}
     return [f"{name} is {found[name]!r}, not {wanted!r}" for name, wanted in SCHEDULER.items() if found[name] != wanted]
+
+
+def untrained(frames: int, trained_frames: int | None, fps: float, motion: float) -> list[str]:
+    """A sentence for each number of a call that the model was not trained for."""
+    found = []
+    if trained_frames not in (None, frames):
+        found.append(f"{frames} frames: the model was trained for {trained_frames}; other lengths look worse.")
+    for name, value, (low, high) in (("fps", fps, FPS), ("The motion bucket", motion, MOTION)):
+        if not low <= value <= high:
+            found.append(f"{name} is {value:g}; the model was trained for {low} to {high}.")
+    return found
