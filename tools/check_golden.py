@@ -23,19 +23,19 @@ import PIL.Image
 import torch
 from safetensors.torch import load_file
 
+from filmstrip.ltx.coding import encode_pixels
 from filmstrip.ltx.conditions import HeldPixels
-from filmstrip.ltx.encode import encode_pixels
 from filmstrip.ltx.inputs import Clip, whole_frames
 from filmstrip.ltx.latents import LatentSize, adain, denormalize, normalize, pack, positions, tone_map
 from filmstrip.ltx.passes import GuidanceSchedule, Pass, Recipe
 from filmstrip.ltx.picture import prepare_picture
-from filmstrip.ltx.predict import EncodedTexts
 from filmstrip.ltx.recipe import LTXRecipePipeline, resize
 from filmstrip.ltx.sampling import Sampling, to_next
 from filmstrip.ltx.single_file import read_info
 from filmstrip.ltx.transformer import LTXVideoTransformer3DModel, Perturbation
 from filmstrip.ltx.upsampler import LTXLatentUpsamplerModel
 from filmstrip.ltx.vae import AutoencoderKLLTXVideo
+from filmstrip.ltx.walk import EncodedTexts
 
 BOUND = 1e-4
 Tensors = dict[str, torch.Tensor]

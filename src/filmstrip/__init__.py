@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from filmstrip.ltx.pipeline import LTXPipeline as LTXPipeline
     from filmstrip.ltx.recipe import LTXRecipePipeline as LTXRecipePipeline
     from filmstrip.ltx.transformer import LTXVideoTransformer3DModel as LTXVideoTransformer3DModel
-    from filmstrip.ltx.upsample_pipeline import LTXLatentUpsamplePipeline as LTXLatentUpsamplePipeline
+    from filmstrip.ltx.upsampler import LTXLatentUpsamplePipeline as LTXLatentUpsamplePipeline
     from filmstrip.ltx.upsampler import LTXLatentUpsamplerModel as LTXLatentUpsamplerModel
     from filmstrip.ltx.vae import AutoencoderKLLTXVideo as AutoencoderKLLTXVideo
     from filmstrip.media.export import export_to_gif as export_to_gif
@@ -51,8 +51,7 @@ _NAMES = {
     "ltx.pipeline": "LTXConditionPipeline LTXImageToVideoPipeline LTXPipeline",
     "ltx.recipe": "LTXRecipePipeline",
     "ltx.transformer": "LTXVideoTransformer3DModel",
-    "ltx.upsample_pipeline": "LTXLatentUpsamplePipeline",
-    "ltx.upsampler": "LTXLatentUpsamplerModel",
+    "ltx.upsampler": "LTXLatentUpsamplePipeline LTXLatentUpsamplerModel",
     "ltx.vae": "AutoencoderKLLTXVideo",
     "media.export": "export_to_gif export_to_video",
     "media.load": "load_image load_video",

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    import numpy as np
-    import PIL.Image
-    import torch
+import numpy as np
+import PIL.Image
+import torch
 
-    from filmstrip.nn.gaussian import DiagonalGaussianDistribution
+from filmstrip.nn.gaussian import DiagonalGaussianDistribution
+
+# Lists of PIL images, an array `(B, T, H, W, C)`, a tensor `(B, T, C, H, W)`, or latents.
+Frames: TypeAlias = list[list[PIL.Image.Image]] | np.ndarray[Any, Any] | torch.Tensor
 
 
 @dataclass
@@ -24,9 +26,7 @@ class Output:
         """The names of the fields that are not `None`, in order."""
         return [field.name for field in fields(self) if getattr(self, field.name) is not None]
 
-    def values(self) -> tuple[Any, ...]:
-        """The same as `to_tuple`."""
-        return self.to_tuple()
+    values = to_tuple
 
     def items(self) -> list[tuple[str, Any]]:
         """Pairs of name and value of the fields that are not `None`."""
@@ -46,39 +46,39 @@ class Output:
 class Transformer2DModelOutput(Output):
     """`sample`: the prediction, `(B, N, C)`."""
 
-    sample: "torch.Tensor"
+    sample: torch.Tensor
 
 
 @dataclass
 class UNetSpatioTemporalConditionOutput(Output):
     """`sample`: the prediction, `(B, T, C, H, W)`."""
 
-    sample: "torch.Tensor"
+    sample: torch.Tensor
 
 
 @dataclass
 class AutoencoderKLOutput(Output):
     """`latent_dist`: the posterior over latents."""
 
-    latent_dist: "DiagonalGaussianDistribution"
+    latent_dist: DiagonalGaussianDistribution
 
 
 @dataclass
 class DecoderOutput(Output):
     """`sample`: decoded pixels in [-1, 1], `(B, C, T, H, W)`."""
 
-    sample: "torch.Tensor"
+    sample: torch.Tensor
 
 
 @dataclass
 class LTXPipelineOutput(Output):
-    """`frames`: a list of lists of PIL images, an array `(B, T, H, W, C)`, a tensor `(B, T, C, H, W)`, or latents."""
+    """`frames`: the videos, as `output_type` asks for them."""
 
-    frames: "list[list[PIL.Image.Image]] | np.ndarray[Any, Any] | torch.Tensor"
+    frames: Frames
 
 
 @dataclass
 class StableVideoDiffusionPipelineOutput(Output):
-    """`frames`: a list of lists of PIL images, an array `(B, T, H, W, C)`, a tensor `(B, T, C, H, W)`, or latents."""
+    """`frames`: the videos, as `output_type` asks for them."""
 
-    frames: "list[list[PIL.Image.Image]] | np.ndarray[Any, Any] | torch.Tensor"
+    frames: Frames

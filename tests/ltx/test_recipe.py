@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from filmstrip import LTXVideoCondition
 from filmstrip.errors import InputError
+from filmstrip.ltx.coding import encode_pixels
 from filmstrip.ltx.conditions import HeldPixels
-from filmstrip.ltx.encode import encode_pixels
 from filmstrip.ltx.inputs import Clip
 from filmstrip.ltx.passes import GuidanceSchedule, Pass, Recipe
 from filmstrip.ltx.recipe import LTXRecipePipeline, crop, pad, whole_clip

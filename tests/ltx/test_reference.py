@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from filmstrip.errors import InputError
-from filmstrip.ltx.encode import encode_pixels
+from filmstrip.ltx.coding import encode_pixels
 from filmstrip.ltx.inputs import Clip
 from filmstrip.ltx.passes import GuidanceSchedule, Pass, Recipe
 from filmstrip.ltx.picture import cover

@@ -9,15 +9,14 @@ import torch
 
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.ltx import inputs
-from filmstrip.ltx.decode import Decoding, PerVideo, decode_latents
+from filmstrip.ltx.coding import Decoding, PerVideo, decode_latents
 from filmstrip.ltx.inputs import Clip, Texts, WalkOptions
 from filmstrip.ltx.latents import LatentSize, denormalize, positions, unpack
-from filmstrip.ltx.predict import EncodedTexts, TransformerPredictor
 from filmstrip.ltx.sampling import shift_for
 from filmstrip.ltx.single_file import CheckpointInfo, read_info
 from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
 from filmstrip.ltx.vae import AutoencoderKLLTXVideo
-from filmstrip.ltx.walk import Walk
+from filmstrip.ltx.walk import EncodedTexts, TransformerPredictor, Walk
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import LTXPipelineOutput

@@ -9,9 +9,8 @@ from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.ltx import conditions as held
 from filmstrip.ltx.base import LTXBase
+from filmstrip.ltx.coding import Decoding, PerVideo, encode_pixels, encode_videos
 from filmstrip.ltx.conditions import LTXVideoCondition
-from filmstrip.ltx.decode import Decoding, PerVideo
-from filmstrip.ltx.encode import encode_pixels, encode_videos
 from filmstrip.ltx.inputs import Clip, Texts, WalkOptions, check_tokens
 from filmstrip.ltx.latents import LatentSize, pack, unpack
 from filmstrip.ltx.sampling import linear_quadratic

@@ -15,17 +15,16 @@ from numpy.typing import NDArray
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.ltx.base import LTXBase
+from filmstrip.ltx.coding import encode_pixels
 from filmstrip.ltx.conditions import HeldPixels, LTXVideoCondition, check_conditions, hold_conditions
-from filmstrip.ltx.encode import encode_pixels
 from filmstrip.ltx.inputs import SIZE_MULTIPLE, Clip, Texts, count_videos, fitting, has_other_shape
 from filmstrip.ltx.latents import adain, denormalize, normalize, tone_map, unpack
 from filmstrip.ltx.passes import Pass, Recipe
 from filmstrip.ltx.picture import cover, middle, prepare_picture
-from filmstrip.ltx.predict import EncodedTexts
 from filmstrip.ltx.sampling import Sampling, to_next
 from filmstrip.ltx.single_file import CheckpointInfo
 from filmstrip.ltx.transformer import Perturbation
-from filmstrip.ltx.walk import EPS, ConditionedTokens
+from filmstrip.ltx.walk import EPS, ConditionedTokens, EncodedTexts
 from filmstrip.media.frames import Video, as_frames
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import LTXPipelineOutput

@@ -1,17 +1,26 @@
-"""LTX's latent upsampler (Lightricks/LTX-Video, `latent_upsampler.py`)."""
+"""LTX's latent upsampler (Lightricks/LTX-Video, `latent_upsampler.py`), and the pipeline of it alone."""
 
 from collections.abc import Iterable
 from math import prod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from filmstrip.errors import InputError
+from filmstrip.ltx.coding import Decoding, PerVideo, decode_latents, encode_videos
+from filmstrip.ltx.inputs import fitting
+from filmstrip.ltx.latents import adain, denormalize, normalize, tone_map
 from filmstrip.ltx.single_file import read_upsampler
 from filmstrip.ltx.vae_blocks import depth_to_space
+from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.layout import as_frames, as_video, weights_channels_last
+from filmstrip.nn.noise import Generators
 from filmstrip.nn.norms import GroupNorm
+from filmstrip.outputs import LTXPipelineOutput
+from filmstrip.pipeline import checks
+from filmstrip.pipeline.base import DiffusionPipeline
 from filmstrip.weights.model import Model
 
 CONVOLUTIONS: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -92,3 +101,93 @@ def _run(layers: Iterable[nn.Module], video: torch.Tensor, flat: bool) -> torch.
     for layer in layers:
         hidden = layer(hidden)
     return as_video(hidden, video.shape[2]) if flat else hidden
+
+
+class LTXLatentUpsamplePipeline(DiffusionPipeline):
+    """Upsamples videos or latents.
+
+    Args:
+        vae: an `AutoencoderKLLTXVideo`.
+        latent_upsampler: an `LTXLatentUpsamplerModel`.
+    """
+
+    def __init__(self, vae: Any, latent_upsampler: Any) -> None:
+        super().__init__()
+        self.vae, self.latent_upsampler = vae, latent_upsampler
+        self.vae_spatial_compression_ratio = vae.spatial_compression_ratio if vae is not None else 32
+        self.vae_temporal_compression_ratio = vae.temporal_compression_ratio if vae is not None else 8
+        self.video_processor = VideoProcessor(vae_scale_factor=self.vae_spatial_compression_ratio)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        video: Any = None,
+        height: int = 512,
+        width: int = 704,
+        latents: torch.Tensor | None = None,
+        decode_timestep: PerVideo = 0.0,
+        decode_noise_scale: PerVideo | None = None,
+        adain_factor: float = 0.0,
+        tone_map_compression_ratio: float = 0.0,
+        generator: Generators = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+    ) -> LTXPipelineOutput | tuple[Any]:
+        """Upsample a video or latents.
+
+        Args:
+            video: a list of frames, or whatever `VideoProcessor.preprocess_video` takes.
+            height, width: what the video is resized to first, in multiples of the autoencoder's compression.
+            latents: `(B, C, t, h, w)` as `LTXConditionPipeline` gives them, instead of a video.
+            adain_factor: above 0, the share of the original latents' mean and deviation in each channel.
+            tone_map_compression_ratio: how much large values are compressed, 0 to 1.
+            generator: of the encoder's draw and the noise; a list has one for each video.
+            output_type: "pil", "np", "pt", or "latent" for latents like the given ones.
+
+        The other arguments, the result and the errors are those of `LTXPipeline`.
+        """
+        checks.check_multiple(height, width, self.vae_spatial_compression_ratio)
+        checks.check_output_type(output_type)
+        checks.check_numbers({"adain_factor": adain_factor, "tone_map_compression_ratio": tone_map_compression_ratio})
+        if not 0 <= tone_map_compression_ratio <= 1:
+            raise InputError(f"tone_map_compression_ratio is {tone_map_compression_ratio}; it must be from 0 to 1.")
+        self._require("vae", "latent_upsampler")
+        vae, device = self.vae, self._execution_device
+        decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
+        given = self._given(video, latents, height, width)
+        checks.check_generators(generator, len(given))
+        decoding.per_video(len(given))
+
+        if video is not None:
+            with self.progress.stage("encode video"):
+                given = encode_videos(vae, given, generator, len(given))
+        statistics = (vae.latents_mean, vae.latents_std, vae.config.scaling_factor)
+        original = denormalize(given.to(device, torch.float32), *statistics).to(self.latent_upsampler.dtype)
+        with self.progress.stage("upsample"):
+            upsampled = self.latent_upsampler(original)
+        if adain_factor > 0:
+            upsampled = adain(upsampled, original, adain_factor)
+        if tone_map_compression_ratio > 0:
+            upsampled = tone_map(upsampled, tone_map_compression_ratio)
+
+        frames: Any = normalize(upsampled, *statistics)
+        if output_type != "latent":
+            with self._keeping(frames, "pipe.vae.enable_tiling()"), self.progress.stage("decode"):
+                decoded = decode_latents(vae, upsampled, decoding)
+                frames = self.video_processor.postprocess_video(decoded, output_type)
+        return LTXPipelineOutput(frames) if return_dict else (frames,)
+
+    def _given(self, video: Any, latents: torch.Tensor | None, height: int, width: int) -> torch.Tensor:
+        """The pixels `(B, 3, T, H, W)`, of `ratio * k + 1` frames, or latents that a call was given: one of them."""
+        if (video is None) == (latents is None):
+            what = "Neither video nor latents was" if video is None else "Both video and latents were"
+            raise InputError(f"{what} given; give one of them.")
+        if latents is not None:
+            channels = self.vae.config.latent_channels
+            if latents.ndim != 5 or latents.shape[1] != channels:
+                wanted = f"(videos, {channels}, frames, height, width) is wanted, as LTXConditionPipeline gives"
+                raise InputError(f"latents have the shape {tuple(latents.shape)}; {wanted}.")
+            return latents
+        pixels = self.video_processor.preprocess_video(video, height, width)
+        given = pixels.shape[2]
+        return pixels[:, :, fitting(given, given, self.vae_temporal_compression_ratio, "The video")]

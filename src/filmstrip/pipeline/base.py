@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from filmstrip.errors import CheckpointError, InputError
-from filmstrip.pipeline.denoise import Step
-from filmstrip.pipeline.progress import Progress, ProgressBar
+from filmstrip.pipeline.denoise import Progress, ProgressBar, Step
 from filmstrip.weights.folder import Dtypes, PipelineIndex, fetch_pipeline, load_components, read_index, save_components
 from filmstrip.weights.hub import Source, part_options
 from filmstrip.weights.model import as_device, warn_of_pickles
@@ -21,7 +20,7 @@ from filmstrip.weights.model import as_device, warn_of_pickles
 PIPELINES = {
     "LTXConditionPipeline": "filmstrip.ltx.pipeline",
     "LTXImageToVideoPipeline": "filmstrip.ltx.pipeline",
-    "LTXLatentUpsamplePipeline": "filmstrip.ltx.upsample_pipeline",
+    "LTXLatentUpsamplePipeline": "filmstrip.ltx.upsampler",
     "LTXPipeline": "filmstrip.ltx.pipeline",
     "StableVideoDiffusionPipeline": "filmstrip.svd.pipeline",
 }

@@ -1,16 +1,18 @@
-"""The walk from noise to data, and what may happen between its steps."""
+"""The walk from noise to data, and what happens between its steps: progress, the interrupt, the caller's callback."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 
 from filmstrip.errors import InputError
+from filmstrip.logging import is_progress_bar_enabled
 from filmstrip.pipeline.callbacks import MultiPipelineCallbacks, PipelineCallback
 from filmstrip.pipeline.guiders import Condition, Guider
-from filmstrip.pipeline.progress import Advance
 
+Advance = Callable[[], None]
 Callback = Callable[[Any, int, torch.Tensor, dict[str, Any]], Mapping[str, Any] | None]
 
 
@@ -43,6 +45,32 @@ def denoise(
         latents = advance(latents, prediction, step)
         latents = watch(step, latents)
     return latents
+
+
+class Progress(Protocol):
+    """What a pipeline reports its stages to."""
+
+    def stage(self, name: str, total: int | None = None) -> AbstractContextManager[Advance]:
+        """Enter a stage; what it yields is called after each of its `total` steps."""
+        ...
+
+
+class ProgressBar:
+    """A tqdm bar for each stage that has steps. `options` are tqdm's own."""
+
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        self.options = options or {}
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator[Advance]:
+        if total is None:
+            yield lambda: None
+            return
+        from tqdm.auto import tqdm
+
+        options = {"disable": not is_progress_bar_enabled(), **self.options}
+        with tqdm(total=total, **options) as bar:
+            yield lambda: bar.update() and None
 
 
 @dataclass
