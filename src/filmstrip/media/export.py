@@ -34,19 +34,10 @@ Frames: TypeAlias = NDArray[np.uint8]  # (T, H, W, 3), RGB
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a writer needs to know besides the frames."""
-
-    fps: Fraction
-    quality: float  # 0 to 10
-    recipe: str | None  # as `recipe.to_text` gives it
-
-
-@dataclass(frozen=True)
 class Format:
     """A kind of output that `save_video` knows."""
 
-    write: Callable[[Frames, Path, Job], None]
+    write: Callable[[Frames, Path, Fraction, float, str | None], None]  # frames, place, fps, quality, recipe's text
     bytes_per_pixel: float  # of a frame, for hard pictures; decides how much free space is asked for
 
 
@@ -82,15 +73,9 @@ def export_to_video(
     path = Path(output_video_path or Path(tempfile.mkdtemp(prefix="filmstrip-"), "video.mp4"))
     if path.suffix.lower() not in MOVFLAGS:
         raise InputError(f"{path} must end in one of {', '.join(MOVFLAGS)} to hold an H.264 video.")
-    block = math.lcm(macro_block_size or 1, 2)
-    frames = _even(frames) if block == 2 else frames
-    height, width = (math.ceil(side / block) * block for side in frames.shape[1:3])
-    if (height, width) != frames.shape[1:3]:
-        given = *frames.shape[2:0:-1], width, height
-        logger.warning("The frames are scaled from %dx%d to %dx%d, multiples of %d.", *given, block)
     _check_target(path)
     with replacing(make_folder(path.parent) / path.name) as part:
-        _encode(frames, part, rate, options, (width, height))
+        _encode(frames, part, rate, options, block=math.lcm(macro_block_size or 1, 2))
     return str(path)
 
 
@@ -136,11 +121,11 @@ def save_video(
     """
     path = Path(path)
     write = format_of(path).write
-    job = Job(_fps(fps), _quality(quality), None if recipe is None else to_text(recipe))
+    rate, quality, text = _fps(fps), _quality(quality), None if recipe is None else to_text(recipe)
     checked = as_frames(frames)
     _check_target(path)
     with replacing(make_folder(path.parent) / path.name) as part:
-        write(checked, part, job)
+        write(checked, part, rate, quality, text)
     return path
 
 
@@ -181,21 +166,26 @@ def format_of(path: Path) -> Format:
     return FORMATS[suffix]
 
 
-def _write_h264(frames: Frames, path: Path, job: Job) -> None:
-    frames = _even(frames)
-    _encode(frames, path, job.fps, crf(job.quality), (frames.shape[2], frames.shape[1]), job.recipe)
+def _write_h264(frames: Frames, path: Path, fps: Fraction, quality: float, recipe: str | None) -> None:
+    _encode(frames, path, fps, crf(quality), recipe)
 
 
 def _encode(
-    frames: Frames, path: Path, fps: Fraction, options: dict[str, str], size: tuple[int, int], recipe: str | None = None
+    frames: Frames, path: Path, fps: Fraction, options: dict[str, str], recipe: str | None = None, block: int = 2
 ) -> None:
-    """H.264 in 4:2:0, scaled to `size` (width and height, both even), in BT.709 by matrix and by tag.
+    """H.264 in 4:2:0, scaled up to multiples of `block` (even), in BT.709 by matrix and by tag.
 
     Untagged files are decoded by BT.601 in some players and by BT.709 in others.
     """
     import av
 
-    converter = _to_yuv(frames.shape[2], frames.shape[1], size, 1 / fps)
+    if block == 2:  # repeat the last row or column where a side is odd: every given pixel stays as it is
+        frames = np.pad(frames, ((0, 0), *((0, side % 2) for side in frames.shape[1:3]), (0, 0)), mode="edge")
+    given = width, height = frames.shape[2], frames.shape[1]
+    size = tuple(math.ceil(side / block) * block for side in given)
+    if size != given:
+        logger.warning("The frames are scaled from %dx%d to %dx%d, multiples of %d.", *given, *size, block)
+    converter = _to_yuv(width, height, size, 1 / fps)
     try:
         with av.open(str(path), "w", options={"movflags": MOVFLAGS[path.suffix.lower()]}) as container:
             if recipe is not None:
@@ -215,7 +205,7 @@ def _encode(
         raise OSError(error.errno, error.strerror) from error
 
 
-def _to_yuv(width: int, height: int, size: tuple[int, int], time_base: Fraction) -> Any:
+def _to_yuv(width: int, height: int, size: tuple[int, ...], time_base: Fraction) -> Any:
     """A filter that scales RGB frames (bicubic, FFmpeg's default) and converts them to BT.709 in 4:2:0.
 
     The chroma samples go where H.264 has them unless told otherwise, at the left of their two columns: FFmpeg's
@@ -235,15 +225,9 @@ def _to_yuv(width: int, height: int, size: tuple[int, int], time_base: Fraction)
     return graph
 
 
-def _even(frames: Frames) -> Frames:
-    """Repeat the last row or column where a side is odd: every given pixel stays as it is."""
-    _, height, width, _ = frames.shape
-    return np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-
-
-def _write_gif(frames: Frames, path: Path, job: Job) -> None:
-    comment = {} if job.recipe is None else {"comment": to_ascii(job.recipe)}
-    duration = _durations(len(frames), job.fps, 10)
+def _write_gif(frames: Frames, path: Path, fps: Fraction, quality: float, recipe: str | None) -> None:
+    comment = {} if recipe is None else {"comment": to_ascii(recipe)}
+    duration = _durations(len(frames), fps, 10)
     _save_animation(map(_indexed, frames), path, format="GIF", duration=duration, optimize=False, **comment)
 
 
@@ -257,20 +241,19 @@ def _indexed(frame: NDArray[np.uint8]) -> PIL.Image.Image:
     return PIL.Image.fromarray(frame).quantize(palette=palette, dither=PIL.Image.Dither.FLOYDSTEINBERG)
 
 
-def _write_webp(frames: Frames, path: Path, job: Job) -> None:
-    exif = {} if job.recipe is None else {"exif": to_exif(job.recipe)}
-    duration = _durations(len(frames), job.fps, 1)
-    quality = round(100 - (10 - job.quality) ** 2)  # 75, WebP's usual, at 5; it needs more bits than H.264 above
-    kept = {"quality": quality, "lossless": job.quality == 10, "duration": duration, **exif}
-    _save_animation(map(PIL.Image.fromarray, frames), path, format="WEBP", **kept)
+def _write_webp(frames: Frames, path: Path, fps: Fraction, quality: float, recipe: str | None) -> None:
+    options: dict[str, Any] = {} if recipe is None else {"exif": to_exif(recipe)}
+    options["quality"] = round(100 - (10 - quality) ** 2)  # 75, WebP's usual, at 5; it needs more bits than H.264 above
+    options |= {"lossless": quality == 10, "duration": _durations(len(frames), fps, 1)}
+    _save_animation(map(PIL.Image.fromarray, frames), path, format="WEBP", **options)
 
 
-def _write_folder(frames: Frames, path: Path, job: Job) -> None:
+def _write_folder(frames: Frames, path: Path, fps: Fraction, quality: float, recipe: str | None) -> None:
     path.mkdir()
     for index, frame in enumerate(frames):
         PIL.Image.fromarray(frame).save(path / f"frame_{index:05d}.png")
-    if job.recipe is not None:
-        (path / FOLDER_FILE).write_text(job.recipe, "utf-8")
+    if recipe is not None:
+        (path / FOLDER_FILE).write_text(recipe, "utf-8")
 
 
 def _save_animation(pictures: Iterable[PIL.Image.Image], path: Path, **options: Any) -> None:

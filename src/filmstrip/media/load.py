@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any
 
 import PIL.Image
 from PIL import ImageOps, ImageSequence
@@ -63,25 +63,12 @@ def flatten(image: PIL.Image.Image, background: str = "white") -> PIL.Image.Imag
     return PIL.Image.alpha_composite(PIL.Image.new("RGBA", layer.size, background), layer).convert("RGB")
 
 
-@overload
-def load_video(
-    video: str | os.PathLike[str],
-    convert_method: Callable[[Images], Images] | None = ...,
-    return_fps: Literal[False] = ...,
-) -> Images: ...
-@overload
-def load_video(
-    video: str | os.PathLike[str],
-    convert_method: Callable[[Images], Images] | None = ...,
-    *,
-    return_fps: Literal[True],
-) -> tuple[Images, float]: ...
 def load_video(
     video: str | os.PathLike[str],
     convert_method: Callable[[Images], Images] | None = None,
     return_fps: bool = False,
-) -> Images | tuple[Images, float]:
-    """Load all frames of a video as RGB pictures, turned upright as the file says.
+) -> Any:
+    """Load all frames of a video as a list of RGB pictures, turned upright as the file says.
 
     Args:
         video: a path or http(s) URL of anything FFmpeg decodes, or of a GIF, WebP or PNG, animated or not.

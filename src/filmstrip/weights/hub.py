@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, Unpack
 
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.logging import get_logger
@@ -152,14 +152,7 @@ def part_options(options: Mapping[str, Any]) -> tuple[HubOptions, dict[str, Any]
     return hub, {name: value for name, value in options.items() if name not in hub and name not in ALWAYS_ON}
 
 
-def fetch_file(
-    name: str | os.PathLike[str],
-    revision: str | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-    force_download: bool = False,
-) -> Path:
+def fetch_file(name: str | os.PathLike[str], **hub: Unpack[HubOptions]) -> Path:
     """A single file, after downloading it where `name` is "owner/repository/file" or its whole address on the Hub.
 
     A CheckpointError says that there is none or that it cannot be reached.
@@ -179,8 +172,8 @@ def fetch_file(
     if match is None or not match[3].endswith(".safetensors"):
         raise CheckpointError(f"There is no file {name}, and it is no address of a safetensors file on the Hub either.")
     repository, branch, file = match.groups()
-    options = (cache_dir, local_files_only, token, force_download)
-    source = Source(repository, None, revision or branch, *options, files=(file,))
+    hub["revision"] = hub.get("revision") or branch
+    source = Source(repository, **hub, files=(file,))
     return source.fetch(lambda names: [file]) / file
 
 

@@ -230,18 +230,9 @@ def _load(
                 new = tensors.get_tensor(stored[key].key).to(dtype if dtype and old.is_floating_point() else old.dtype)
                 if not old.is_contiguous():  # the constructor chose a memory format
                     new = torch.empty_strided(old.size(), old.stride(), dtype=new.dtype, device=device).copy_(new)
-                _assign(model, key, new)
-    for module in model.modules():  # buffers that no file holds
-        for name, buffer in module._buffers.items():
-            if buffer is not None and buffer.device != device:
-                module._buffers[name] = buffer.to(device)
-
-
-def _assign(model: nn.Module, key: str, tensor: torch.Tensor) -> None:
-    path, _, name = key.rpartition(".")
-    module = model.get_submodule(path)
-    old = module._parameters.get(name)
-    setattr(module, name, tensor if old is None else nn.Parameter(tensor, requires_grad=old.requires_grad))
+                owner, _, name = key.rpartition(".")
+                model.get_submodule(owner).load_state_dict({name: new}, strict=False, assign=True)
+    model.to(device)  # buffers that no file holds
 
 
 def _check(name: str, wanted: Mapping[str, torch.Tensor], stored: Mapping[str, Stored], place: Path) -> None:
