@@ -134,7 +134,7 @@ def test_components_make_another_pipeline_that_shares_them(pipe: LTXPipeline) ->
     assert all(other.components[name] is component for name, component in pipe.components.items())
     assert LTXPipeline.from_pipe(pipe, vae=None).vae is None
     assert LTXPipeline.from_pipe(pipe).transformer is pipe.transformer
-    with pytest.raises(InputError, match="upsampler is none of them"):
+    with pytest.raises(InputError, match="does not take upsampler"):
         LTXPipeline.from_pipe(pipe, upsampler=None)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.ltx import inputs
-from filmstrip.ltx.coding import Decoding, PerVideo, decode_latents
+from filmstrip.ltx.coding import Decoding, PerVideo, decode_latents, encode_t5
 from filmstrip.ltx.inputs import Clip, Texts, WalkOptions
 from filmstrip.ltx.latents import LatentSize, denormalize, positions, unpack
 from filmstrip.ltx.sampling import shift_for
@@ -24,7 +24,6 @@ from filmstrip.pipeline import checks
 from filmstrip.pipeline.base import DiffusionPipeline
 from filmstrip.pipeline.denoise import Callback, Step, StepWatch, callback_names, denoise
 from filmstrip.pipeline.guiders import ClassifierFreeGuidance, SpatioTemporalGuidance
-from filmstrip.pipeline.prompts import as_list, encode_t5
 from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
 from filmstrip.weights.hub import fetch_file, part_options
 from filmstrip.weights.model import as_device
@@ -157,7 +156,7 @@ class LTXBase(DiffusionPipeline):
             InputError: neither prompts nor embeddings, no text encoder, or lists that do not match.
         """
         device = device or self._execution_device
-        prompts, count = as_list(prompt, "prompt"), inputs.count_prompts(prompt, prompt_embeds)
+        prompts, count = inputs.as_list(prompt, "prompt"), inputs.count_prompts(prompt, prompt_embeds)
 
         def embed(texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
             if self.text_encoder is None or self.tokenizer is None:

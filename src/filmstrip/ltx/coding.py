@@ -1,4 +1,4 @@
-"""Pixels to the latents that the transformer sees, and the autoencoder's own latents to pixels."""
+"""Texts and pixels to what the transformer sees, and the autoencoder's own latents to pixels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,11 +6,44 @@ from typing import Any
 import torch
 
 from filmstrip.errors import InputError
+from filmstrip.logging import get_logger
 from filmstrip.ltx.latents import normalize, repeat_rows
 from filmstrip.nn.gaussian import DiagonalGaussianDistribution
 from filmstrip.nn.noise import Generators, randn
 
+logger = get_logger(__name__)
+
 PerVideo = float | list[float]
+
+
+def encode_t5(
+    text_encoder: Any,
+    tokenizer: Any,
+    prompts: list[str],
+    max_sequence_length: int,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
+    masked: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Embed prompts with T5, padded to `max_sequence_length` tokens, or cut with a warning that names what was cut.
+
+    Args:
+        masked: hide the padding from the encoder.
+
+    Returns:
+        Embeddings `(B, L, C)` in `dtype` (the encoder's own by default), and their boolean mask `(B, L)`.
+    """
+    tokens = tokenizer(
+        prompts, padding="max_length", max_length=max_sequence_length, truncation=True, return_tensors="pt"
+    )
+    for prompt, ids in zip(prompts, tokenizer(prompts, verbose=False).input_ids, strict=True):
+        if len(ids) > max_sequence_length:
+            cut = tokenizer.decode(ids[max_sequence_length - 1 : -1])  # the last token that is kept is the end mark
+            message = "The prompt %r... has %d tokens, and max_sequence_length is %d: this part was cut: %r"
+            logger.warning(message, prompt[:40], len(ids), max_sequence_length, cut)
+    mask = tokens.attention_mask.bool().to(device)
+    embeds = text_encoder(tokens.input_ids.to(device), attention_mask=mask if masked else None)[0]
+    return embeds.to(device, dtype or text_encoder.dtype), mask
 
 
 def encode_pixels(vae: Any, pixels: torch.Tensor, generator: Generators) -> torch.Tensor:
@@ -67,5 +100,4 @@ def decode_latents(vae: Any, latents: torch.Tensor, decoding: Decoding) -> torch
         timestep, scale = (values.to(latents) for values in decoding.per_video(len(latents)))
         share = scale.view(-1, 1, 1, 1, 1)
         latents = (1 - share) * latents + share * noise
-    video: torch.Tensor = vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0]
-    return video
+    return vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0]

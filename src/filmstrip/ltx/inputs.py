@@ -10,7 +10,6 @@ import torch
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.pipeline.checks import check_count, check_multiple
-from filmstrip.pipeline.prompts import as_list
 
 logger = get_logger(__name__)
 
@@ -115,6 +114,19 @@ def negative_list(negative_prompt: str | list[str] | None, count: int) -> list[s
     if isinstance(negative_prompt, list) and len(negatives) != count:
         raise InputError(f"There are {len(negatives)} negative prompts for {count} prompts; give one, or one for each.")
     return negatives if isinstance(negative_prompt, list) else negatives * count
+
+
+def as_list(prompt: str | list[str] | None, name: str) -> list[str] | None:
+    """A prompt or a list of prompts as a list; anything else, or an empty list, is refused."""
+    if prompt is None or isinstance(prompt, str):
+        return None if prompt is None else [prompt]
+    if not isinstance(prompt, list):
+        raise InputError(f"{name} is of type {type(prompt).__name__}; give a string or a list of strings.")
+    wrong = [item for item in prompt if not isinstance(item, str)]
+    if wrong or not prompt:
+        found = f"holds {wrong[0]!r}" if wrong else "is an empty list"
+        raise InputError(f"{name} {found}; give a string or a list of strings.")
+    return prompt
 
 
 def check_tokens(latents: torch.Tensor | None, videos: int, tokens: int) -> None:

@@ -287,9 +287,7 @@ class LTXConditionPipeline(LTXBase):
         self, latents: torch.Tensor, velocity: torch.Tensor, timesteps: torch.Tensor, step: Step
     ) -> torch.Tensor:
         # With a timestep for each token, the scheduler counts the velocity from noise to data.
-        options: dict[str, Any] = {"per_token_timesteps": timesteps, "return_dict": False}
-        advanced: torch.Tensor = self.scheduler.step(-velocity, step.timestep, latents, **options)[0]
-        return advanced
+        return self._advance(latents, -velocity, step, per_token_timesteps=timesteps)
 
     def _check_latents(
         self, latents: torch.Tensor | None, share: float, videos: int, size: LatentSize

@@ -121,7 +121,7 @@ class TransformerPredictor:
             perturbed = torch.tensor([condition == "perturbed" for condition in conditions], device=tokens.device)
             rows = perturbed.repeat_interleave(len(tokens))
             more["perturbation"] = Perturbation(guidance.mode, guidance.blocks, rows)
-        prediction: torch.Tensor = self.transformer(
+        return self.transformer(
             tokens.repeat(len(conditions), 1, 1).to(self.texts.tensors["prompt_embeds"].dtype),
             timestep=torch.cat([timestep] * len(conditions)),
             attention_kwargs=self.attention_kwargs,
@@ -129,7 +129,6 @@ class TransformerPredictor:
             prepared=prepared,
             **more,
         )[0]
-        return prediction
 
     def prepare(self, conditions: tuple[Condition, ...]) -> LTXPrepared:
         """The transformer's step-invariant work, done again only where a callback changed the text or the guidance."""

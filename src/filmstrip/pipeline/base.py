@@ -80,20 +80,16 @@ class DiffusionPipeline:
         """A callback sets `_interrupt` to end the walk after its step; what there is by then is decoded."""
         return self._interrupt
 
-    @property
-    def _execution_device(self) -> torch.device:
-        return self.device
+    _execution_device = device
 
     def _require(self, *names: str) -> None:
         """Refuse a call that needs a component which is not there."""
         if missing := [name for name in names if getattr(self, name) is None]:
             raise InputError(f"This pipeline has no {' and no '.join(missing)}, which the call needs.")
 
-    def _advance(self, latents: torch.Tensor, prediction: torch.Tensor, step: Step) -> torch.Tensor:
-        """The latents of the next step, by the scheduler."""
-        scheduler: Any = self.components["scheduler"]
-        advanced: torch.Tensor = scheduler.step(prediction, step.timestep, latents, return_dict=False)[0]
-        return advanced
+    def _advance(self, latents: torch.Tensor, prediction: torch.Tensor, step: Step, **options: Any) -> torch.Tensor:
+        """The latents of the next step, by the scheduler, whose `step` takes the options."""
+        return self.components["scheduler"].step(prediction, step.timestep, latents, return_dict=False, **options)[0]
 
     @contextmanager
     def _keeping(self, latents: torch.Tensor, advice: str) -> Iterator[None]:
@@ -177,7 +173,7 @@ class DiffusionPipeline:
                 f"{name} has no {', '.join(missing)}, which {kind.__name__} needs; it holds a {index.class_name}. "
                 f"Pass {missing[0]}= by hand, or None to go without."
             )
-        pipe: Any = kind(**loaded)
+        pipe = kind(**loaded)
         pipe.name_or_path = name
         return pipe
 
@@ -208,13 +204,12 @@ class DiffusionPipeline:
 
         An InputError names components that are missing, or given but not taken.
         """
+        cls._refuse_unknown("from_pipe", components)
         expected = cls.component_names()
-        theirs = {name: getattr(pipeline, name) for name in expected if hasattr(pipeline, name)}
-        unknown, missing = components.keys() - {*expected}, {*expected} - {*theirs, *components}
-        if unknown or missing:
-            wrong = f"{', '.join(unknown)} is none of them" if unknown else f"{', '.join(missing)} must be given"
-            raise InputError(f"{cls.__name__} has the components {', '.join(expected)}; {wrong}.")
-        made: Any = cls(**theirs | components)
+        shared = {name: getattr(pipeline, name) for name in expected if hasattr(pipeline, name)} | components
+        if missing := ", ".join(name for name in expected if name not in shared):
+            raise InputError(f"{cls.__name__} has the components {', '.join(expected)}; {missing} must be given.")
+        made = cls(**shared)
         made.name_or_path = pipeline.name_or_path
         return made
 
@@ -228,5 +223,4 @@ class DiffusionPipeline:
                 f"{place} holds a {index.class_name}, which is none of the pipelines here ({', '.join(PIPELINES)}). "
                 "If one of these can use its components, call from_pretrained of that class."
             )
-        kind: type[Self] = getattr(importlib.import_module(PIPELINES[index.class_name]), index.class_name)
-        return kind
+        return getattr(importlib.import_module(PIPELINES[index.class_name]), index.class_name)

@@ -24,10 +24,8 @@ class Step:
     timestep: torch.Tensor  # what the model is told, a scalar
 
 
-class Predict(Protocol):
-    """Asks the model about `latents` (B, ...) under each condition; answers `(len(conditions) * B, ...)`."""
-
-    def __call__(self, latents: torch.Tensor, step: Step, conditions: tuple[Condition, ...]) -> torch.Tensor: ...
+# Asks the model about latents `(B, ...)` under each condition; answers `(len(conditions) * B, ...)`.
+Predict = Callable[[torch.Tensor, Step, tuple[Condition, ...]], torch.Tensor]
 
 
 def denoise(

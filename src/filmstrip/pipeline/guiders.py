@@ -2,26 +2,16 @@
 
 A guider is frozen and made anew for each step, since callbacks may change the guidance between steps. The loop
 asks the model about `conditions`, one batch after the other in that order, and hands the stacked answers to
-`combine`. What a guider does not list is never computed.
+`combine`, which turns `(len(conditions) * B, ...)` into one `(B, ...)` in float32. What a guider does not list is never
+computed.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 
 Condition: TypeAlias = Literal["negative", "positive", "perturbed"]
-
-
-class Guider(Protocol):
-    """What the denoising loop needs of a guider."""
-
-    @property
-    def conditions(self) -> tuple[Condition, ...]: ...  # what to ask the model about at this step
-
-    def combine(self, prediction: torch.Tensor) -> torch.Tensor:
-        """Turn `(len(conditions) * B, ...)`, grouped by condition, into one `(B, ...)` in float32."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +78,9 @@ class SpatioTemporalGuidance:
         if "perturbed" in answers:
             guided = guided + self.stg_scale * (positive - answers["perturbed"])
         return guided if self.stg_scale <= 0 or self.rescale == 1 else match_deviation(guided, positive, self.rescale)
+
+
+Guider: TypeAlias = ClassifierFreeGuidance | SpatioTemporalGuidance
 
 
 def ramp(first: float, last: float, frames: int, videos: int) -> torch.Tensor:
