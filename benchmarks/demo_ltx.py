@@ -45,7 +45,6 @@ FRAMES, SIDE, RATE = 25, 128, 25
 BATCH = 32  # videos made at once
 GUIDANCE = 4.0
 PERTURBED = {"stg_scale": 1.0, "rescale": 0.7}  # in the middle block
-SECOND_PASS = (0.6, 0.45, 0.3, 0.18, 0.09, 0.04)  # timesteps
 EXTENDED = 9  # frames that are given of a clip that is extended, and that windows of a long video share
 LONG_FRAMES = 3 * (FRAMES - 1) + 1
 SHEET_ROWS = 5
@@ -81,8 +80,7 @@ def recipe(steps: int, **guidance: Any) -> Recipe:
 
 def two_passes(steps: int) -> Recipe:
     """A pass at half the size, and a short one after the upsampler."""
-    first = recipe(steps)
-    return replace(first, second=replace(first.first, timesteps=SECOND_PASS), downscale=0.5)
+    return recipe(steps).adjusted(upscale=True)
 
 
 def prepared_pictures(frames: torch.Tensor) -> torch.Tensor:

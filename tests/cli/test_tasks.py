@@ -120,10 +120,10 @@ def test_a_continued_clip_is_written_whole(run: Run) -> None:
 
 def test_upscaling_follows_the_recipe_and_goes_on_from_half_the_size(run: Run) -> None:
     result = run("generate", "a", "--upscale", *SIZE, "--frames", 5, "--steps", 5)
-    assert "64x32 upscaled to 128x64, 5 frames (0.20 s at 25 fps), 7 steps" in result.err
+    assert "64x32 upscaled to 128x64, 5 frames (0.20 s at 25 fps), 11 steps" in result.err
     pipe: Any = filmstrip.load("demo")
     pipe.recipe = pipe.recipe.adjusted(5, upscale=True)
-    assert [one.count for one in pipe.recipe.passes] == [5, 2]
+    assert [one.count for one in pipe.recipe.passes] == [5, 6]
     made = pipe("a", width=128, height=64, num_frames=5, output_type="np", generator=seeded()).frames[0]
     assert np.array_equal(frames(), written(made))
 

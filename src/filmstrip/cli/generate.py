@@ -10,7 +10,7 @@ from filmstrip.cli import checkpoint, conditions, options, plan, windows
 from filmstrip.cli.display import open_display
 from filmstrip.cli.families import CONDITIONED, LTX
 from filmstrip.cli.run import carry_out, once
-from filmstrip.cli.upscale import check_upsampler, twice
+from filmstrip.cli.upscale import again, check_upsampler, twice
 from filmstrip.errors import InputError
 from filmstrip.ltx.passes import Recipe
 from filmstrip.ltx.presets import GRID, Grid, Preset, grid
@@ -78,14 +78,14 @@ def generate(
             call["conditions"], given["conditions"] = held.written, held.conditions
         sampling: dict[str, Any] = {"num_inference_steps": want.steps, "guidance_scale": want.guidance}
         sampling = {name: value for name, value in sampling.items() if value is not None}
-        walked = (own.recipe or Recipe()).adjusted(**sampling, upscale=upscale)
+        walked = (own.recipe or Recipe()).adjusted(**sampling)
         if negative and walked.largest_scale <= 1:
             notes.append(f"--negative has no effect: guidance is off ({walked.largest_scale:g}).")
         if theirs:
             plan.odd_sides(given["width"], given["height"], output, snap, notes)
         decided = plan.decide(
             *(chosen, folder, call if theirs else call | sampling, notes),
-            steps=parts * sum(one.count for one in walked.passes),
+            steps=parts * (walked.first.count + (again(own.recipe, want.steps) if upscale or walked.second else 0)),
             changes=sampling if theirs else {},
             upscale=upscale,
             seeds=plan.seeds(own.seed if seed is None else seed, count),

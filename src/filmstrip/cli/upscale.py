@@ -11,9 +11,11 @@ from filmstrip.cli.display import open_display
 from filmstrip.cli.families import CONDITIONED, UPSAMPLER, UPSCALE
 from filmstrip.cli.run import carry_out
 from filmstrip.errors import InputError
-from filmstrip.ltx.passes import REPEATED, Recipe
+from filmstrip.ltx.passes import Recipe
 from filmstrip.ltx.presets import GRID, Preset, grid
 from filmstrip.weights.files import read_json
+
+DENOISED = 0.4  # share of the steps in a folder's second pass, as in the example of diffusers
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +64,7 @@ def upscale(
         if prompt is not None:
             call["prompt"], given["negative_prompt"] = prompt, own.negative
             given |= {} if own.recipe else {"num_inference_steps": own.steps, "guidance_scale": own.guidance}
-            steps = (own.recipe or Recipe()).adjusted(own.steps, own.guidance, upscale=True).passes[-1].count
+            steps = again(own.recipe, own.steps)
         decided = plan.decide(
             *(chosen, folder, call, notes),
             steps=steps,
@@ -90,6 +92,11 @@ def check_upsampler(chosen: checkpoint.Checkpoint[Preset]) -> None:
         raise InputError(f"The {UPSAMPLER} of {folder} makes more frames; one that doubles the sides alone is needed.")
 
 
+def again(recipe: Recipe | None, steps: int | None) -> int:
+    """The steps of the second pass of a recipe, or of a folder whose first one has so many."""
+    return int((steps or 0) * DENOISED) if recipe is None else recipe.adjusted(upscale=True).passes[-1].count
+
+
 def larger(pipe: Any, call: Mapping[str, Any], generator: "torch.Generator") -> Any:
     """The frames `(T, H, W, 3)` of a clip in twice the size; with a prompt, after a second pass."""
     clip = {name: call[name] for name in ("video", "width", "height")}
@@ -114,7 +121,7 @@ def twice(pipe: Any, call: Mapping[str, Any], generator: "torch.Generator") -> A
 
 
 def _again(pipe: Any, call: Mapping[str, Any], latents: Any, generator: "torch.Generator") -> Any:
-    options = {"latents": latents, "denoise_strength": REPEATED, "generator": generator, "output_type": "np"}
+    options = {"latents": latents, "denoise_strength": DENOISED, "generator": generator, "output_type": "np"}
     return pipe(**call, **options).frames[0]
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from filmstrip.ltx.sampling import Sampling
 
 
-REPEATED = 0.4  # of the steps, in a second pass that a recipe does not have (as in the example of diffusers)
+SECOND_PASS = (0.6, 0.45, 0.3, 0.18, 0.09, 0.04)  # timesteps, for recipes that have none of their own
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,11 @@ class Recipe:
     ) -> "Recipe":
         """The recipe with another number of steps or scale of guidance; see `Pass.adjusted`.
 
-        With `upscale`, the first pass is at half the size that is asked for. A recipe without a second pass then takes
-        the last part of the first one again.
+        With `upscale`, the first pass is at half the size that is asked for, and a recipe without a second one gets
+        `SECOND_PASS`, with the guidance of the first.
         """
         first, *second = (one.adjusted(num_inference_steps, guidance_scale) for one in self.passes)
         made = replace(self, first=first, second=second[0] if second else None)
         if not upscale:
             return made
-        left_out, times = first.count - max(1, int(first.count * REPEATED)), first.timesteps
-        again = replace(first, timesteps=times and times[left_out:], skip_initial=first.skip_initial + left_out)
-        return replace(made, second=made.second or again, downscale=0.5)
+        return replace(made, second=made.second or replace(first, timesteps=SECOND_PASS), downscale=0.5)
