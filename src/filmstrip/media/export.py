@@ -83,10 +83,7 @@ def export_to_gif(image: Video, output_gif_path: str | os.PathLike[str] | None =
     """Write frames as a GIF that loops for ever, temporary without a path, and return its path; as diffusers does.
 
     Each frame lasts `1000 // fps` milliseconds, cut to the hundredths of a second that a GIF counts in: 24 fps play as
-    25. `save_video` keeps the length right, dithers, and is much faster.
-
-    Raises:
-        InputError: unusable frames or fps, or the file cannot be written.
+    25. `save_video` keeps the length right, dithers, and is much faster. Errors are those of `export_to_video`.
     """
     duration = 1000 // _fps(fps)
     frames = as_frames(image)

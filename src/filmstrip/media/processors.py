@@ -129,9 +129,7 @@ class VaeImageProcessor(Configurable):
         """Resize a PIL image, an array `(B, H, W, C)` or a tensor `(B, C, H, W)`.
 
         Mode "default" stretches; "crop", for PIL images, keeps the shape, covers the size and cuts the overhang evenly.
-
-        Raises:
-            InputError: a size below 1, or a mode that is unknown or not for this type.
+        An InputError refuses a size below 1, and a mode that is unknown or not for this type.
         """
         if height < 1 or width < 1:
             raise InputError(

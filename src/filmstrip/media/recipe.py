@@ -24,8 +24,7 @@ EXIF_ASCII = b"ASCII\0\0\0"  # the character code that opens a user comment
 def to_text(recipe: Mapping[str, Any]) -> str:
     """The text that is kept in the file, readable in any script; a lone surrogate becomes its JSON escape.
 
-    Raises:
-        InputError: the recipe holds something that JSON has no form for.
+    What has no form in JSON is an InputError.
     """
     try:
         text = json.dumps({MARK: dict(recipe)}, ensure_ascii=False, allow_nan=False)
@@ -51,8 +50,7 @@ def to_exif(text: str) -> bytes:
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """Read back the recipe of a video or folder of frames that filmstrip wrote.
 
-    Raises:
-        InputError: no such file, a file that is no video, or one without a recipe.
+    An InputError says that there is no such file, that it is no video, or that it has no recipe.
     """
     path = Path(path)
     if not os.path.exists(path):  # unlike Path.exists, false for impossible names

@@ -67,10 +67,8 @@ class Scheduler(Configurable):
 
     def index_for_timestep(self, timestep: float | torch.Tensor, schedule_timesteps: torch.Tensor | None = None) -> int:
         """The index of a timestep in the schedule, or in the one that is given; of several equal ones the second, as
-        in diffusers: a walk that begins midway must not skip a noise level.
-
-        Raises:
-            InputError: the timestep is not one of the schedule's, or is not a single number.
+        in diffusers: a walk that begins midway must not skip a noise level. An InputError refuses a timestep that is
+        not one of the schedule's, or not a single number.
         """
         known = self.host_timesteps if schedule_timesteps is None else floats(schedule_timesteps)
         wanted = floats(timestep)
@@ -115,12 +113,9 @@ class Scheduler(Configurable):
         return self.sigmas[index], self.sigmas[index + 1]
 
     def _levels_of(self, timestep: float | torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
-        """The noise levels of one timestep or `(B,)` of them, `(B, 1, ...)` in the dtype of `sample`.
-
-        Where the begin of the walk was set, the level is that of the next step whatever the timesteps are.
-        """
+        """The noise levels of one timestep or `(B,)` of them, `(B, 1, ...)` in the dtype of `sample`."""
         times = np.atleast_1d(floats(timestep))
-        if self.begin_index is None:
+        if self.begin_index is None:  # else the level is that of the next step, whatever the timesteps are
             indices = [self.index_for_timestep(one) for one in times.tolist()]
         else:
             indices = [self.begin_index if self.step_index is None else self.step_index] * len(times)

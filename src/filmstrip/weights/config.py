@@ -75,9 +75,7 @@ class Configurable:
 
         Entries that `__init__` does not take are ignored with a warning (silently where they begin with "_"), but stay
         in the new object's config. Entries that their owner had by default are left to this class's defaults.
-
-        Raises:
-            InputError: `config` is not a mapping, or an entry has the wrong type.
+        An InputError says that `config` is not a mapping, or that an entry has the wrong type.
         """
         if not isinstance(config, Mapping):
             raise InputError(

@@ -27,10 +27,8 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path to write a file or a folder to. It takes `path`'s place if the block ends well, or vanishes.
 
-    A link goes on pointing at what is replaced. A folder replaces an empty folder only.
-
-    Raises:
-        InputError: The place cannot be written: no permission, no space.
+    A link goes on pointing at what is replaced. A folder replaces an empty folder only. An InputError says why the
+    place cannot be written: no permission, no space.
     """
     target = path.resolve()
     try:

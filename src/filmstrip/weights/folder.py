@@ -174,9 +174,7 @@ def save_components(
     """Write a pipeline folder that `load_components`, and diffusers, read. Its index comes last.
 
     A component may be None, to go without. `variant` and `max_shard_size` are those of `Model.save_pretrained`.
-
-    Raises:
-        InputError: A component cannot be saved, or the folder cannot be written.
+    An InputError says that a component cannot be saved, or the folder not be written.
     """
     components = {name: getattr(component, "_orig_mod", component) for name, component in components.items()}
     tags = {name: _tag(name, component) for name, component in components.items()}

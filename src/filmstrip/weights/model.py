@@ -130,15 +130,12 @@ class Model(nn.Module, Configurable):
         subfolder: str | None = None,
         **options: Any,
     ) -> Self:
-        """Read a model from a safetensors file in its authors' layout. Other arguments are as in `from_pretrained`.
+        """Read a model from a safetensors file in its authors' layout. Else arguments and errors are those of
+        `from_pretrained`.
 
         Args:
             pretrained_model_link_or_path_or_dict: The file; or, on the Hub, its address or "owner/repository/file".
             config, subfolder: Take the config from this folder or repository, instead of from the file.
-
-        Raises:
-            InputError: An argument cannot be used.
-            CheckpointError: The file is missing, damaged, of another kind, or lacks something.
         """
         hub, changes = part_options(options)
         where = as_device(device if device is not None else device_map)
