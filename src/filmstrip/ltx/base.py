@@ -162,8 +162,8 @@ class LTXBase(DiffusionPipeline):
             if self.text_encoder is None or self.tokenizer is None:
                 raise InputError("This pipeline has no text encoder or no tokenizer; give embeddings and their masks.")
             length = max_sequence_length or self._max_sequence_length
-            models = (self.text_encoder, self.tokenizer)
-            embeds, mask = encode_t5(*models, texts, length, device, dtype, masked=self._masks_padding)
+            embeds, mask = encode_t5(self.text_encoder, self.tokenizer, texts, length, device, self._masks_padding)
+            embeds = embeds.to(dtype or self.text_encoder.dtype)
             return _repeat(embeds, num_videos_per_prompt), _repeat(mask, num_videos_per_prompt)
 
         if prompt_embeds is None and prompts is not None:
@@ -226,8 +226,8 @@ class LTXBase(DiffusionPipeline):
         decoding: Decoding,
         callback: Callback | None,
         callback_inputs: Sequence[str],
-    ) -> int:
-        """Check a call, take over its guidance, and count its videos."""
+    ) -> tuple[int, LatentSize]:
+        """Check a call and take over its guidance; returns the number of its videos, and their size."""
         callback_names(callback, callback_inputs, self._callback_tensor_inputs)
         inputs.check_clip(clip, self.vae_temporal_compression_ratio)
         guidance = {"guidance_scale": options.guidance_scale, "guidance_rescale": options.guidance_rescale}
@@ -241,7 +241,7 @@ class LTXBase(DiffusionPipeline):
         self._require("transformer", "scheduler", *encoders, *(("vae",) if decoding.output_type != "latent" else ()))
         self._guidance_scale, self._guidance_rescale = options.guidance_scale, options.guidance_rescale
         self._attention_kwargs, self._interrupt = options.attention_kwargs, False
-        return videos
+        return videos, self._latent_size(clip)
 
     def _encode_texts(self, texts: Texts, videos: int) -> EncodedTexts:
         """Texts and mask, a row for each video: `[negative; positive]` under guidance."""

@@ -17,21 +17,11 @@ PerVideo = float | list[float]
 
 
 def encode_t5(
-    text_encoder: Any,
-    tokenizer: Any,
-    prompts: list[str],
-    max_sequence_length: int,
-    device: torch.device,
-    dtype: torch.dtype | None = None,
-    masked: bool = False,
+    text_encoder: Any, tokenizer: Any, prompts: list[str], max_sequence_length: int, device: torch.device, masked: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Embed prompts with T5, padded to `max_sequence_length` tokens, or cut with a warning that names what was cut.
 
-    Args:
-        masked: hide the padding from the encoder.
-
-    Returns:
-        Embeddings `(B, L, C)` in `dtype` (the encoder's own by default), and their boolean mask `(B, L)`.
+    Returns embeddings `(B, L, C)` and their boolean mask `(B, L)`. If `masked`, the padding is hidden from the encoder.
     """
     tokens = tokenizer(
         prompts, padding="max_length", max_length=max_sequence_length, truncation=True, return_tensors="pt"
@@ -43,7 +33,7 @@ def encode_t5(
             logger.warning(message, prompt[:40], len(ids), max_sequence_length, cut)
     mask = tokens.attention_mask.bool().to(device)
     embeds = text_encoder(tokens.input_ids.to(device), attention_mask=mask if masked else None)[0]
-    return embeds.to(device, dtype or text_encoder.dtype), mask
+    return embeds.to(device), mask
 
 
 def encode_pixels(vae: Any, pixels: torch.Tensor, generator: Generators) -> torch.Tensor:

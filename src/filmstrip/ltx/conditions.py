@@ -114,11 +114,10 @@ def load_condition(
     for doubt in doubts(item, clip):
         logger.warning(doubt)
     name = item.name
+    warn_of_stretch(item.pictures if item.image is None else item.image, clip, name)
     if item.image is not None:
-        warn_of_stretch(item.image, clip, name)
         pixels = processor.preprocess(item.image, clip.height, clip.width).unsqueeze(2)
     else:
-        warn_of_stretch(item.pictures, clip, name)
         pixels = processor.preprocess_video(item.pictures, clip.height, clip.width)
         room = clip.num_frames - item.frame_index
         if room < 1:

@@ -17,17 +17,14 @@ SIZE_MULTIPLE = 32
 STRETCH_UNSEEN = 0.1  # as a share of the aspect ratio
 
 
-# What the caller embedded, in the order of `encode_prompt`: texts `(B, L, C)`, negative ones; masks `(B, L)` of both.
-Embedded = tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
-
-
 @dataclass(frozen=True)
 class Texts:
     """What the videos shall show."""
 
     prompt: str | list[str] | None
     negative_prompt: str | list[str] | None
-    embedded: Embedded
+    # What the caller embedded, in the order of `encode_prompt`: texts `(B, L, C)`, negative ones; masks of both, `(B, L)`
+    embedded: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
     videos_each: int
     max_length: int  # tokens that a prompt is padded or cut to
 

@@ -43,8 +43,7 @@ def load_preset(
 ) -> LTXRecipePipeline:
     """The pipeline of a preset, with its recipe and the sizes that it is for.
 
-    Args:
-        dtype: of the weights; by default bfloat16, as the authors have it, and float32 for the demo.
+    Weights are in bfloat16 by default, as the authors have them, and in float32 for the demo.
     """
     folder, texts = fetch_preset(preset, hub)
     if preset.repo is None:

@@ -94,8 +94,7 @@ class LTXPipeline(LTXBase):
         options = WalkOptions(num_inference_steps, timesteps, guidance_scale, guidance_rescale, attention_kwargs)
         decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
         watching = (callback_on_step_end, callback_on_step_end_tensor_inputs)
-        videos = self._begin(texts, clip, options, decoding, *watching)
-        size = self._latent_size(clip)
+        videos, size = self._begin(texts, clip, options, decoding, *watching)
         check_tokens(latents, videos, size.elements)
 
         encoded = self._encode_texts(texts, videos)
@@ -156,8 +155,7 @@ class LTXImageToVideoPipeline(LTXBase):
         options = WalkOptions(num_inference_steps, timesteps, guidance_scale, guidance_rescale, attention_kwargs)
         decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
         watching = (callback_on_step_end, callback_on_step_end_tensor_inputs)
-        videos = self._begin(texts, clip, options, decoding, *watching)
-        size = self._latent_size(clip)
+        videos, size = self._begin(texts, clip, options, decoding, *watching)
         check_tokens(latents, videos, size.elements)
         if latents is None:
             if image is None:
@@ -257,8 +255,7 @@ class LTXConditionPipeline(LTXBase):
         options = WalkOptions(num_inference_steps, timesteps, guidance_scale, guidance_rescale, attention_kwargs)
         decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
         watching = (callback_on_step_end, callback_on_step_end_tensor_inputs)
-        videos = self._begin(texts, clip, options, decoding, *watching)
-        size = self._latent_size(clip)
+        videos, size = self._begin(texts, clip, options, decoding, *watching)
         given_latents = self._check_latents(latents, denoise_strength, videos, size)
         checks.check_numbers({"image_cond_noise_scale": image_cond_noise_scale})
         self._require(*(("vae",) if items else ()))
@@ -269,7 +266,9 @@ class LTXConditionPipeline(LTXBase):
 
         encoded = self._encode_texts(texts, videos)
         schedule = self.set_timesteps(num_inference_steps, size.elements, timesteps)
-        schedule, level = self._last_part(schedule, denoise_strength)
+        begin = len(schedule) - int(len(schedule) * denoise_strength)
+        schedule, level = schedule[begin:], float(self.scheduler.host_sigmas[begin])
+        self._num_timesteps = len(schedule)
         start = self._noise(videos, size, generator)
         if given_latents is not None:
             start = level * start + (1 - level) * given_latents.to(start)
@@ -306,9 +305,3 @@ class LTXConditionPipeline(LTXBase):
         if tuple(latents.shape) != wanted:
             raise InputError(f"latents have the shape {tuple(latents.shape)}; {wanted} is wanted.")
         return latents
-
-    def _last_part(self, schedule: torch.Tensor, share: float) -> tuple[torch.Tensor, float]:
-        """The last part of the schedule, by its share of the steps, and the noise level before it."""
-        begin = len(schedule) - int(len(schedule) * share)
-        self._num_timesteps = len(schedule) - begin
-        return schedule[begin:], float(self.scheduler.host_sigmas[begin])

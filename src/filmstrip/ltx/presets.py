@@ -157,15 +157,14 @@ PRESETS = (
 )
 
 
-def _part(name: str, about: str, gb: float) -> Part:
-    return Part(name=name, about=about, file=f"{name}.safetensors", download_gb=gb, **_OPEN_WEIGHTS)
-
-
-PARTS = (
-    _part("ltxv-spatial-upscaler-0.9.7", "doubles the sides of latents", UPSCALER_GB),
-    _part("ltxv-spatial-upscaler-0.9.8", "doubles the sides of latents", UPSCALER_GB),
-    _part("ltxv-temporal-upscaler-0.9.7", "doubles the frames of latents", UPSCALER_GB),
-    _part("ltxv-13b-0.9.7-distilled-lora128", "distils ltx-13b-0.9.7-dev (LoRA)", 1.3),
+PARTS = tuple(
+    Part(name=name, about=about, file=f"{name}.safetensors", download_gb=gb, **_OPEN_WEIGHTS)
+    for name, about, gb in (
+        ("ltxv-spatial-upscaler-0.9.7", "doubles the sides of latents", UPSCALER_GB),
+        ("ltxv-spatial-upscaler-0.9.8", "doubles the sides of latents", UPSCALER_GB),
+        ("ltxv-temporal-upscaler-0.9.7", "doubles the frames of latents", UPSCALER_GB),
+        ("ltxv-13b-0.9.7-distilled-lora128", "distils ltx-13b-0.9.7-dev (LoRA)", 1.3),
+    )
 )
 
 
@@ -185,9 +184,7 @@ def grid(vae: Mapping[str, Any], transformer: Mapping[str, Any]) -> Grid:
 
     LTX refuses sides that are no multiple of 32, whatever its VAE compresses (diffusers, pipeline_ltx.py).
     The VAE's ratios stand in its config or follow from its patch and its blocks (autoencoder_kl_ltx.py).
-
-    Raises:
-        CheckpointError: an entry is of the wrong kind.
+    A CheckpointError says that an entry is of the wrong kind.
     """
     try:
         halvings = sum(vae.get("spatio_temporal_scaling", (True, True, True, False)))

@@ -149,9 +149,12 @@ class LTXRecipePipeline(LTXBase):
 
     def walks(self, clip: Clip) -> list[tuple[Pass, Clip]]:
         """The passes of the recipe, each with the size that it makes."""
-        small = smaller_clip(clip, self.recipe.downscale)
-        double = replace(small, height=2 * small.height, width=2 * small.width)
-        return list(zip(self.recipe.passes, (clip,) if self.recipe.second is None else (small, double), strict=True))
+        if self.recipe.second is None:
+            return [(self.recipe.first, clip)]
+        sides = (int(side * self.recipe.downscale) for side in (clip.height, clip.width))
+        height, width = (side // SIZE_MULTIPLE * SIZE_MULTIPLE for side in sides)
+        small, double = (replace(clip, height=height * times, width=width * times) for times in (1, 2))
+        return [(self.recipe.first, small), (self.recipe.second, double)]
 
     def _check_walks(self, clip: Clip, latents: torch.Tensor | None, videos: int) -> None:
         """Refuse what these models cannot walk, and latents that the first walk cannot start from."""
@@ -286,12 +289,6 @@ def whole_clip(clip: Clip, temporal_ratio: int) -> Clip:
     height, width = (ceil(side / SIZE_MULTIPLE) * SIZE_MULTIPLE for side in (clip.height, clip.width))
     frames = ceil((clip.num_frames - 1) / temporal_ratio) * temporal_ratio + 1
     return Clip(height, width, frames, clip.frame_rate)
-
-
-def smaller_clip(clip: Clip, factor: float) -> Clip:
-    """A clip of a part of the size, in sides that the model can make."""
-    height, width = (int(side * factor) // SIZE_MULTIPLE * SIZE_MULTIPLE for side in (clip.height, clip.width))
-    return replace(clip, height=height, width=width)
 
 
 def margins(wanted: int, made: int) -> tuple[int, int]:

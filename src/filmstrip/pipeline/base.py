@@ -1,6 +1,5 @@
 """The base of every pipeline: its components, and how they are loaded, saved, moved and shared."""
 
-import importlib
 import inspect
 import os
 from collections.abc import Iterable, Iterator
@@ -10,20 +9,18 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import nn
 
+import filmstrip
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.pipeline.denoise import Progress, ProgressBar, Step
 from filmstrip.weights.folder import Dtypes, PipelineIndex, fetch_pipeline, load_components, read_index, save_components
 from filmstrip.weights.hub import Source, part_options
 from filmstrip.weights.model import as_device, warn_of_pickles
 
-# The pipelines that `DiffusionPipeline.from_pretrained` makes, and where they are.
-PIPELINES = {
-    "LTXConditionPipeline": "filmstrip.ltx.pipeline",
-    "LTXImageToVideoPipeline": "filmstrip.ltx.pipeline",
-    "LTXLatentUpsamplePipeline": "filmstrip.ltx.upsampler",
-    "LTXPipeline": "filmstrip.ltx.pipeline",
-    "StableVideoDiffusionPipeline": "filmstrip.svd.pipeline",
-}
+# The pipelines that `DiffusionPipeline.from_pretrained` makes.
+PIPELINES = (
+    *("LTXConditionPipeline", "LTXImageToVideoPipeline", "LTXLatentUpsamplePipeline", "LTXPipeline"),
+    "StableVideoDiffusionPipeline",
+)
 
 
 class DiffusionPipeline:
@@ -223,4 +220,4 @@ class DiffusionPipeline:
                 f"{place} holds a {index.class_name}, which is none of the pipelines here ({', '.join(PIPELINES)}). "
                 "If one of these can use its components, call from_pretrained of that class."
             )
-        return getattr(importlib.import_module(PIPELINES[index.class_name]), index.class_name)
+        return getattr(filmstrip, index.class_name)

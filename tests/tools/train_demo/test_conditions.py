@@ -7,8 +7,7 @@ import torch
 
 from filmstrip.ltx.conditions import HeldPixels, hold_conditions
 from filmstrip.ltx.latents import LatentSize, positions
-from filmstrip.ltx.rope import BASE_SIZE
-from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
+from filmstrip.ltx.transformer import BASE_SIZE, LTXVideoTransformer3DModel
 from tools.demo_clips import ATTRIBUTES, Change, Scene, draw_clips, measure_clips, to_indices
 from tools.demo_clips.clips import plan_paths
 from tools.train_demo.ltx.conditions import KINDS, Batch, conditioned_loss, hold, kind_of_step, refine, rotations

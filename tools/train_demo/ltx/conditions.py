@@ -17,8 +17,7 @@ from torch import nn
 from transformers import T5EncoderModel
 
 from filmstrip.ltx.latents import LatentSize, positions
-from filmstrip.ltx.rope import BASE_SIZE, Rotation
-from filmstrip.ltx.transformer import LTXPrepared, LTXVideoTransformer3DModel
+from filmstrip.ltx.transformer import BASE_SIZE, LTXPrepared, LTXVideoTransformer3DModel, Rotation
 from tools.train_demo.common.store import Tensors
 from tools.train_demo.common.trainer import Losses, Plan, Trainer
 from tools.train_demo.ltx.denoiser import EMPTY_SHARE, MASKED_SHARE, TIME_DEVIATION, TIME_MEAN, UNIFORM_SHARE

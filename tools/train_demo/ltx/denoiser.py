@@ -15,8 +15,7 @@ import torch
 from torch import nn
 from transformers import T5EncoderModel
 
-from filmstrip.ltx.rope import BASE_SIZE, Rotation
-from filmstrip.ltx.transformer import LTXPrepared, LTXVideoTransformer3DModel
+from filmstrip.ltx.transformer import BASE_SIZE, LTXPrepared, LTXVideoTransformer3DModel, Rotation
 from tools.train_demo.common.store import Tensors
 from tools.train_demo.common.trainer import Losses, Plan, Trainer
 from tools.train_demo.ltx.settings import CAPTION_TOKENS, FRAME_RATE, LATENT_SIZE, TEXT_TOKENS, Settings
