@@ -93,17 +93,34 @@ def test_a_clip_is_continued_from_its_last_frames_and_led_up_to() -> None:
     first, last = held.conditions
     assert (first.frame_index, greys(first.video)) == (0, list(range(11, 20)))
     assert (last.frame_index, greys(last.video)) == (16, [5] * 5)
-    assert (greys(held.before), greys(held.after)) == (list(range(11)), [5, 5])
     assert held.written == [{"extend": "clip.webp"}, {"extend-before": "next.webp"}]
     assert notes == [
         "clip.webp: 12 new frames come after its 20, the last 9 of which are held.",
         "next.webp: 16 new frames come before its 7, the first 5 of which are held.",
     ]
-    for crop, edge in ((True, (200, 10, 30)), (False, (0, 0, 255))):
-        wide = PIL.Image.new("RGB", (96, 32), (0, 0, 255))
-        wide.paste((200, 10, 30), (16, 0, 80, 32))
-        ((before,), _) = Held(before=(wide,)).around(64, 32, crop)
-        assert (before.size, before.getpixel((0, 9))) == ((64, 32), edge)
+    joined = held.join(np.full((21, 32, 64, 3), 200, np.uint8), crop=True)[:, 9, 9, 0].tolist()
+    assert joined[:11] == list(range(0, 110, 10))  # the clip before
+    assert joined[11:20] == [
+        119,
+        136,
+        151,
+        164,
+        175,
+        184,
+        191,
+        196,
+        199,
+    ]  # from its last frames to those that were made
+    assert joined[20:27] == [200] * 7
+    assert joined[27:] == [175, 150, 126, 102, 78, 55, 56]  # and into the clip after
+
+
+@pytest.mark.parametrize(("crop", "edge"), [(True, (200, 10, 30)), (False, (0, 0, 255))])
+def test_a_clip_of_another_shape_is_joined_in_the_shape_of_the_video(crop: bool, edge: tuple[int, int, int]) -> None:
+    wide = PIL.Image.new("RGB", (96, 32), (0, 0, 255))
+    wide.paste((200, 10, 30), (16, 0, 80, 32))
+    held = Held(before=((wide, wide), 1))
+    assert tuple(held.join(np.zeros((1, 32, 64, 3), np.float32), crop)[0, 9, 0]) == edge
 
 
 def test_a_transparent_picture_is_put_on_white_aloud() -> None:

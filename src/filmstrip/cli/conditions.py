@@ -40,23 +40,32 @@ class Asked:
 
 @dataclass
 class Held:
-    """The conditions of a call, and the rest of the clips that it continues."""
+    """The conditions of a call, and the clips that it continues."""
 
     conditions: list[Any] = field(default_factory=list)  # LTXVideoCondition
     written: list[dict[str, str]] = field(default_factory=list)  # options and their values, for the recipe
-    before: tuple["Image", ...] = ()
-    after: tuple["Image", ...] = ()
+    before: tuple[tuple["Image", ...], int] = ((), 0)  # the frames of a clip, of which the last so many are held
+    after: tuple[tuple["Image", ...], int] = ((), 0)  # or the first
 
-    def around(self, width: int, height: int, crop: bool) -> tuple[list["Image"], list["Image"]]:
-        """The frames before and after the video in its size, cropped or else stretched."""
+    def join(self, made: Any, crop: bool) -> Any:
+        """The frames `(T, H, W, 3)` that were made, with the clips, cropped to their size or stretched, around them.
+
+        Where both show the same, one fades into the other.
+        """
+        import numpy as np
         from PIL import ImageOps
 
-        size = width, height
-        before, after = (
-            [ImageOps.fit(one, size) if crop else one.resize(size) for one in part]
-            for part in (self.before, self.after)
-        )
-        return before, after
+        from filmstrip.media.frames import as_frames
+
+        for (clip, shared), step in ((self.before, 1), (self.after, -1)):
+            if clip:
+                made = as_frames(made)[::step]
+                size = made.shape[2], made.shape[1]
+                given = as_frames([ImageOps.fit(one, size) if crop else one.resize(size) for one in clip[::step]])
+                share = np.linspace(0, 1, shared + 2)[1:-1, None, None, None]
+                both = given[-shared:] + share * (made[:shared].astype(float) - given[-shared:])
+                made = np.concatenate([given[:-shared], both.round().astype(np.uint8), made[shared:]])[::step]
+        return made
 
 
 def parse(option: str, text: str) -> Asked:
@@ -131,9 +140,9 @@ def hold(asked: Iterable[Asked], frames: int, window: int, stride: int, snap: bo
             count = whole_frames(min(given, min(frames, window) // 2 + 1), stride)
             made, value = frames - count, file
             if one.option == "--extend":
-                kept, held.before = slice(given - count, given), one.frames[: given - count]
+                kept, held.before = slice(given - count, given), (one.frames, count)
             else:
-                at, kept, held.after = made, slice(count), one.frames[count:]
+                at, kept, held.after = made, slice(count), (one.frames, count)
             where, which = ("after", "last") if one.option == "--extend" else ("before", "first")
             notes.append(f"{file}: {made} new frames come {where} its {given}, the {which} {count} of which are held.")
         elif given > 1:

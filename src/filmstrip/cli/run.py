@@ -49,14 +49,12 @@ def carry_out(
     dry_run: bool,
     given: Mapping[str, Any] = MappingProxyType({}),
     make: Make = once,
-    around: tuple[Sequence[Any], Sequence[Any]] = ((), ()),
 ) -> None:
     """Make the videos of `plan` and print the result; with `dry_run`, only print the plan.
 
     Args:
         given: takes the place of the arguments of the call that name files.
         make: from a pipeline, the call and a generator, the frames of a video.
-        around: frames that are written before and after those.
     """
     if plan.credit:
         display.say(plan.credit)
@@ -68,7 +66,7 @@ def carry_out(
     display.say(plan.headline())
     with _warnings_in_one_line(display, plan.notes) as warnings, _memory_errors_in_one_line(plan):
         _download(plan, quiet=as_json)
-        load_seconds, videos = _make(plan, display, make, {**plan.call, **given}, around)
+        load_seconds, videos = _make(plan, display, make, {**plan.call, **given})
     memory = _peak_memory(plan.device)
     if as_json:
         result = {"videos": [asdict(video) for video in videos], "load_seconds": load_seconds, "peak_memory": memory}
@@ -85,7 +83,6 @@ def _make(
     display: Display,
     make: Make,
     call: Mapping[str, Any],
-    around: tuple[Sequence[Any], Sequence[Any]],
 ) -> tuple[float, list[Video]]:
     """Load, then make the videos one by one, each from its own seed, so that any can be made again alone."""
     import torch
@@ -103,7 +100,7 @@ def _make(
                 pipe.progress = watch = Stopwatch(display, plan.device)
                 torch.manual_seed(seed)  # some VAEs draw noise from the global generator
                 generator = torch.Generator().manual_seed(seed)
-                frames = [*around[0], *make(pipe, call, generator), *around[1]]
+                frames = make(pipe, call, generator)
                 with watch.stage("write"):
                     save_video(frames, path, plan.fps, recipe=recipe(plan, seed) if plan.recipe else None)
                 size = sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
