@@ -9,6 +9,7 @@ import functools
 import logging
 import os
 import sys
+from types import SimpleNamespace
 from typing import TextIO
 
 NOTSET, DEBUG, INFO, WARNING = logging.NOTSET, logging.DEBUG, logging.INFO, logging.WARNING
@@ -26,7 +27,7 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
 
 _root = logging.getLogger("filmstrip")
 _default_handler = _StderrHandler()
-_progress_bar = True
+_bars = SimpleNamespace(shown=True)
 
 _level = os.environ.get("FILMSTRIP_VERBOSITY", "warning").lower()
 _root.addHandler(_default_handler)
@@ -71,15 +72,10 @@ def remove_handler(handler: logging.Handler) -> None:
 disable_default_handler = functools.partial(remove_handler, _default_handler)
 enable_default_handler = functools.partial(add_handler, _default_handler)
 
-
-def disable_propagation() -> None:
-    """Keep messages from Python's root logger: the default."""
-    _root.propagate = False
-
-
-def enable_propagation() -> None:
-    """Hand messages to Python's root logger too. `disable_default_handler` keeps them from showing twice."""
-    _root.propagate = True
+# Keep messages from Python's root logger, the default, and hand them to it too: `disable_default_handler` then keeps
+# them from showing twice.
+disable_propagation = functools.partial(setattr, _root, "propagate", False)
+enable_propagation = functools.partial(setattr, _root, "propagate", True)
 
 
 def enable_explicit_format() -> None:
@@ -94,18 +90,10 @@ def reset_format() -> None:
         handler.setFormatter(None)
 
 
-def disable_progress_bar() -> None:
-    """Show no progress bars."""
-    global _progress_bar
-    _progress_bar = False
-
-
-def enable_progress_bar() -> None:
-    """Show progress bars: the default."""
-    global _progress_bar
-    _progress_bar = True
+disable_progress_bar = functools.partial(setattr, _bars, "shown", False)
+enable_progress_bar = functools.partial(setattr, _bars, "shown", True)  # the default
 
 
 def is_progress_bar_enabled() -> bool:
     """Whether progress bars are shown."""
-    return _progress_bar
+    return bool(_bars.shown)

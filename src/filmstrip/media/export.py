@@ -129,8 +129,8 @@ def save_video(
 def check_writable(path: str | os.PathLike[str], frames: int, height: int, width: int) -> None:
     """Find out before any work whether `save_video` can write such a video there. Leaves nothing behind.
 
-    Raises:
-        InputError: unknown ending, a folder for a file or the other way round or not empty, no permission, no space.
+    An InputError says why not: unknown ending, a folder for a file or the other way round or not empty, no permission,
+    no space.
     """
     path = Path(path)
     needed = int(frames * height * width * format_of(path).bytes_per_pixel) + SPARE

@@ -64,9 +64,7 @@ def flatten(image: PIL.Image.Image, background: str = "white") -> PIL.Image.Imag
 
 
 def load_video(
-    video: str | os.PathLike[str],
-    convert_method: Callable[[Images], Images] | None = None,
-    return_fps: bool = False,
+    video: str | os.PathLike[str], convert_method: Callable[[Images], Images] | None = None, return_fps: bool = False
 ) -> Any:
     """Load all frames of a video as a list of RGB pictures, turned upright as the file says.
 

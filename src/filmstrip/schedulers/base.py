@@ -1,17 +1,28 @@
 """What the schedulers share: a schedule, kept on the host and mirrored on the device, and the place in it."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import torch
 
 from filmstrip.errors import InputError
+from filmstrip.outputs import Output
 from filmstrip.schedulers.sigmas import Array, chosen_spacing
 from filmstrip.weights.config import Configurable
 
 Device: TypeAlias = torch.device | str | None
 Numbers: TypeAlias = Sequence[float] | Array | torch.Tensor
+
+
+@dataclass
+class SchedulerOutput(Output):
+    """`prev_sample`: the sample at the next, lower level; `pred_original_sample`: the data that the model predicts,
+    from the schedulers that say it."""
+
+    prev_sample: torch.Tensor
+    pred_original_sample: torch.Tensor | None = None
 
 
 class Scheduler(Configurable):

@@ -1,7 +1,6 @@
 """Euler steps from noise to data for models trained on a variance-preserving path: the scheduler of SVD."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,8 +10,7 @@ from torch import Tensor
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.nn.noise import Generators, randn
-from filmstrip.outputs import Output
-from filmstrip.schedulers.base import Device, Numbers, Scheduler, check_steps, flat, refuse_integer
+from filmstrip.schedulers.base import Device, Numbers, Scheduler, SchedulerOutput, check_steps, flat, refuse_integer
 from filmstrip.schedulers.sigmas import BETA_SCHEDULES, Array, chosen_spacing, zero_terminal_snr
 
 logger = get_logger(__name__)
@@ -24,14 +22,6 @@ CHOICES: Mapping[str, Collection[str]] = {
     "timestep_type": ("discrete", "continuous"),
     "final_sigmas_type": ("zero", "sigma_min"),
 }
-
-
-@dataclass
-class EulerDiscreteSchedulerOutput(Output):
-    """`prev_sample`: the sample at the next, lower level; `pred_original_sample`: the data that the model predicts."""
-
-    prev_sample: Tensor
-    pred_original_sample: Tensor | None = None
 
 
 class EulerDiscreteScheduler(Scheduler):
@@ -117,9 +107,8 @@ class EulerDiscreteScheduler(Scheduler):
         """Make the schedule of the next walk, from a number of steps, from `timesteps` among or between the trained
         ones, or from the `sigmas` before each step and after the last. `self.sigmas` stay on the CPU, as in diffusers.
 
-        Raises:
-            InputError: none or several of the three are given, `timesteps` with a config that sets them another way, a
-                list is not flat, a level cannot be walked from, or there are no steps.
+        An InputError says that none or several of the three are given, that the config sets `timesteps` another way,
+        that a list is not flat, a level cannot be walked from, or there are no steps.
         """
         given = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas}
         names = [name for name, value in given.items() if value is not None]
@@ -127,8 +116,11 @@ class EulerDiscreteScheduler(Scheduler):
             got = " and ".join(names) or "none of them"
             raise InputError(f"set_timesteps needs one of {', '.join(given)}, but got {got}.")
         if sigmas is not None:
-            levels = _checked(flat(sigmas, "sigmas"))
-            steps, times = len(levels) - 1, self._timesteps_of(levels[:-1])
+            levels = flat(sigmas, "sigmas")
+            steps = check_steps(len(levels) - 1)
+            if not (np.isfinite(levels).all() and (levels[:-1] > 0).all() and levels[-1] >= 0):
+                raise InputError(f"sigmas are {levels.tolist()}; all must be above 0, but the last may be 0.")
+            times = self._timesteps_of(levels[:-1])
         else:
             times = self._given(timesteps) if timesteps is not None else self._spaced(num_inference_steps or 0)
             steps = check_steps(len(times)) if num_inference_steps is None else num_inference_steps
@@ -195,7 +187,7 @@ class EulerDiscreteScheduler(Scheduler):
         s_noise: float = 1.0,
         generator: Generators = None,
         return_dict: bool = True,
-    ) -> EulerDiscreteSchedulerOutput | tuple[Tensor, Tensor]:
+    ) -> SchedulerOutput | tuple[Tensor, Tensor]:
         """Take the next step of the schedule.
 
         Args:
@@ -226,7 +218,7 @@ class EulerDiscreteScheduler(Scheduler):
         data = self._data(model_output, sample, sigma, higher)
         stepped = (sample + (sample - data) / higher * (lower - higher)).to(model_output.dtype)
         self._step_index = index + 1
-        return EulerDiscreteSchedulerOutput(stepped, data) if return_dict else (stepped, data)
+        return SchedulerOutput(stepped, data) if return_dict else (stepped, data)
 
     def _data(self, output: Tensor, sample: Tensor, sigma: Tensor, higher: Tensor) -> Tensor:
         """The data that the model predicts for a sample that was raised from the level `sigma` to `higher`."""
@@ -248,11 +240,3 @@ class EulerDiscreteScheduler(Scheduler):
 def _continuous(sigmas: Array) -> Array:
     """The continuous timesteps of levels: `log(sigma) / 4`, c_noise of Karras et al., table 1."""
     return np.float32(0.25) * np.log(sigmas)
-
-
-def _checked(sigmas: Array) -> Array:
-    """Levels that a caller wants to walk; all but the last start a step, which needs some noise."""
-    check_steps(len(sigmas) - 1)
-    if not (np.isfinite(sigmas).all() and (sigmas[:-1] > 0).all() and sigmas[-1] >= 0):
-        raise InputError(f"sigmas are {sigmas.tolist()}; all must be above 0, but the last may be 0.")
-    return sigmas

@@ -1,6 +1,5 @@
 """Euler steps along the straight paths of flow matching, the scheduler of LTX-Video."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -9,18 +8,19 @@ import torch
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.nn.noise import Generators, randn
-from filmstrip.outputs import Output
-from filmstrip.schedulers.base import Device, Numbers, Scheduler, check_steps, flat, floats, refuse_integer
+from filmstrip.schedulers.base import (
+    Device,
+    Numbers,
+    Scheduler,
+    SchedulerOutput,
+    check_steps,
+    flat,
+    floats,
+    refuse_integer,
+)
 from filmstrip.schedulers.sigmas import TIME_SHIFTS, Array, Values, chosen_spacing, static_shift, stretch_to_terminal
 
 logger = get_logger(__name__)
-
-
-@dataclass
-class FlowMatchEulerDiscreteSchedulerOutput(Output):
-    """`prev_sample`: the sample at the next, lower noise level."""
-
-    prev_sample: torch.Tensor
 
 
 class FlowMatchEulerDiscreteScheduler(Scheduler):
@@ -166,7 +166,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         generator: Generators = None,
         per_token_timesteps: torch.Tensor | None = None,
         return_dict: bool = True,
-    ) -> FlowMatchEulerDiscreteSchedulerOutput | tuple[torch.Tensor]:
+    ) -> SchedulerOutput | tuple[torch.Tensor]:
         """Take the next step of the schedule.
 
         Args:
@@ -191,7 +191,9 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
             sigma, lower = self._levels(index)
             change = lower - sigma
         else:
-            sigma, lower = self._token_levels(per_token_timesteps)
+            sigma = (per_token_timesteps / self.config.num_train_timesteps)[..., None]
+            levels = self.sigmas.to(sigma.device)
+            lower = torch.where(levels < sigma - 1e-6, levels, 0).amax(dim=-1, keepdim=True)  # or 0
             change = sigma - lower
 
         if self.config.stochastic_sampling:
@@ -201,14 +203,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
             stepped = sample + change * model_output
         stepped = stepped.to(model_output.dtype) if per_token_timesteps is None else stepped
         self._step_index = index + 1
-        return FlowMatchEulerDiscreteSchedulerOutput(stepped) if return_dict else (stepped,)
-
-    def _token_levels(self, timesteps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Each token's level and the schedule's next lower one (0 if there is none), both `(B, N, 1)`."""
-        sigma = (timesteps / self.config.num_train_timesteps)[..., None]
-        levels = self.sigmas.to(sigma.device)
-        lower = torch.where(levels < sigma - 1e-6, levels, 0).amax(dim=-1, keepdim=True)
-        return sigma, lower
+        return SchedulerOutput(stepped) if return_dict else (stepped,)
 
 
 def _number_of_steps(steps: int | None, sigmas: Numbers | None, timesteps: Numbers | None) -> int:

@@ -92,11 +92,13 @@ class Source:
         return folder / self.subfolder if self.subfolder else folder
 
     def _cached(self, choose: Choice, reason: str) -> Path:
-        snapshot = find_snapshot(os.fspath(self.name), self.revision, self.cache_dir)
         commands = [self.download_command]
-        if snapshot is None:
+        repository = cache_folder(self.cache_dir) / f"models--{os.fspath(self.name).replace('/', '--')}"
+        reference = repository / "refs" / (self.revision or "main")
+        commit = reference.read_text().strip() if reference.is_file() else self.revision
+        if not commit or not (repository / "snapshots" / commit).is_dir():
             raise NotCachedError(f"{self.name} is neither a folder nor in the Hub's cache", reason, commands)
-        folder = self._inside(snapshot)
+        folder = self._inside(repository / "snapshots" / commit)
         names = list_files(folder)
         copy = f"The cached copy of {self.name}"
         try:
@@ -175,15 +177,6 @@ def fetch_file(name: str | os.PathLike[str], **hub: Unpack[HubOptions]) -> Path:
     hub["revision"] = hub.get("revision") or branch
     source = Source(repository, **hub, files=(file,))
     return source.fetch(lambda names: [file]) / file
-
-
-def find_snapshot(repo_id: str, revision: str | None, cache_dir: str | os.PathLike[str] | None) -> Path | None:
-    """The folder of a repository's revision in the Hub's cache, or None. It may lack files."""
-    repository = cache_folder(cache_dir) / f"models--{repo_id.replace('/', '--')}"
-    reference = repository / "refs" / (revision or "main")
-    commit = reference.read_text().strip() if reference.is_file() else revision
-    snapshot = repository / "snapshots" / commit if commit else None
-    return snapshot if snapshot and snapshot.is_dir() else None
 
 
 def cache_folder(cache_dir: str | os.PathLike[str] | None) -> Path:

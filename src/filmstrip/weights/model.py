@@ -247,7 +247,7 @@ def _check(name: str, wanted: Mapping[str, torch.Tensor], stored: Mapping[str, S
                 f"{found.file} holds {found.key} of shape {found.shape}; {name} with this config needs "
                 f"{tuple(tensor.shape)}. The config and the weights are of different models."
             )
-        if found.is_floating_point != tensor.is_floating_point():
+        if found.dtype.startswith(("F", "BF")) != tensor.is_floating_point():
             raise CheckpointError(
                 f"{found.file} holds {found.key} of type {found.dtype}; {name} needs {tensor.dtype} or alike."
             )

@@ -29,11 +29,6 @@ class Stored:
     shape: tuple[int, ...]
     dtype: str  # safetensors' name: F32, BF16, I64 …
 
-    @property
-    def is_floating_point(self) -> bool:
-        """Whether its numbers are floating-point ones, of any width."""
-        return self.dtype.startswith(("F", "BF"))
-
 
 def weight_files(names: Collection[str], stem: str, variant: str | None = None) -> list[str]:
     """Which of a folder's file names hold the weights, the index first where there is one; none: an empty list.
