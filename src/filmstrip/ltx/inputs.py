@@ -23,7 +23,7 @@ class Texts:
 
     prompt: str | list[str] | None
     negative_prompt: str | list[str] | None
-    # What the caller embedded, in the order of `encode_prompt`: texts `(B, L, C)`, negative ones; masks of both, `(B, L)`
+    # What the caller embedded, in the order of `encode_prompt`: texts `(B, L, C)`, negative ones; their masks `(B, L)`.
     embedded: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
     videos_each: int
     max_length: int  # tokens that a prompt is padded or cut to

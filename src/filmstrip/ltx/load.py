@@ -49,14 +49,11 @@ def load_preset(
     if preset.repo is None:
         pipe = LTXRecipePipeline.from_pretrained(folder, dtype=dtype, device=device)
     else:
-        kind, where = as_dtype(dtype) or torch.bfloat16, as_device(device)
-        encoders: dict[str, Any] = load_components(texts, TEXTS, TEXTS.components, {}, dtype=kind, device=where)
-        upscaler = None
+        options: dict[str, Any] = {"dtype": as_dtype(dtype) or torch.bfloat16, "device": as_device(device)}
+        models: dict[str, Any] = load_components(texts, TEXTS, TEXTS.components, {}, **options)
         if preset.upscaler is not None:
-            upscaler = LTXLatentUpsamplerModel.from_single_file(folder / preset.upscaler, dtype=kind, device=where)
-        pipe = LTXRecipePipeline.from_single_file(
-            folder / preset.file, dtype=kind, device=where, latent_upsampler=upscaler, **encoders
-        )
+            models["latent_upsampler"] = LTXLatentUpsamplerModel.from_single_file(folder / preset.upscaler, **options)
+        pipe = LTXRecipePipeline.from_single_file(folder / preset.file, **options, **models)
     if preset.recipe is not None:
         pipe.recipe = preset.recipe
     pipe.clip = Clip(preset.height, preset.width, preset.frames, preset.fps)

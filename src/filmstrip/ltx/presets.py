@@ -72,6 +72,7 @@ _OPEN_WEIGHTS: dict[str, Any] = {
 }
 
 _BASE = Recipe(Pass(GuidanceSchedule(scale=3.0, stg_scale=1.0, rescale=0.7, blocks=(19,)), steps=40))
+_EIGHT_STEPS = Recipe(Pass(steps=8), stochastic=True)
 _DEV = Recipe(
     Pass(
         GuidanceSchedule(
@@ -96,11 +97,12 @@ _DISTILLED = Recipe(
 _TONE_MAPPED = replace(_DISTILLED, second=Pass(timesteps=(0.9094, 0.7250, 0.4219), tone_map=0.6))
 
 
-def _row(name: str, about: str, file: str, gb: float, recipe: Recipe, **more: Any) -> Preset:
-    """A published checkpoint, whose file has so many gigabytes."""
+def _row(name: str, about: str, file: str, gb: float, recipe: Recipe, licence: str = "", **more: Any) -> Preset:
+    """A published checkpoint, whose file has so many gigabytes; a licence of its own lies beside it."""
     total = gb + T5_GB + (UPSCALER_GB if "upscaler" in more else 0)
-    own = _OPEN_WEIGHTS | {"repo": REPO, "file": f"{file}.safetensors", "download_gb": round(total)}
-    return Preset(name=name, about=about, recipe=recipe, **own | more)
+    more |= {"repo": REPO, "file": f"{file}.safetensors", "download_gb": round(total)}
+    more |= {"licence": licence, "licence_url": f"{_LICENCES}{file}.license.txt"} if licence else _OPEN_WEIGHTS
+    return Preset(name=name, about=about, recipe=recipe, **more)
 
 
 def _pair(name: str, about: str, recipe: Recipe, sizes: tuple[float, float]) -> tuple[Preset, Preset]:
@@ -127,28 +129,13 @@ PRESETS = (
         seed=None,
         recipe=Recipe(Pass(GuidanceSchedule(scale=4.0), steps=25)),
     ),
+    _row("ltx-2b-0.9.0", "2B, the first", "ltx-video-2b-v0.9", 9.4, _BASE, "LTXV 2B v0.9 licence", vae="0.9.0"),
     _row(
-        *("ltx-2b-0.9.0", "2B, the first", "ltx-video-2b-v0.9", 9.4, _BASE),
-        licence="LTXV 2B v0.9 licence",
-        licence_url=_LICENCES + "ltx-video-2b-v0.9.license.txt",
-        vae="0.9.0",
+        "ltx-2b-0.9.1", "2B, decoder denoises", "ltx-video-2b-v0.9.1", 5.7, _BASE, "LTXV 2B v0.9.1 licence", vae="0.9.1"
     ),
-    _row(
-        *("ltx-2b-0.9.1", "2B, decoder denoises", "ltx-video-2b-v0.9.1", 5.7, _BASE),
-        licence="LTXV 2B v0.9.1 licence",
-        licence_url=_LICENCES + "ltx-video-2b-v0.9.1.license.txt",
-        vae="0.9.1",
-    ),
-    _row(
-        *("ltx-2b-0.9.5", "2B, better VAE", "ltx-video-2b-v0.9.5", 6.3, _BASE),
-        licence="OpenRAIL-M",
-        licence_url=_LICENCES + "ltx-video-2b-v0.9.5.license.txt",
-    ),
+    _row("ltx-2b-0.9.5", "2B, better VAE", "ltx-video-2b-v0.9.5", 6.3, _BASE, "OpenRAIL-M"),
     _row("ltx-2b-0.9.6-dev", "2B, better motion", "ltxv-2b-0.9.6-dev-04-25", 6.3, _BASE),
-    _row(
-        *("ltx-2b-0.9.6-distilled", "2B, 8 steps", "ltxv-2b-0.9.6-distilled-04-25", 6.3),
-        Recipe(Pass(steps=8), stochastic=True),
-    ),
+    _row("ltx-2b-0.9.6-distilled", "2B, 8 steps", "ltxv-2b-0.9.6-distilled-04-25", 6.3, _EIGHT_STEPS),
     *_pair("ltx-2b-0.9.8-distilled", "2B, 7 + 3 steps", _DISTILLED, (6.3, 4.5)),
     *_pair("ltx-13b-0.9.7-dev", "13B", _DEV, (28.6, 15.7)),
     *_pair("ltx-13b-0.9.7-distilled", "13B, 7 + 3 steps", _DISTILLED, (28.6, 15.7)),

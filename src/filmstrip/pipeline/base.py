@@ -12,7 +12,7 @@ from torch import nn
 import filmstrip
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.pipeline.denoise import Progress, ProgressBar, Step
-from filmstrip.weights.folder import Dtypes, PipelineIndex, fetch_pipeline, load_components, read_index, save_components
+from filmstrip.weights.folder import Dtypes, fetch_pipeline, load_components, read_index, save_components
 from filmstrip.weights.hub import Source, part_options
 from filmstrip.weights.model import as_device, warn_of_pickles
 
@@ -158,7 +158,12 @@ class DiffusionPipeline:
             cls._refuse_unknown("from_pretrained", components)
         folder = fetch_pipeline(Source(name, **hub), components, variant)
         index = read_index(folder)
-        kind = cls._named_class(index, name)
+        if cls is DiffusionPipeline and index.class_name not in PIPELINES:
+            raise CheckpointError(
+                f"{name} holds a {index.class_name}, which is none of the pipelines here ({', '.join(PIPELINES)}). "
+                "If one of these can use its components, call from_pretrained of that class."
+            )
+        kind: type[Self] = getattr(filmstrip, index.class_name) if cls is DiffusionPipeline else cls
         kind._refuse_unknown("from_pretrained", components)
         expected = kind.component_names()
         types = dtype if dtype is not None else torch_dtype
@@ -209,15 +214,3 @@ class DiffusionPipeline:
         made = cls(**shared)
         made.name_or_path = pipeline.name_or_path
         return made
-
-    @classmethod
-    def _named_class(cls, index: PipelineIndex, place: str) -> type[Self]:
-        """This class; or, for the base class, the one that a folder names."""
-        if cls is not DiffusionPipeline:
-            return cls
-        if index.class_name not in PIPELINES:
-            raise CheckpointError(
-                f"{place} holds a {index.class_name}, which is none of the pipelines here ({', '.join(PIPELINES)}). "
-                "If one of these can use its components, call from_pretrained of that class."
-            )
-        return getattr(filmstrip, index.class_name)
