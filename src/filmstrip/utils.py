@@ -6,10 +6,8 @@ import filmstrip
 from filmstrip import logging
 
 if TYPE_CHECKING:
-    from filmstrip.media.export import export_to_gif as export_to_gif
-    from filmstrip.media.export import export_to_video as export_to_video
-    from filmstrip.media.load import load_image as load_image
-    from filmstrip.media.load import load_video as load_video
+    from filmstrip.media.export import export_to_gif, export_to_video
+    from filmstrip.media.load import load_image, load_video
 
 __all__ = ["export_to_gif", "export_to_video", "load_image", "load_video", "logging"]
 

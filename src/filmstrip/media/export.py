@@ -21,7 +21,7 @@ from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.media.frames import Video, as_frames
 from filmstrip.media.recipe import FOLDER_FILE, to_ascii, to_exif, to_text
-from filmstrip.weights.files import make_folder, replacing
+from filmstrip.weights.files import AnyPath, make_folder, replacing
 
 logger = get_logger(__name__)
 
@@ -43,13 +43,15 @@ class Format:
 
 def export_to_video(
     video_frames: Video,
-    output_video_path: str | os.PathLike[str] | None = None,
+    output_video_path: AnyPath | None = None,
     fps: float = 10,
     quality: float | None = 5.0,
     bitrate: int | str | None = None,
     macro_block_size: int | None = 16,
 ) -> str:
     """Write frames as H.264 4:2:0 with diffusers' arguments and return the path.
+
+    Unusable frames or arguments, and a file that cannot be written, are an InputError.
 
     Args:
         video_frames: one video, as `frames.as_frames` takes it.
@@ -59,9 +61,6 @@ def export_to_video(
         bitrate: bits a second, as a number or as FFmpeg writes it ("800k"), instead of `quality`.
         macro_block_size: other sizes are scaled up to the next even multiple of it, bicubic. None or 1 keeps the size,
             but an odd side gets its last row or column twice, since 4:2:0 needs even sides.
-
-    Raises:
-        InputError: unusable frames or arguments, or the file cannot be written.
     """
     rate = _fps(fps)
     if bitrate is not None and not re.fullmatch(r"[1-9]\d*(\.\d+)?[kKM]?", str(bitrate)):
@@ -79,7 +78,7 @@ def export_to_video(
     return str(path)
 
 
-def export_to_gif(image: Video, output_gif_path: str | os.PathLike[str] | None = None, fps: float = 10) -> str:
+def export_to_gif(image: Video, output_gif_path: AnyPath | None = None, fps: float = 10) -> str:
     """Write frames as a GIF that loops for ever, temporary without a path, and return its path; as diffusers does.
 
     Each frame lasts `1000 // fps` milliseconds, cut to the hundredths of a second that a GIF counts in: 24 fps play as
@@ -97,13 +96,10 @@ def export_to_gif(image: Video, output_gif_path: str | os.PathLike[str] | None =
 
 
 def save_video(
-    frames: Video,
-    path: str | os.PathLike[str],
-    fps: float,
-    quality: float = QUALITY,
-    recipe: Mapping[str, Any] | None = None,
+    frames: Video, path: AnyPath, fps: float, quality: float = QUALITY, recipe: Mapping[str, Any] | None = None
 ) -> Path:
-    """Write one video in the format that the name's ending says, complete or not at all.
+    """Write one video in the format that the name's ending says, complete or not at all. Errors are those of
+    `export_to_video`.
 
     Args:
         frames: one video, as `frames.as_frames` takes it. An odd side of an H.264 video gets its last line twice.
@@ -112,9 +108,6 @@ def save_video(
         fps: frames a second, fractions included.
         quality: 0 to 10. For H.264 see `crf`; 10 is lossless there and in WebP. GIF and PNG do not use it.
         recipe: kept in the file, see `filmstrip.media.recipe`.
-
-    Raises:
-        InputError: unusable frames or arguments, or the file cannot be written.
     """
     path = Path(path)
     write = format_of(path).write
@@ -126,7 +119,7 @@ def save_video(
     return path
 
 
-def check_writable(path: str | os.PathLike[str], frames: int, height: int, width: int) -> None:
+def check_writable(path: AnyPath, frames: int, height: int, width: int) -> None:
     """Find out before any work whether `save_video` can write such a video there. Leaves nothing behind.
 
     An InputError says why not: unknown ending, a folder for a file or the other way round or not empty, no permission,

@@ -21,10 +21,8 @@ def as_frames(video: Video) -> NDArray[np.uint8]:
 
     Args:
         video: PIL images; arrays `(H, W, C)` or `(H, W)`; tensors `(C, H, W)`; or one array `(T, H, W, C)`
-            or tensor `(T, C, H, W)`, with 1, 3 or 4 channels. Floats lie in [0, 1], integers are uint8.
-
-    Raises:
-        InputError: no frames, other types, frames of different sizes, floats outside [0, 1].
+            or tensor `(T, C, H, W)`, with 1, 3 or 4 channels. Floats lie in [0, 1], integers are uint8. Anything else,
+            frames of different sizes, and none at all, are an InputError.
     """
     if isinstance(video, (np.ndarray, torch.Tensor)):
         _check_shape(video)

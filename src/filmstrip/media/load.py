@@ -15,6 +15,7 @@ from PIL import ImageOps, ImageSequence
 
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
+from filmstrip.weights.files import AnyPath
 
 logger = get_logger(__name__)
 
@@ -27,17 +28,13 @@ Images = list[PIL.Image.Image]
 
 
 def load_image(
-    image: str | os.PathLike[str] | PIL.Image.Image,
-    convert_method: Callable[[PIL.Image.Image], PIL.Image.Image] | None = None,
+    image: AnyPath | PIL.Image.Image, convert_method: Callable[[PIL.Image.Image], PIL.Image.Image] | None = None
 ) -> PIL.Image.Image:
     """Load a still picture, turned upright as its EXIF orientation says.
 
     Args:
-        image: a path, an http(s) URL or a PIL image.
+        image: a path, an http(s) URL or a PIL image. No such file, no picture, or an animated one: an InputError.
         convert_method: applied to the upright picture, which else becomes RGB, less its transparency (see `flatten`).
-
-    Raises:
-        InputError: no such file, not a picture, or an animated one.
     """
     if not isinstance(image, PIL.Image.Image):
         with _local_file(image, "picture") as path, open_picture(path) as picture:
@@ -64,17 +61,15 @@ def flatten(image: PIL.Image.Image, background: str = "white") -> PIL.Image.Imag
 
 
 def load_video(
-    video: str | os.PathLike[str], convert_method: Callable[[Images], Images] | None = None, return_fps: bool = False
+    video: AnyPath, convert_method: Callable[[Images], Images] | None = None, return_fps: bool = False
 ) -> Any:
     """Load all frames of a video as a list of RGB pictures, turned upright as the file says.
 
     Args:
-        video: a path or http(s) URL of anything FFmpeg decodes, or of a GIF, WebP or PNG, animated or not.
+        video: a path or http(s) URL of anything FFmpeg decodes, or of a GIF, WebP or PNG, animated or not. No such
+            file, no video in it, or one that cannot be read: an InputError.
         convert_method: applied to the list of frames.
-        return_fps: return `(frames, frames per second)`.
-
-    Raises:
-        InputError: no such file, no video in it, unreadable, or a frame rate is asked for and the file has none.
+        return_fps: return `(frames, frames per second)`; an InputError if the file does not say how many.
     """
     frames, fps = read_video(video)
     if convert_method is not None:
@@ -86,7 +81,7 @@ def load_video(
     return frames, fps
 
 
-def read_video(video: str | os.PathLike[str]) -> tuple[Images, float | None]:
+def read_video(video: AnyPath) -> tuple[Images, float | None]:
     """The frames of `load_video`, and how many the file shows a second, if it says so."""
     with _local_file(video, "video") as path:
         return _read_animation(path) if is_picture(path) else _decode(path)

@@ -32,18 +32,16 @@ class VaeImageProcessor(Configurable):
 
     Args:
         do_resize: fit sizes to multiples of `vae_scale_factor`, rounding down.
-        vae_scale_factor: pixels on a side for one latent.
+        vae_scale_factor: pixels on a side for one latent, at least 1.
         vae_latent_channels: a tensor with as many channels is taken for latents, and passed through.
-        resample: filter for PIL images: "nearest", "bilinear", "bicubic" or "lanczos". Arrays and tensors take the
-            nearest pixel.
+        resample: filter for PIL images, one of `RESAMPLING`. Arrays and tensors take the nearest pixel.
         reducing_gap: PIL's speed-up for strong reductions.
         do_normalize: map [0, 1] to [-1, 1], and back after decoding.
         do_binarize: round to 0 and 1.
         do_convert_rgb: make PIL images RGB.
         do_convert_grayscale: make PIL images grey; a 3-D array or tensor then is a batch of grey pictures.
 
-    Raises:
-        InputError: an unknown filter, a scale factor below 1, or both conversions at once.
+    An unknown filter, a scale factor below 1, and both conversions at once are an InputError.
     """
 
     config_name = "config.json"
@@ -80,11 +78,9 @@ class VaeImageProcessor(Configurable):
         Args:
             image: a PIL image; an array `(H, W)`, `(H, W, C)` or `(B, H, W, C)`; a tensor `(C, H, W)` or
                 `(B, C, H, W)`, values in [0, 1], or in [-1, 1] already if one is below 0; or a list of one of them.
+                Other types or shapes, and sizes that cannot be made one batch, are an InputError.
             height, width: by default those of the first picture; rounded down to multiples of `vae_scale_factor`.
             resize_mode: for PIL images, see `resize`.
-
-        Raises:
-            InputError: other types or shapes, or sizes that cannot be made one batch.
         """
         pictures = self._listed(image)
         if isinstance(pictures[0], PIL.Image.Image):
@@ -108,14 +104,11 @@ class VaeImageProcessor(Configurable):
         return (batch >= 0.5).to(batch.dtype) if self.config.do_binarize else batch
 
     def postprocess(self, image: torch.Tensor, output_type: str = "pil") -> Any:
-        """Turn a decoded batch `(B, C, H, W)` into pictures.
+        """Turn a decoded batch, a tensor `(B, C, H, W)` or else an InputError, into pictures.
 
         Args:
             output_type: "pil" (list of PIL images), "np" (float32 `(B, H, W, C)`), "pt" (`(B, C, H, W)`) or "latent"
                 (nothing is done). Others give "np" with a warning, as in diffusers.
-
-        Raises:
-            InputError: not a tensor.
         """
         if not isinstance(image, torch.Tensor):
             raise InputError(f"Only a tensor can be postprocessed, not a {type(image).__name__}.")
@@ -258,25 +251,20 @@ class VideoProcessor(VaeImageProcessor):
 
         Args:
             video: a list of PIL images; an array `(T, H, W, C)` or tensor `(T, C, H, W)`, values in [0, 1]; a list of
-                these; or an array or tensor with a batch dimension in front.
+                these; or an array or tensor with a batch dimension in front. Other types or shapes, and videos of
+                different shapes, are an InputError.
             height, width, resize_mode: as in `preprocess`.
-
-        Raises:
-            InputError: other types or shapes, or videos of different shapes.
         """
         videos = [self.preprocess(frames, height, width, resize_mode) for frames in _videos(video)]
         _check_same_shape([tuple(item.shape) for item in videos])
         return torch.stack(videos).permute(0, 2, 1, 3, 4)
 
     def postprocess_video(self, video: torch.Tensor, output_type: str = "np") -> Any:
-        """Turn a decoded batch of videos `(B, C, T, H, W)` into frames.
+        """Turn a decoded batch of videos, a tensor `(B, C, T, H, W)` or else an InputError, into frames.
 
         Args:
             output_type: "pil" (a list of images for each video), "np" (float32 `(B, T, H, W, C)`) or "pt"
-                (`(B, T, C, H, W)`).
-
-        Raises:
-            InputError: another output type, or not a tensor of five dimensions.
+                (`(B, T, C, H, W)`); others are an InputError.
         """
         if output_type not in ("pil", "np", "pt"):
             raise InputError(f"output_type={output_type!r} is unknown for videos. Use pil, np or pt.")

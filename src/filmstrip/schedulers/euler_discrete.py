@@ -192,16 +192,14 @@ class EulerDiscreteScheduler(Scheduler):
 
         Args:
             model_output: what `prediction_type` says, `(B, ...)`.
-            timestep: finds the place of the first step in the schedule; later steps follow from it.
+            timestep: finds the place of the first step in the schedule; later steps follow from it. An integer, one
+                that is not in the schedule, or one step too many is an InputError.
             sample: `(B, ...)`, not scaled; the arithmetic is in float32.
             s_churn, s_tmin, s_tmax, s_noise, generator: how much noise to add first over the whole walk (Karras et
                 al., algorithm 2), between which levels, its deviation, and whence, in the dtype of `model_output`.
 
         Returns:
             The sample at the next level, in the dtype of `model_output`, and the data that the model predicts.
-
-        Raises:
-            InputError: the timestep is an integer or is not in the schedule, or all steps are done.
         """
         refuse_integer(timestep)
         if not self.is_scale_input_called:

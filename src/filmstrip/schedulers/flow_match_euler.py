@@ -171,7 +171,8 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
 
         Args:
             model_output: the velocity, `(B, ...)`; with `per_token_timesteps` its negative.
-            timestep: finds the place of the first step in the schedule; later steps follow from it.
+            timestep: finds the place of the first step in the schedule; later steps follow from it. An integer, one
+                that is not in the schedule, or one step too many is an InputError.
             sample: `(B, ...)`; the arithmetic is in float32.
             s_churn, s_tmin, s_tmax, s_noise: taken as other Euler schedulers do, and without effect.
             generator: for the noise of `stochastic_sampling`, which is drawn in float32.
@@ -180,9 +181,6 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
 
         Returns:
             The sample at the next level, in the dtype of `model_output`.
-
-        Raises:
-            InputError: the timestep is an integer or is not in the schedule, or all steps are done.
         """
         refuse_integer(timestep)
         index = self._place(timestep)

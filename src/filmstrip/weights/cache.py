@@ -1,9 +1,9 @@
 """What the Hub's cache on this machine holds."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from filmstrip.weights.files import AnyPath
 from filmstrip.weights.folder import INDEX_NAME, is_complete
 from filmstrip.weights.hub import cache_folder, list_files
 
@@ -19,7 +19,7 @@ class CachedModel:
     folder: Path
 
 
-def cached_models(cache_dir: str | os.PathLike[str] | None = None) -> list[CachedModel]:
+def cached_models(cache_dir: AnyPath | None = None) -> list[CachedModel]:
     """The models in the Hub's cache folder, the usual one or another, by name and revision. None: an empty list."""
     found = []
     for snapshot in cache_folder(cache_dir).glob("models--*/snapshots/*"):

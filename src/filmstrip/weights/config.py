@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import os
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any, ClassVar, Literal, NoReturn, Self, Union, Unpack
 
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.logging import get_logger
-from filmstrip.weights.files import make_folder, read_json, write_json
+from filmstrip.weights.files import AnyPath, make_folder, read_json, write_json
 from filmstrip.weights.hub import HubOptions, Source, part_options
 
 logger = get_logger(__name__)
@@ -98,11 +97,7 @@ class Configurable:
 
     @classmethod
     def load_config(
-        cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        subfolder: str | None = None,
-        **hub: Unpack[HubOptions],
+        cls, pretrained_model_name_or_path: AnyPath, *, subfolder: str | None = None, **hub: Unpack[HubOptions]
     ) -> dict[str, Any]:
         """Read the config JSON of a folder or repository; a CheckpointError says what is wrong with it."""
         source = Source(pretrained_model_name_or_path, subfolder, **hub)
@@ -110,7 +105,7 @@ class Configurable:
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str | os.PathLike[str], *, subfolder: str | None = None, **options: Any
+        cls, pretrained_model_name_or_path: AnyPath, *, subfolder: str | None = None, **options: Any
     ) -> Self:
         """Make an object from the config JSON of a folder or of a repository on the Hub.
 
@@ -131,13 +126,13 @@ class Configurable:
         except Exception as error:  # what a damaged config does to a constructor cannot be foreseen
             raise CheckpointError(f"{cls.__name__} cannot be made from {file}: {error}") from error
 
-    def save_config(self, save_directory: str | os.PathLike[str]) -> None:
+    def save_config(self, save_directory: AnyPath) -> None:
         """Write the config as JSON, in diffusers' form, into a folder, which is made if need be."""
         entries = {k: v for k, v in self.config.items() if k not in NOT_WRITTEN}
         entries["_class_name"] = type(self).__name__
         write_json(make_folder(save_directory) / self.config_name, entries)
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+    def save_pretrained(self, save_directory: AnyPath) -> None:
         """Write the config into a folder, from which `from_pretrained` makes the same object."""
         self.save_config(save_directory)
 

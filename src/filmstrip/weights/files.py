@@ -6,12 +6,14 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from filmstrip.errors import CheckpointError, InputError
 
+AnyPath: TypeAlias = str | os.PathLike[str]
 
-def make_folder(path: str | os.PathLike[str]) -> Path:
+
+def make_folder(path: AnyPath) -> Path:
     """Make a folder, with those above it, unless it is there; an InputError says why it cannot be made."""
     folder = Path(path)
     if folder.is_file():

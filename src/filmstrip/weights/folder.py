@@ -5,7 +5,6 @@ Classes come from a fixed table. What a checkpoint names beyond it is refused, a
 
 import contextlib
 import importlib
-import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import nn
 from filmstrip.errors import CheckpointError, FilmstripError, InputError
 from filmstrip.logging import get_logger
 from filmstrip.weights.config import Configurable
-from filmstrip.weights.files import is_plain_name, make_folder, read_json, replacing_files, write_json
+from filmstrip.weights.files import AnyPath, is_plain_name, make_folder, read_json, replacing_files, write_json
 from filmstrip.weights.hub import Source, list_files
 from filmstrip.weights.model import STEM, as_dtype
 from filmstrip.weights.tensors import absence, read_headers, remove_stale, variants, weight_files
@@ -164,7 +163,7 @@ def is_complete(folder: Path) -> bool:
 
 
 def save_components(
-    save_directory: str | os.PathLike[str],
+    save_directory: AnyPath,
     class_name: str,
     components: Mapping[str, object],
     *,

@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack
 
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.logging import get_logger
+from filmstrip.weights.files import AnyPath
 
 logger = get_logger(__name__)
 
@@ -30,7 +31,7 @@ class HubOptions(TypedDict, total=False):
     """How to reach the Hub: the arguments that every loader takes for it, as huggingface_hub does."""
 
     revision: str | None  # branch, tag or commit
-    cache_dir: str | os.PathLike[str] | None
+    cache_dir: AnyPath | None
     local_files_only: bool
     token: str | bool | None
     force_download: bool
@@ -40,10 +41,10 @@ class HubOptions(TypedDict, total=False):
 class Source:
     """A checkpoint: a local folder or a repository on the Hub, the part of it that is meant, and how to reach it."""
 
-    name: str | os.PathLike[str]
+    name: AnyPath
     subfolder: str | None = None
     revision: str | None = None
-    cache_dir: str | os.PathLike[str] | None = None
+    cache_dir: AnyPath | None = None
     local_files_only: bool = False
     token: str | bool | None = None
     force_download: bool = False
@@ -154,7 +155,7 @@ def part_options(options: Mapping[str, Any]) -> tuple[HubOptions, dict[str, Any]
     return hub, {name: value for name, value in options.items() if name not in hub and name not in ALWAYS_ON}
 
 
-def fetch_file(name: str | os.PathLike[str], **hub: Unpack[HubOptions]) -> Path:
+def fetch_file(name: AnyPath, **hub: Unpack[HubOptions]) -> Path:
     """A single file, after downloading it where `name` is "owner/repository/file" or its whole address on the Hub.
 
     A CheckpointError says that there is none or that it cannot be reached.
@@ -179,7 +180,7 @@ def fetch_file(name: str | os.PathLike[str], **hub: Unpack[HubOptions]) -> Path:
     return source.fetch(lambda names: [file]) / file
 
 
-def cache_folder(cache_dir: str | os.PathLike[str] | None) -> Path:
+def cache_folder(cache_dir: AnyPath | None) -> Path:
     """The Hub's cache: the one given, or the usual one."""
     from huggingface_hub import constants
 

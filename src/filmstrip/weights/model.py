@@ -1,7 +1,6 @@
 """The base of every model: an `nn.Module` with a config, whose weights are read and written as safetensors."""
 
 import itertools
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.logging import get_logger
 from filmstrip.weights.config import Configurable
+from filmstrip.weights.files import AnyPath
 from filmstrip.weights.hub import Source, fetch_file, part_options
 from filmstrip.weights.tensors import Stored, open_tensors, read_headers, weight_files, write_tensors
 
@@ -63,7 +63,7 @@ class Model(nn.Module, Configurable):
     @classmethod
     def from_pretrained(
         cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
+        pretrained_model_name_or_path: AnyPath,
         *,
         subfolder: str | None = None,
         dtype: torch.dtype | str | None = None,
@@ -120,13 +120,13 @@ class Model(nn.Module, Configurable):
     @classmethod
     def from_single_file(
         cls,
-        pretrained_model_link_or_path_or_dict: str | os.PathLike[str],
+        pretrained_model_link_or_path_or_dict: AnyPath,
         *,
         dtype: torch.dtype | str | None = None,
         torch_dtype: torch.dtype | str | None = None,
         device: torch.device | str | None = None,
         device_map: torch.device | str | None = None,
-        config: str | os.PathLike[str] | None = None,
+        config: AnyPath | None = None,
         subfolder: str | None = None,
         **options: Any,
     ) -> Self:
@@ -155,7 +155,7 @@ class Model(nn.Module, Configurable):
 
     def save_pretrained(
         self,
-        save_directory: str | os.PathLike[str],
+        save_directory: AnyPath,
         *,
         variant: str | None = None,
         max_shard_size: int | str = "10GB",
@@ -163,13 +163,13 @@ class Model(nn.Module, Configurable):
     ) -> None:
         """Write config and weights into a folder, from which `from_pretrained`, and diffusers', read the model.
 
+        An InputError says that the folder cannot be written, or that a weight has no memory (the model is offloaded or
+        on meta).
+
         Args:
             variant: Name the weights as this variant ("fp16").
             max_shard_size: Above this size, in bytes or as a text like "5GB", the weights go into several files.
             safe_serialization: False, which in diffusers asks for pickles, gets a warning and safetensors.
-
-        Raises:
-            InputError: The folder cannot be written, or a weight has no memory (the model is offloaded or on meta).
         """
         warn_of_pickles(safe_serialization)
         state = self.state_dict()
