@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     from filmstrip.pipeline.callbacks import SDCFGCutoffCallback as SDCFGCutoffCallback
     from filmstrip.presets import load as load
     from filmstrip.schedulers.euler_discrete import EulerDiscreteScheduler as EulerDiscreteScheduler
-    from filmstrip.schedulers.flow_match_euler import (
-        FlowMatchEulerDiscreteScheduler as FlowMatchEulerDiscreteScheduler,
-    )
+    from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler as FlowMatchEulerDiscreteScheduler
     from filmstrip.svd.pipeline import StableVideoDiffusionPipeline as StableVideoDiffusionPipeline
     from filmstrip.svd.unet import UNetSpatioTemporalConditionModel as UNetSpatioTemporalConditionModel
     from filmstrip.svd.vae import AutoencoderKLTemporalDecoder as AutoencoderKLTemporalDecoder

@@ -45,8 +45,7 @@ class EulerDiscreteScheduler(Scheduler):
         rescale_betas_zero_snr: let the last trained level be (nearly) pure noise.
         final_sigmas_type: whether the walk ends at level 0 or at the lowest trained one.
 
-    Raises:
-        InputError: several spacings, an unknown choice, or no training step.
+    Several spacings, an unknown choice, and no training step are an InputError.
     """
 
     def __init__(

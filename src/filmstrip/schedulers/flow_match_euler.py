@@ -42,8 +42,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         time_shift_type: how `mu` shifts.
         stochastic_sampling: step to the predicted data and add fresh noise.
 
-    Raises:
-        InputError: several spacings, an unknown shift, or a number out of range.
+    Several spacings, an unknown shift, and a number out of range are an InputError.
     """
 
     def __init__(
@@ -107,8 +106,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
             mu: the shift for `use_dynamic_shifting`, which usually depends on the number of tokens.
             timesteps: what the model is given at each step, as it is. Levels come from it without `sigmas`.
 
-        Raises:
-            InputError: no number of steps or several, or `mu` is missing.
+        No number of steps, several that differ, and a missing `mu` are an InputError.
         """
         if self.config.use_dynamic_shifting and mu is None:
             raise InputError("use_dynamic_shifting is on, so `mu` must be given to set_timesteps.")
