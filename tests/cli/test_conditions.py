@@ -91,28 +91,19 @@ def test_a_clip_is_continued_from_its_last_frames_and_led_up_to() -> None:
     notes = list[str]()
     held = fit(notes=notes, extend="clip.webp", extend_before="next.webp", frames=21)
     first, last = held.conditions
-    assert (first.frame_index, greys(first.video)) == (0, list(range(11, 20)))
+    assert (first.frame_index, greys(first.video)) == (0, list(range(15, 20)))
     assert (last.frame_index, greys(last.video)) == (16, [5] * 5)
     assert held.written == [{"extend": "clip.webp"}, {"extend-before": "next.webp"}]
     assert notes == [
-        "clip.webp: 12 new frames come after its 20, the last 9 of which are held.",
-        "next.webp: 16 new frames come before its 7, the first 5 of which are held.",
+        "clip.webp: the last 5 of its 20 frames are held at the start.",
+        "next.webp: the first 5 of its 7 frames are held at the end.",
+        "11 frames are new, and the file has 38.",
     ]
     joined = held.join(np.full((21, 32, 64, 3), 200, np.uint8), crop=True)[:, 9, 9, 0].tolist()
-    assert joined[:11] == list(range(0, 110, 10))  # the clip before
-    assert joined[11:20] == [
-        119,
-        136,
-        151,
-        164,
-        175,
-        184,
-        191,
-        196,
-        199,
-    ]  # from its last frames to those that were made
-    assert joined[20:27] == [200] * 7
-    assert joined[27:] == [175, 150, 126, 102, 78, 55, 56]  # and into the clip after
+    assert joined[:15] == list(range(0, 150, 10))  # the clip before
+    assert joined[15:20] == [158, 173, 185, 193, 198]  # from its last frames to those that were made
+    assert joined[20:31] == [200] * 11
+    assert joined[31:] == [175, 150, 126, 102, 78, 55, 56]  # and into the clip after
 
 
 @pytest.mark.parametrize(("crop", "edge"), [(True, (200, 10, 30)), (False, (0, 0, 255))])

@@ -110,7 +110,10 @@ def test_pictures_are_held_as_the_class_holds_them(run: Run, checkpoint: Path) -
 def test_a_continued_clip_is_written_whole(run: Run) -> None:
     clip = frames("clip.mkv")
     result = run(*TASKS["extension"], *SIZE, "--steps", 1)
-    assert "clip.mkv: 4 new frames come after its 7, the last 5 of which are held." in result.err
+    assert (
+        "clip.mkv: the last 5 of its 7 frames are held at the start.\n4 frames are new, and the file has 11."
+        in result.err
+    )
     assert "9 frames (0.75 s at 12 fps)" in result.err
     assert len(frames()) == 11
     assert np.abs(frames()[:2].astype(int) - clip[:2]).mean() < 9  # as near as lossy WebP is to noise

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -116,11 +116,11 @@ def picture(source: str, notes: list[str]) -> "Image":
     return flatten(found, BACKGROUND)
 
 
-def hold(asked: Iterable[Asked], frames: int, window: int, stride: int, snap: bool, notes: list[str]) -> Held:
+def hold(asked: list[Asked], frames: int, window: int, stride: int, snap: bool, notes: list[str]) -> Held:
     """Find the places in a video of so many frames for what was loaded.
 
     Args:
-        window: frames that are made at once; half of them may be of a clip that is continued.
+        window: frames that are made at once; about half of them may be of a clip that is continued.
         stride: clips have `stride` * k + 1 frames, and begin at a multiple of it.
         snap: move what does not fit, with a note, rather than refuse it.
 
@@ -131,20 +131,21 @@ def hold(asked: Iterable[Asked], frames: int, window: int, stride: int, snap: bo
     from filmstrip.ltx.inputs import whole_frames
 
     held, spans = Held(), list[tuple[int, int, str]]()
+    most, new, written = min(frames, window) // (1 + sum(one.continued for one in asked)) + 1, frames, frames
     for one in asked:
         at, given, file = one.frame + (frames if one.frame < 0 else 0), len(one.frames), one.file
         if not 0 <= at < frames:
             raise InputError(f"{one}: the video has the frames 0 to {frames - 1}, or -{frames} to -1.")
         kept, value = slice(1), ""
         if one.continued:
-            count = whole_frames(min(given, min(frames, window) // 2 + 1), stride)
-            made, value = frames - count, file
-            if one.option == "--extend":
+            count, value, onwards = whole_frames(min(given, most), stride), file, one.option == "--extend"
+            new, written = new - count, written + given - count
+            if onwards:
                 kept, held.before = slice(given - count, given), (one.frames, count)
             else:
-                at, kept, held.after = made, slice(count), (one.frames, count)
-            where, which = ("after", "last") if one.option == "--extend" else ("before", "first")
-            notes.append(f"{file}: {made} new frames come {where} its {given}, the {which} {count} of which are held.")
+                at, kept, held.after = frames - count, slice(count), (one.frames, count)
+            which, where = ("last", "start") if onwards else ("first", "end")
+            notes.append(f"{file}: the {which} {count} of its {given} frames are held at the {where}.")
         elif given > 1:
             at = plan.snapped(at, 0, stride, f"{one} does not begin at a multiple of {stride}", snap, notes)
             kept = slice(plan.cut(str(one), given, frames - at, stride, snap, notes))
@@ -157,4 +158,6 @@ def hold(asked: Iterable[Asked], frames: int, window: int, stride: int, snap: bo
         if at < before + count:
             remedy = "Give one of them another frame: FILE@FRAME, where -1 is the last."
             raise InputError(f"{first} and {second} both hold frame {at}. {remedy}")
+    if held.before[1] or held.after[1]:
+        notes.append(f"{new} frames are new, and the file has {written}.")
     return held
