@@ -68,13 +68,13 @@ def test_windows_follow_each_other_and_each_prompt_has_its_own(wish):
     windows = plan_windows(prompts, frames, 1, window, overlap, ratio)
     assert [frame for one in windows for frame in one.new] == list(range(windows[-1].new.stop))
     assert 0 <= windows[-1].new.stop - frames < ratio
+    begins = {text: time and round((time - 1) / ratio) * ratio + 1 for time, text in prompts}
     for one in windows:
         assert one.frames <= window
         assert one.start % ratio == 0
         assert one.frames % ratio == 1 % ratio
         assert one.held == min(overlap, one.start + one.held)
-        inside = [text for time, text in prompts if time <= one.new.start + ratio / 2]
-        assert one.prompt == inside[-1]
+        assert one.prompt == [text for text, frame in begins.items() if frame <= one.new.start][-1]
     starts = {one.prompt: one.new.start for one in reversed(windows)}
     assert all(abs(starts[text] - time) <= ratio / 2 for time, text in prompts)
 

@@ -1,7 +1,7 @@
 """What LTX's pipelines share: components, texts, schedule, and the way from noise to frames."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -22,7 +22,7 @@ from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import LTXPipelineOutput
 from filmstrip.pipeline import checks
 from filmstrip.pipeline.base import DiffusionPipeline
-from filmstrip.pipeline.denoise import Callback, Step, StepWatch, callback_names, denoise
+from filmstrip.pipeline.denoise import Step, StepWatch, Watching, callback_names, denoise
 from filmstrip.pipeline.guiders import ClassifierFreeGuidance, SpatioTemporalGuidance
 from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
 from filmstrip.weights.hub import fetch_file, part_options
@@ -56,7 +56,7 @@ class LTXBase(DiffusionPipeline):
         self.video_processor = VideoProcessor(vae_scale_factor=self.vae_spatial_compression_ratio)
         self._guidance_scale = 1.0
         self._guidance_rescale = 0.0
-        self._attention_kwargs: dict[str, Any] | None = None
+        self.attention_kwargs: dict[str, Any] | None = None  # what the call hands to the transformer for its adapters
         self.info = CheckpointInfo()  # of a single file; only the authors' recipe reads it
 
     @classmethod
@@ -118,11 +118,6 @@ class LTXBase(DiffusionPipeline):
         """Whether the negative prompt has a say at this step."""
         return self._guidance_scale > 1.0
 
-    @property
-    def attention_kwargs(self) -> dict[str, Any] | None:
-        """What the call hands to the transformer for its adapters."""
-        return self._attention_kwargs
-
     @torch.no_grad()
     def encode_prompt(
         self,
@@ -182,10 +177,7 @@ class LTXBase(DiffusionPipeline):
     def _install_schedule(self, tokens: int, **given: Any) -> torch.Tensor:
         entries = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
         mu = shift_for(tokens, *(self.scheduler.config[name] for name in entries))
-        self.scheduler.set_timesteps(**given, device=self._execution_device, mu=mu)
-        schedule: torch.Tensor = self.scheduler.timesteps
-        self._num_timesteps = len(schedule)
-        return schedule
+        return self._schedule(**given, mu=mu)
 
     @torch.no_grad()
     def decode(
@@ -219,16 +211,10 @@ class LTXBase(DiffusionPipeline):
             return self.video_processor.postprocess_video(video, output_type)
 
     def _begin(
-        self,
-        texts: Texts,
-        clip: Clip,
-        options: WalkOptions,
-        decoding: Decoding,
-        callback: Callback | None,
-        callback_inputs: Sequence[str],
+        self, texts: Texts, clip: Clip, options: WalkOptions, decoding: Decoding, watching: Watching
     ) -> tuple[int, LatentSize]:
         """Check a call and take over its guidance; returns the number of its videos, and their size."""
-        callback_names(callback, callback_inputs, self._callback_tensor_inputs)
+        callback_names(*watching, self._callback_tensor_inputs)
         inputs.check_clip(clip, self.vae_temporal_compression_ratio)
         guidance = {"guidance_scale": options.guidance_scale, "guidance_rescale": options.guidance_rescale}
         checks.check_numbers(guidance | {"frame_rate": clip.frame_rate})
@@ -240,7 +226,7 @@ class LTXBase(DiffusionPipeline):
         encoders = ("text_encoder", "tokenizer") if texts.prompt is not None else ()
         self._require("transformer", "scheduler", *encoders, *(("vae",) if decoding.output_type != "latent" else ()))
         self._guidance_scale, self._guidance_rescale = options.guidance_scale, options.guidance_rescale
-        self._attention_kwargs, self._interrupt = options.attention_kwargs, False
+        self.attention_kwargs, self._interrupt = options.attention_kwargs, False
         return videos, self._latent_size(clip)
 
     def _encode_texts(self, texts: Texts, videos: int) -> EncodedTexts:
@@ -272,15 +258,14 @@ class LTXBase(DiffusionPipeline):
         texts: EncodedTexts,
         walk: Walk,
         where: torch.Tensor,
-        callback: Callback | None = None,
-        callback_inputs: Sequence[str] = (),
+        watching: Watching = (None, ()),
         guide: Callable[[Step], SpatioTemporalGuidance] | None = None,
     ) -> torch.Tensor:
         """Walk tokens `(B, N, C)`, at the positions `where`, through the timesteps of `schedule`."""
-        predict = TransformerPredictor(self.transformer, texts, walk, where, self._attention_kwargs, guide)
-        names = callback_names(callback, callback_inputs, self._callback_tensor_inputs)
+        predict = TransformerPredictor(self.transformer, texts, walk, where, self.attention_kwargs, guide)
+        names = callback_names(*watching, self._callback_tensor_inputs)
         with self.progress.stage("denoise", len(schedule)) as advance:
-            watch = StepWatch(self, texts.tensors, callback, names, advance)
+            watch = StepWatch(self, texts.tensors, watching[0], names, advance)
             latents = latents.to(self._execution_device, torch.float32)
             return denoise(latents, watch.steps(schedule), predict, guide or self._guidance, walk.advance, watch)
 

@@ -94,7 +94,7 @@ class LTXPipeline(LTXBase):
         options = WalkOptions(num_inference_steps, timesteps, guidance_scale, guidance_rescale, attention_kwargs)
         decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
         watching = (callback_on_step_end, callback_on_step_end_tensor_inputs)
-        videos, size = self._begin(texts, clip, options, decoding, *watching)
+        videos, size = self._begin(texts, clip, options, decoding, watching)
         check_tokens(latents, videos, size.elements)
 
         encoded = self._encode_texts(texts, videos)
@@ -102,7 +102,7 @@ class LTXPipeline(LTXBase):
             latents = pack(self._noise(videos, size, generator))
         schedule = self.set_timesteps(num_inference_steps, size.elements, timesteps)
         where = self._positions(frame_rate, False, size)
-        tokens = self._denoise(latents, schedule, encoded, FreeTokens(self._advance), where, *watching)
+        tokens = self._denoise(latents, schedule, encoded, FreeTokens(self._advance), where, watching)
         return self._finish(tokens, clip, decoding, encoded, return_dict)
 
 
@@ -155,7 +155,7 @@ class LTXImageToVideoPipeline(LTXBase):
         options = WalkOptions(num_inference_steps, timesteps, guidance_scale, guidance_rescale, attention_kwargs)
         decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
         watching = (callback_on_step_end, callback_on_step_end_tensor_inputs)
-        videos, size = self._begin(texts, clip, options, decoding, *watching)
+        videos, size = self._begin(texts, clip, options, decoding, watching)
         check_tokens(latents, videos, size.elements)
         if latents is None:
             if image is None:
@@ -173,7 +173,7 @@ class LTXImageToVideoPipeline(LTXBase):
         schedule = self.set_timesteps(num_inference_steps, size.elements, timesteps)
         where = self._positions(frame_rate, False, size)
         walk = FirstFrameHeld(self._advance, size)
-        tokens = self._denoise(latents, schedule, encoded, walk, where, *watching)
+        tokens = self._denoise(latents, schedule, encoded, walk, where, watching)
         return self._finish(tokens, clip, decoding, encoded, return_dict)
 
 
@@ -255,7 +255,7 @@ class LTXConditionPipeline(LTXBase):
         options = WalkOptions(num_inference_steps, timesteps, guidance_scale, guidance_rescale, attention_kwargs)
         decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
         watching = (callback_on_step_end, callback_on_step_end_tensor_inputs)
-        videos, size = self._begin(texts, clip, options, decoding, *watching)
+        videos, size = self._begin(texts, clip, options, decoding, watching)
         given_latents = self._check_latents(latents, denoise_strength, videos, size)
         checks.check_numbers({"image_cond_noise_scale": image_cond_noise_scale})
         self._require(*(("vae",) if items else ()))
@@ -268,7 +268,7 @@ class LTXConditionPipeline(LTXBase):
         schedule = self.set_timesteps(num_inference_steps, size.elements, timesteps)
         begin = len(schedule) - int(len(schedule) * denoise_strength)
         schedule, level = schedule[begin:], float(self.scheduler.host_sigmas[begin])
-        self._num_timesteps = len(schedule)
+        self.num_timesteps = len(schedule)
         start = self._noise(videos, size, generator)
         if given_latents is not None:
             start = level * start + (1 - level) * given_latents.to(start)
@@ -278,7 +278,7 @@ class LTXConditionPipeline(LTXBase):
             begun = held.hold_conditions(start, frames, encode, where, ratio, generator)
         noise_scale = image_cond_noise_scale if items else 0.0
         walk = ConditionedTokens(self._advance_each, begun.tokens, begun.strength, noise_scale, generator)
-        tokens = self._denoise(begun.tokens, schedule, encoded, walk, begun.positions, *watching)
+        tokens = self._denoise(begun.tokens, schedule, encoded, walk, begun.positions, watching)
         made = unpack(tokens[:, begun.own :], size)
         return self._finish(made, clip, decoding, encoded, return_dict)
 

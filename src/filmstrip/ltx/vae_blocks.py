@@ -47,7 +47,7 @@ class CausalConv3d(nn.Module):
         in_channels: int,
         out_channels: int,
         kernel_size: int = 3,
-        stride: Stride = (1, 1, 1),
+        stride: Stride | int = 1,
         is_causal: bool = True,
     ) -> None:
         super().__init__()

@@ -38,8 +38,8 @@ class DiffusionPipeline:
         self.name_or_path: str | None = None
         self.latents: torch.Tensor | None = None  # of a call whose decoding failed
         self._interrupt = False
-        self._num_timesteps = 0
-        self._current_timestep: torch.Tensor | None = None
+        self.num_timesteps = 0  # of the call
+        self.current_timestep: torch.Tensor | None = None  # what the model is told at this step
 
     @classmethod
     def component_names(cls) -> tuple[str, ...]:
@@ -63,16 +63,6 @@ class DiffusionPipeline:
         return next((module.dtype for module in self._modules()), torch.float32)
 
     @property
-    def num_timesteps(self) -> int:
-        """The steps of the call."""
-        return self._num_timesteps
-
-    @property
-    def current_timestep(self) -> torch.Tensor | None:
-        """What the model is told at this step."""
-        return self._current_timestep
-
-    @property
     def interrupt(self) -> bool:
         """A callback sets `_interrupt` to end the walk after its step; what there is by then is decoded."""
         return self._interrupt
@@ -83,6 +73,13 @@ class DiffusionPipeline:
         """Refuse a call that needs a component which is not there."""
         if missing := [name for name in names if getattr(self, name) is None]:
             raise InputError(f"This pipeline has no {' and no '.join(missing)}, which the call needs.")
+
+    def _schedule(self, **given: Any) -> torch.Tensor:
+        """Make the scheduler's schedule, from what its `set_timesteps` takes; returns its timesteps, `(steps,)`."""
+        scheduler = self.components["scheduler"]
+        scheduler.set_timesteps(**given, device=self._execution_device)
+        self.num_timesteps = len(scheduler.timesteps)
+        return scheduler.timesteps
 
     def _advance(self, latents: torch.Tensor, prediction: torch.Tensor, step: Step, **options: Any) -> torch.Tensor:
         """The latents of the next step, by the scheduler, whose `step` takes the options."""

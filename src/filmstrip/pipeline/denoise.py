@@ -14,6 +14,7 @@ from filmstrip.pipeline.guiders import Condition, Guider
 
 Advance = Callable[[], None]
 Callback = Callable[[Any, int, torch.Tensor, dict[str, Any]], Mapping[str, Any] | None]
+Watching = tuple[Callback | None, Sequence[str]]  # a callback, and the names of the tensors that it is handed
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class ProgressBar:
 class StepWatch:
     """What happens around steps: progress, the interrupt, and the caller's callback."""
 
-    pipeline: Any  # what the callback is handed; its `_current_timestep` follows the walk, its `interrupt` ends it
+    pipeline: Any  # what the callback is handed; its `current_timestep` follows the walk, its `interrupt` ends it
     tensors: dict[str, Any]  # what the callback may see besides `latents`; what it returns under a name replaces it
     callback: Callback | None  # of pipeline, index, timestep and tensors; returns changed tensors or None
     names: Sequence[str]  # of the tensors that the callback is handed
@@ -86,7 +87,7 @@ class StepWatch:
         for index, timestep in enumerate(timesteps):
             if self.pipeline.interrupt:
                 return
-            self.pipeline._current_timestep = timestep
+            self.pipeline.current_timestep = timestep
             yield Step(index, timestep)
 
     def __call__(self, step: Step, latents: torch.Tensor) -> torch.Tensor:

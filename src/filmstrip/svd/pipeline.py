@@ -186,7 +186,8 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
         inputs.check_latents(latents, shape)
         self._guidance_scale = ramp(min_guidance_scale, max_guidance_scale, num_frames, videos)
         self._interrupt = False
-        schedule = self.set_timesteps(num_inference_steps, sigmas)
+        levels = {"num_inference_steps": num_inference_steps} if sigmas is None else {"sigmas": sigmas}
+        schedule = self._schedule(**levels)
 
         with self.progress.stage("encode image"):
             embeds = self.encode_image(stills, num_videos_per_prompt)
@@ -199,14 +200,6 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
             latents = denoise(latents, watch.steps(schedule), predict, self._guidance, self._advance, watch)
         frames = latents if output_type == "latent" else self.decode(latents, decode_chunk_size, output_type)
         return StableVideoDiffusionPipelineOutput(frames) if return_dict else frames
-
-    def set_timesteps(self, steps: int, sigmas: list[float] | None) -> torch.Tensor:
-        """Make the scheduler's schedule; returns its timesteps, `(steps,)`."""
-        given = {"num_inference_steps": steps} if sigmas is None else {"sigmas": sigmas}
-        self.scheduler.set_timesteps(**given, device=self._execution_device)
-        schedule: torch.Tensor = self.scheduler.timesteps
-        self._num_timesteps = len(schedule)
-        return schedule
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor, decode_chunk_size: int | None = None, output_type: str = "pil") -> Any:
