@@ -40,8 +40,8 @@ def load_image(
         with _local_file(image, "picture") as path, open_picture(path) as picture:
             if picture.format in ANIMATED_FORMATS and (count := getattr(picture, "n_frames", 1)) > 1:
                 raise InputError(
-                    f"{image} is animated ({count} frames), and a still picture is needed. Use load_video, "
-                    "and pick a frame."
+                    f"{image} is animated ({count} frames), and a still picture is needed. Save one of its frames as "
+                    "a picture, or take one of those that load_video reads."
                 )
             image = picture.copy()
     upright = ImageOps.exif_transpose(image)
