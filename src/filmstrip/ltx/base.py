@@ -248,8 +248,10 @@ class LTXBase(DiffusionPipeline):
 
     def _noise(self, videos: int, size: LatentSize, generator: Generators) -> torch.Tensor:
         """The noise that the walk starts from, `(B, C, t, h, w)` in float32."""
-        shape = (videos, self.transformer.config.in_channels, size.frames, size.height, size.width)
-        return randn(shape, generator, self._execution_device, torch.float32)
+        return randn(self._latent_shape(videos, size), generator, self._execution_device, torch.float32)
+
+    def _latent_shape(self, videos: int, size: LatentSize) -> tuple[int, ...]:
+        return (videos, self.transformer.config.in_channels, size.frames, size.height, size.width)
 
     def _denoise(
         self,

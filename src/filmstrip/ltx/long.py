@@ -142,9 +142,7 @@ def long_video(
     window = pipe.clip.num_frames if window is None else window
     windows = plan_windows(prompts, num_frames, wanted.frame_rate, window, overlap, ratio)
     whole = whole_clip(wanted, ratio)
-    checks.check_numbers({"adain_factor": adain_factor})
-    if not 0 <= adain_factor <= 1:
-        raise InputError(f"adain_factor is {adain_factor}; it must be from 0 to 1.")
+    checks.check_share(adain_factor, "adain_factor")
     check_conditions(conditions, wanted, ratio)
     shown = []
     for item in conditions:

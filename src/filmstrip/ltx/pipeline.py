@@ -292,16 +292,12 @@ class LTXConditionPipeline(LTXBase):
         self, latents: torch.Tensor | None, share: float, videos: int, size: LatentSize
     ) -> torch.Tensor | None:
         """The latents to start from, if a walk over this share of the steps, 0 to 1, starts from any."""
-        checks.check_numbers({"denoise_strength": share})
-        if not 0 <= share <= 1:
-            raise InputError(f"denoise_strength is {share}; it must be from 0 to 1.")
+        checks.check_share(share, "denoise_strength")
         if latents is not None and share == 1:
             logger.warning("latents are not used where denoise_strength is 1; give a smaller one.")
         if latents is None and share < 1:
             logger.warning("denoise_strength is %g and there are no latents: the walk starts late, from noise.", share)
         if latents is None or share == 1:
             return None
-        wanted = (videos, self.transformer.config.in_channels, size.frames, size.height, size.width)
-        if tuple(latents.shape) != wanted:
-            raise InputError(f"latents have the shape {tuple(latents.shape)}; {wanted} is wanted.")
+        checks.check_shape(latents, self._latent_shape(videos, size))
         return latents

@@ -167,10 +167,7 @@ class LTXRecipePipeline(LTXBase):
                 raise InputError(f"The latent upsampler makes {made}; a recipe of two passes needs 1 x, 2 x and 2 x.")
         if latents is None and first.skip_initial:
             raise InputError(f"The recipe leaves out the {first.skip_initial} noisiest steps, which needs latents.")
-        latent = self._latent_size(size)
-        wanted = (videos, self.transformer.config.in_channels, latent.frames, latent.height, latent.width)
-        if latents is not None and tuple(latents.shape) != wanted:
-            raise InputError(f"latents have the shape {tuple(latents.shape)}; {wanted} is wanted.")
+        checks.check_shape(latents, self._latent_shape(videos, self._latent_size(size)))
         if latents is not None and begin >= 1:
             raise InputError("Nothing is left of the latents at timestep 1, where the recipe begins; use skip_initial.")
 
@@ -179,8 +176,7 @@ class LTXRecipePipeline(LTXBase):
         if not size.height or not size.width:
             least = ceil(SIZE_MULTIPLE / self.recipe.downscale)
             raise InputError(f"A recipe of two passes makes videos of at least {least}x{least} pixels; ask for more.")
-        if not 0 <= one.tone_map <= 1:
-            raise InputError(f"The tone mapping of a pass is {one.tone_map}; it must be from 0 to 1.")
+        checks.check_share(one.tone_map, "The tone mapping of a pass")
         times = one.schedule(self.info.sampling, self._latent_size(size).elements)
         if not times:
             raise InputError(f"The recipe leaves out all of its {one.steps} steps.")

@@ -148,9 +148,8 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
         """
         checks.check_multiple(height, width, self.vae_spatial_compression_ratio)
         checks.check_output_type(output_type)
-        checks.check_numbers({"adain_factor": adain_factor, "tone_map_compression_ratio": tone_map_compression_ratio})
-        if not 0 <= tone_map_compression_ratio <= 1:
-            raise InputError(f"tone_map_compression_ratio is {tone_map_compression_ratio}; it must be from 0 to 1.")
+        checks.check_numbers({"adain_factor": adain_factor})
+        checks.check_share(tone_map_compression_ratio, "tone_map_compression_ratio")
         self._require("vae", "latent_upsampler")
         vae, device = self.vae, self._execution_device
         decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)

@@ -23,6 +23,19 @@ def check_numbers(numbers: Mapping[str, Any]) -> None:
             raise InputError(f"{name} is {value!r}; give a number.")
 
 
+def check_share(value: Any, name: str) -> None:
+    """Refuse what is no number from 0 to 1."""
+    check_numbers({name: value})
+    if not 0 <= value <= 1:
+        raise InputError(f"{name} is {value}; it must be from 0 to 1.")
+
+
+def check_shape(latents: Any, wanted: tuple[int, ...]) -> None:
+    """Refuse latents, if any are given, of another shape."""
+    if latents is not None and tuple(latents.shape) != wanted:
+        raise InputError(f"latents have the shape {tuple(latents.shape)}; {wanted} is wanted.")
+
+
 def check_schedule(num_inference_steps: int, given: Any, name: str) -> None:
     """Refuse steps that are no whole number above 0, or an empty schedule that is `given` instead of them."""
     if given is None:

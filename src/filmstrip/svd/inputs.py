@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import torch
-
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.svd.presets import SCHEDULER, unusable
@@ -49,14 +47,6 @@ def check_models(unet: Any, vae: Any, image_encoder: Any) -> None:
         raise InputError(
             f"The image encoder gives {width} numbers and the unet takes {widths}; one of them is of another model."
         )
-
-
-def check_latents(latents: torch.Tensor | None, shape: tuple[int, ...]) -> None:
-    """Raises:
-    InputError: the latents have another shape.
-    """
-    if latents is not None and tuple(latents.shape) != shape:
-        raise InputError(f"latents have the shape {tuple(latents.shape)}; {shape} is wanted.")
 
 
 def warn_of_guidance(min_guidance_scale: float, max_guidance_scale: float) -> None:

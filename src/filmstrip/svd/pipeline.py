@@ -183,7 +183,7 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
         videos = len(stills) * num_videos_per_prompt
         shape = (videos, num_frames, config.in_channels // 2, height // ratio, width // ratio)
         checks.check_generators(generator, videos)
-        inputs.check_latents(latents, shape)
+        checks.check_shape(latents, shape)
         self._guidance_scale = ramp(min_guidance_scale, max_guidance_scale, num_frames, videos)
         self._interrupt = False
         levels = {"num_inference_steps": num_inference_steps} if sigmas is None else {"sigmas": sigmas}
