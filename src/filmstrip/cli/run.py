@@ -78,12 +78,7 @@ def carry_out(
     print(f"load {duration(load_seconds)}, peak memory {decimal(memory['bytes'])} ({memory['kind']})")
 
 
-def _make(
-    plan: Plan,
-    display: Display,
-    make: Make,
-    call: Mapping[str, Any],
-) -> tuple[float, list[Video]]:
+def _make(plan: Plan, display: Display, make: Make, call: Mapping[str, Any]) -> tuple[float, list[Video]]:
     """Load, then make the videos one by one, each from its own seed, so that any can be made again alone."""
     import torch
 

@@ -15,10 +15,10 @@ from filmstrip.ltx.passes import Recipe
 from filmstrip.ltx.presets import GRID, Preset, grid
 from filmstrip.weights.files import read_json
 
-DENOISED = 0.4  # share of the steps in a folder's second pass, as in the example of diffusers
-
 if TYPE_CHECKING:
     import torch
+
+DENOISED = 0.4  # share of the steps in a folder's second pass, as in the example of diffusers
 
 
 def upscale(
@@ -107,9 +107,10 @@ def larger(pipe: Any, call: Mapping[str, Any], generator: "torch.Generator") -> 
     latents = _upsampled(pipe, generator, **clip, output_type="latent")
     options = {name: value for name, value in call.items() if name != "video"}
     options |= {name: 2 * call[name] for name in ("width", "height")}
-    if not hasattr(pipe, "recipe"):
-        return _again(pipe, options, latents, generator)
-    pipe.recipe = replace(recipe, first=recipe.passes[-1], second=None)
+    if hasattr(pipe, "recipe"):
+        pipe.recipe = replace(recipe, first=recipe.passes[-1], second=None)
+    else:
+        options["denoise_strength"] = DENOISED
     return pipe(**options, latents=latents, generator=generator, output_type="np").frames[0]
 
 
@@ -117,10 +118,7 @@ def twice(pipe: Any, call: Mapping[str, Any], generator: "torch.Generator") -> A
     """The frames `(T, H, W, 3)` of a call of `LTXConditionPipeline`, after a first pass at half the size."""
     half = {name: call[name] // 2 for name in ("width", "height")}
     latents = pipe(**{**call, **half}, generator=generator, output_type="latent").frames
-    return _again(pipe, call, _upsampled(pipe, generator, latents=latents, output_type="latent"), generator)
-
-
-def _again(pipe: Any, call: Mapping[str, Any], latents: Any, generator: "torch.Generator") -> Any:
+    latents = _upsampled(pipe, generator, latents=latents, output_type="latent")
     options = {"latents": latents, "denoise_strength": DENOISED, "generator": generator, "output_type": "np"}
     return pipe(**call, **options).frames[0]
 
