@@ -16,6 +16,7 @@ from filmstrip import (
     LTXLatentUpsamplePipeline,
     LTXLatentUpsamplerModel,
     LTXPipeline,
+    LTXRecipePipeline,
     LTXVideoCondition,
     demo,
 )
@@ -155,6 +156,27 @@ def test_prompts_over_time_are_made_window_by_window(run: Run) -> None:
     assert f"The video is made in {len(parts)} windows of up to 13 frames, one after the other." in result.err
     assert f"{len(parts[0])} of 41 frames are made" in result.err
     assert np.array_equal(first, written(np.concatenate(parts)))
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (torch.OutOfMemoryError("no more"), 1)])
+def test_what_a_long_video_had_finished_is_kept(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    decode, calls = LTXRecipePipeline.decode_video, list[int]()
+
+    def failing(*given: Any) -> Any:
+        calls.append(0)
+        if len(calls) == 3:
+            raise error
+        return decode(*given)
+
+    monkeypatch.setattr(LTXRecipePipeline, "decode_video", failing)
+    result = run(*LONG, "--window", 13, *SIZE, "--steps", 1)
+    assert result.code == code
+    kept = load_video("a-unfinished.webp")
+    assert f"The frames that were finished, {len(kept)}, are in a-unfinished.webp." in result.err
+    assert 12 < len(kept) < 41
+    assert not Path("a.webp").exists()
 
 
 def test_without_a_length_the_last_prompt_has_as_long_as_the_model_makes(run: Run) -> None:

@@ -9,7 +9,7 @@ import typer
 from filmstrip.cli import checkpoint, conditions, options, plan, windows
 from filmstrip.cli.display import open_display
 from filmstrip.cli.families import CONDITIONED, LTX
-from filmstrip.cli.run import Make, carry_out, once
+from filmstrip.cli.run import carry_out, once
 from filmstrip.cli.upscale import again, check_upsampler, twice
 from filmstrip.errors import InputError
 from filmstrip.ltx.passes import Recipe
@@ -94,7 +94,10 @@ def generate(
             recipe=recipe,
         )
     make = windows.make if windowed else twice if upscale and not theirs else once
-    joined: Make = lambda *asked: held.join(make(*asked), crop=theirs)  # noqa: E731
+
+    def joined(*asked: Any) -> Any:
+        return held.join(make(*asked), crop=theirs)
+
     carry_out(decided, display, as_json=as_json, dry_run=dry_run, given=given, make=joined)
 
 

@@ -36,6 +36,10 @@ class Video:
 Make = Callable[[Any, Mapping[str, Any], "torch.Generator"], Any]
 
 
+class UnfinishedError(Exception):
+    """What ended a video, as its cause, with the frames `(T, H, W, 3)` that were finished by then."""
+
+
 def once(pipe: Any, call: Mapping[str, Any], generator: "torch.Generator") -> Any:
     """The frames `(T, H, W, 3)` of a single call."""
     return pipe(**call, generator=generator, output_type="np").frames[0]
@@ -95,7 +99,13 @@ def _make(plan: Plan, display: Display, make: Make, call: Mapping[str, Any]) -> 
                 pipe.progress = watch = Stopwatch(display, plan.device)
                 torch.manual_seed(seed)  # some VAEs draw noise from the global generator
                 generator = torch.Generator().manual_seed(seed)
-                frames = make(pipe, call, generator)
+                try:
+                    frames = make(pipe, call, generator)
+                except UnfinishedError as unfinished:
+                    part = path.with_stem(f"{path.stem}-unfinished")
+                    save_video(unfinished.args[0], part, plan.fps)
+                    display.warn(f"The frames that were finished, {len(unfinished.args[0])}, are in {part}.")
+                    raise unfinished.__cause__ or unfinished from None
                 with watch.stage("write"):
                     save_video(frames, path, plan.fps, recipe=recipe(plan, seed) if plan.recipe else None)
                 size = sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))

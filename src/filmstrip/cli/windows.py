@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from typer.core import TyperCommand
 
 from filmstrip.cli import plan
+from filmstrip.cli.run import UnfinishedError
 from filmstrip.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,18 +68,23 @@ def split(call: dict[str, Any], prompts_at: list[str], window: int, stride: int,
 
 
 def make(pipe: Any, call: Mapping[str, Any], generator: "torch.Generator") -> Any:
-    """The frames `(T, H, W, 3)` of a long video."""
+    """The frames `(T, H, W, 3)` of a long video, or `UnfinishedError` with those of the windows before an interrupt."""
     import numpy as np
 
     from filmstrip.ltx.long import long_video
 
     options = {name: value for name, value in call.items() if name not in ("prompt", "prompts_at")}
     parts, made = [], 0
-    for part in long_video(pipe, _prompts(call), **options, generator=generator):
-        parts.append(part)
-        made += len(part)
-        if made < call["num_frames"]:
-            pipe.progress.display.next_video(f"{made} of {call['num_frames']} frames are made")
+    try:
+        for part in long_video(pipe, _prompts(call), **options, generator=generator):
+            parts.append(part)
+            made += len(part)
+            if made < call["num_frames"]:
+                pipe.progress.display.next_video(f"{made} of {call['num_frames']} frames are made")
+    except BaseException as error:
+        if not parts:
+            raise
+        raise UnfinishedError(np.concatenate(parts)) from error
     return np.concatenate(parts)
 
 
