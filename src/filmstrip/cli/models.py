@@ -1,6 +1,7 @@
 """`filmstrip models`: the models that filmstrip knows, and what of them is on this disk."""
 
 import json
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,7 +58,7 @@ def models(
     for model, kind in runnable.items():
         name = f"{model.repo_id}@{model.revision}"
         table.add_row(*map(Text, (name, COMMANDS[kind], f"a {kind}", "see its page", _state(model))))
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)  # no narrow rows in a pipe
     rest = [model for model in others if model not in runnable]
     if rest:
         print(f"Also in the cache: {len(rest)} models of other kinds ({decimal(sum(model.size for model in rest))}).")
