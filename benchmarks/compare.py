@@ -25,7 +25,10 @@ Variant: TypeAlias = tuple[str, str]  # a library and how it runs
 
 CHANNELS_LAST = "compiled, channels-last"
 EAGER: tuple[Variant, ...] = (("diffusers", "eager"), ("filmstrip", "eager"))
-COMPILED: tuple[Variant, ...] = (("filmstrip", "compiled"), ("diffusers", "compiled"))  # the slow one to compile last
+COMPILED: tuple[Variant, ...] = (
+    ("filmstrip", "compiled"),
+    ("diffusers", "compiled"),
+)  # the slow one to compile last
 
 
 class Subject(Protocol):
@@ -83,11 +86,18 @@ class Setting:
         return mode != "eager" and time.monotonic() > self.deadline
 
 
-def run_case(case: Case, variants: Sequence[Variant], setting: Setting, matmul_tflops: float) -> dict[str, Any]:
+def run_case(
+    case: Case, variants: Sequence[Variant], setting: Setting, matmul_tflops: float
+) -> dict[str, Any]:
     """Measure a case in some variants. A row that fails says why, and does not stop the others."""
     about = {"name": case.name, "title": case.title, "size": case.size, "batch": case.rows}
     if all(setting.too_late(mode) for _, mode in variants):
-        return about | {"rows": [{"library": name, "mode": mode, "error": measure.LEFT_OUT} for name, mode in variants]}
+        return about | {
+            "rows": [
+                {"library": name, "mode": mode, "error": measure.LEFT_OUT}
+                for name, mode in variants
+            ]
+        }
     torch._dynamo.reset()
     torch.manual_seed(0)
     config = case.subject.toy_config if setting.toy else case.subject.config
@@ -113,7 +123,9 @@ def run_case(case: Case, variants: Sequence[Variant], setting: Setting, matmul_t
             model.load_state_dict(base.state_dict())
             in_mode(mode, model, subject, setting)
             calls[name], found = run_once(library, model, subject, setting)
-            found["error_against_float32"] = measure.relative_error(checked.call(library, model)(), truth)
+            found["error_against_float32"] = measure.relative_error(
+                checked.call(library, model)(), truth
+            )
             rows[-1] |= found
         except Exception as error:
             rows[-1]["error"] = f"{type(error).__name__}: {error}"[:500]
@@ -124,13 +136,21 @@ def run_case(case: Case, variants: Sequence[Variant], setting: Setting, matmul_t
     return about | {"tflop": tflop, "floor_s": floor, "check": check, "rows": rows}
 
 
-def run_once(library: str, model: Any, subject: Subject, setting: Setting) -> tuple[Call, dict[str, Any]]:
-    """The call to be timed, and what is measured of it by itself: first call, memory, preparation."""
+def run_once(
+    library: str, model: Any, subject: Subject, setting: Setting
+) -> tuple[Call, dict[str, Any]]:
+    """The call to be timed, and what is measured of it by itself: first call, memory,
+    preparation.
+    """
     call = subject.call(library, model)
     found: dict[str, Any] = {"first_s": measure.wall_seconds(call, setting.device)}
-    found["peak_gib"] = measure.peak_gib(lambda: subject.call(library, model)(), setting.device, model)
+    found["peak_gib"] = measure.peak_gib(
+        lambda: subject.call(library, model)(), setting.device, model
+    )
     if library == "filmstrip" and isinstance(subject, Prepares):
-        taken = measure.in_turns({"prepare": lambda: subject.prepare(model)}, setting.device, 2, setting.repeats)
+        taken = measure.in_turns(
+            {"prepare": lambda: subject.prepare(model)}, setting.device, 2, setting.repeats
+        )
         found["prepare_s"] = taken["prepare"]["median_s"]
     return call, found
 
@@ -139,7 +159,9 @@ def build(library: str, case: Case, config: Config, setting: Setting) -> Any:
     """A model with random weights, in the dtype of the benchmark."""
     with torch.device(setting.device):
         model = case.subject.classes[library](**config).eval()
-    return model.to(setting.device, setting.dtype)  # diffusers makes some parameters on the CPU all the same
+    return model.to(
+        setting.device, setting.dtype
+    )  # diffusers makes some parameters on the CPU all the same
 
 
 def in_mode(mode: str, model: Any, subject: Subject, setting: Setting) -> None:
@@ -159,14 +181,19 @@ def in_float32(base: Any, subject: Subject) -> torch.Tensor:
 
 
 def operations(call: Call) -> float:
-    """The floating-point operations of a call's products, convolutions and attention, counted, in 10^12."""
+    """The floating-point operations of a call's products, convolutions and attention, counted, in
+    10^12.
+    """
     with FlopCounterMode(display=False) as counter:
         call()
     return counter.get_total_flops() / measure.TERA
 
 
-def run(name: str, about: str | None, dtype: torch.dtype, plan: Plan, arguments: Sequence[str] | None) -> int:
-    """Go through a plan as the command line says, and write NAME.json after each part. Returns 1 if a row has failed.
+def run(
+    name: str, about: str | None, dtype: torch.dtype, plan: Plan, arguments: Sequence[str] | None
+) -> int:
+    """Go through a plan as the command line says, and write NAME.json after each part. Returns 1 if
+    a row has failed.
 
     Args:
         name: the benchmark's.
@@ -179,17 +206,31 @@ def run(name: str, about: str | None, dtype: torch.dtype, plan: Plan, arguments:
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--case", action="append", choices=names, help="run only this one")
-    parser.add_argument("--repeats", type=int, default=10, help="calls of which the median is taken")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="compile nothing after so long")
+    parser.add_argument(
+        "--repeats", type=int, default=10, help="calls of which the median is taken"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="compile nothing after so long"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--toy", action="store_true", help="tiny models, nothing compiled: tries the benchmark itself")
+    parser.add_argument(
+        "--toy",
+        action="store_true",
+        help="tiny models, nothing compiled: tries the benchmark itself",
+    )
     given = parser.parse_args(arguments)
     deadline = time.monotonic() + 60 * given.minutes
     setting = Setting(torch.device(given.device), dtype, given.toy, given.repeats, deadline)
     words = sys.argv[1:] if arguments is None else list(arguments)
 
-    result: dict[str, Any] = measure.environment(f"{parser.prog} {shlex.join(words)}", setting.device)
-    result |= {"toy": given.toy, "repeats": given.repeats, "dtype": str(dtype).removeprefix("torch.")}
+    result: dict[str, Any] = measure.environment(
+        f"{parser.prog} {shlex.join(words)}", setting.device
+    )
+    result |= {
+        "toy": given.toy,
+        "repeats": given.repeats,
+        "dtype": str(dtype).removeprefix("torch."),
+    }
     result["ceilings"] = measure.ceilings(setting.device, dtype, given.toy)
     cases: dict[str, dict[str, Any]] = {}
     diffusers.utils.logging.set_verbosity_error()  # it warns of every cast

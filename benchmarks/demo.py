@@ -1,4 +1,5 @@
-"""What a clip of the embedded models costs on this CPU, from the start of the program to the finished file.
+"""What a clip of the embedded models costs on this CPU, from the start of the program to the
+finished file.
 
     python -m benchmarks.demo --out benchmarks/results
 
@@ -33,7 +34,9 @@ def run(words: Sequence[str]) -> dict[str, Any]:
         output = ["-o", str(Path(folder) / "out.mp4"), "--seed", "0", "--device", "cpu", "--json"]
         program = "from filmstrip.cli.main import main; main()"
         start = time.perf_counter()
-        child = subprocess.run([sys.executable, "-c", program, *words, *output], capture_output=True, check=True)
+        child = subprocess.run(
+            [sys.executable, "-c", program, *words, *output], capture_output=True, check=True
+        )
         return {"seconds": time.perf_counter() - start} | json.loads(child.stdout)
 
 
@@ -46,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else list(arguments)
 
     command = f"python -m benchmarks.demo {shlex.join(words)}"
-    result = measure.environment(command, torch.device("cpu")) | {"repeats": given.repeats, "rows": []}
+    result = measure.environment(command, torch.device("cpu")) | {
+        "repeats": given.repeats,
+        "rows": [],
+    }
     for name, asked in COMMANDS.items():
         runs = [run(asked) for _ in range(given.repeats)]
         row = {"command": name, **measure.spread([one["seconds"] for one in runs])}

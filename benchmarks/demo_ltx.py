@@ -2,7 +2,8 @@
 
     python -m benchmarks.demo_ltx --out benchmarks/results --sheets docs/images
 
-Results go to `demo_conditions.json`. Clips are held out: training never saw their pairs of attributes.
+Results go to `demo_conditions.json`. Clips are held out: training never saw their pairs of
+attributes.
 """
 
 import argparse
@@ -23,12 +24,12 @@ import torch
 
 from benchmarks import measure as measuring
 from filmstrip import demo
-from filmstrip.ltx.conditions import HeldPixels
-from filmstrip.ltx.inputs import Clip
-from filmstrip.ltx.long import long_video, plan_windows
-from filmstrip.ltx.passes import GuidanceSchedule, Pass, Recipe
-from filmstrip.ltx.picture import prepare_picture
-from filmstrip.ltx.recipe import LTXRecipePipeline
+from filmstrip.ltx.pipelines.check_inputs import VideoShape
+from filmstrip.ltx.pipelines.conditions import ConditioningPixels
+from filmstrip.ltx.pipelines.long_video import long_video, plan_windows
+from filmstrip.ltx.pipelines.preprocess import prepare_picture
+from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline
+from filmstrip.ltx.recipes import GuidanceSchedule, Pass, Recipe
 from tools.demo_clips import (
     JUDGED,
     caption,
@@ -45,7 +46,9 @@ FRAMES, SIDE, RATE = 25, 128, 25
 BATCH = 32  # videos made at once
 GUIDANCE = 4.0
 PERTURBED = {"stg_scale": 1.0, "rescale": 0.7}  # in the middle block
-EXTENDED = 9  # frames that are given of a clip that is extended, and that windows of a long video share
+EXTENDED = (
+    9  # frames that are given of a clip that is extended, and that windows of a long video share
+)
 LONG_FRAMES = 3 * (FRAMES - 1) + 1
 SHEET_ROWS = 5
 SEED = 7
@@ -61,7 +64,8 @@ class HeldOut:
         self.captions: list[str] = list(captions)
         self.indices = to_indices(list(scenes)).to(device)
         self.clips, self.large = (
-            draw_clips(self.indices, torch.Generator(device).manual_seed(seed), side=side) for side in (SIDE, 2 * SIDE)
+            draw_clips(self.indices, torch.Generator(device).manual_seed(seed), side=side)
+            for side in (SIDE, 2 * SIDE)
         )
 
 
@@ -69,7 +73,7 @@ def load(folder: Path, device: torch.device) -> LTXRecipePipeline:
     """The model of a folder in float32, silent."""
     pipe = LTXRecipePipeline.from_pretrained(folder, dtype=torch.float32).to(device)
     pipe.set_progress_bar_config(disable=True)
-    pipe.clip = Clip(SIDE, SIDE, FRAMES, RATE)
+    pipe.clip = VideoShape(SIDE, SIDE, FRAMES, RATE)
     return pipe
 
 
@@ -84,10 +88,15 @@ def two_passes(steps: int) -> Recipe:
 
 
 def prepared_pictures(frames: torch.Tensor) -> torch.Tensor:
-    """Frames (N, 3, T, H, W) in [0, 1] as the recipe gives them to the model, softened and compressed, in [-1, 1]."""
+    """Frames (N, 3, T, H, W) in [0, 1] as the recipe gives them to the model, softened and
+    compressed, in [-1, 1].
+    """
     array = (frames * 255).round().byte().permute(0, 2, 3, 4, 1).cpu().numpy()
     size = array.shape[2:4]
-    clips = [torch.cat([prepare_picture(PIL.Image.fromarray(one), *size) for one in clip], dim=2) for clip in array]
+    clips = [
+        torch.cat([prepare_picture(PIL.Image.fromarray(one), *size) for one in clip], dim=2)
+        for clip in array
+    ]
     return torch.cat(clips).to(frames.device)
 
 
@@ -95,7 +104,7 @@ def make(
     pipe: LTXRecipePipeline,
     way: Recipe,
     captions: Sequence[str],
-    held: Sequence[HeldPixels] = (),
+    held: Sequence[ConditioningPixels] = (),
     side: int = SIDE,
 ) -> Videos:
     """A video of each caption, with a row of what is held for each."""
@@ -131,9 +140,9 @@ def adherence(videos: Videos, wanted: torch.Tensor) -> dict[str, float]:
 def edge_width(videos: Videos) -> float:
     """How wide edges are, in pixels; the smaller, the sharper.
 
-    An edge of width w rises by 1 / w a pixel. So this is the sum of squared slopes over the sum of their cubes, in
-    which faint noise has no weight, where each pixel is first placed between 0, the background's colour, and 1, the
-    object's.
+    An edge of width w rises by 1 / w a pixel. So this is the sum of squared slopes over the sum of
+    their cubes, in which faint noise has no weight, where each pixel is first placed between 0, the
+    background's colour, and 1, the object's.
     """
     squares, cubes = 0.0, 0.0
     for part in videos.split(CHUNK):
@@ -176,12 +185,22 @@ def measure(
     Args:
         prepared: give pictures as the recipe does, softened and compressed; not as they are.
     """
-    prepare: Callable[[torch.Tensor], torch.Tensor] = prepared_pictures if prepared else lambda frames: frames * 2 - 1
-    clips, large, captions, wanted = held_out.clips, held_out.large, held_out.captions, held_out.indices
-    first = HeldPixels(prepare(clips[:, :, :1]), 0, 1.0)
-    last = HeldPixels(prepare(clips[:, :, -1:]), FRAMES - 1, 1.0)
-    given = HeldPixels(prepare(clips[:, :, :EXTENDED]), 0, 1.0)
-    way, perturbed = recipe(steps), recipe(steps, **PERTURBED, blocks=(pipe.transformer.config.num_layers // 2,))
+    prepare: Callable[[torch.Tensor], torch.Tensor] = (
+        prepared_pictures if prepared else lambda frames: frames * 2 - 1
+    )
+    clips, large, captions, wanted = (
+        held_out.clips,
+        held_out.large,
+        held_out.captions,
+        held_out.indices,
+    )
+    first = ConditioningPixels(prepare(clips[:, :, :1]), 0, 1.0)
+    last = ConditioningPixels(prepare(clips[:, :, -1:]), FRAMES - 1, 1.0)
+    given = ConditioningPixels(prepare(clips[:, :, :EXTENDED]), 0, 1.0)
+    way, perturbed = (
+        recipe(steps),
+        recipe(steps, **PERTURBED, blocks=(pipe.transformer.config.num_layers // 2,)),
+    )
     videos = {
         "text": make(pipe, way, captions),
         "stg": make(pipe, perturbed, captions),
@@ -217,39 +236,63 @@ def through_autoencoder(pipe: LTXRecipePipeline, clips: Videos) -> Videos:
     return (torch.cat(decoded) / 2 + 0.5).clamp(0, 1)
 
 
-def measure_long(pipe: LTXRecipePipeline, count: int, steps: int) -> tuple[dict[str, Any], Videos, list[str]]:
-    """Long videos of three parts of about a second each: the object turns, moves, and moves back. Their captions too.
+def measure_long(
+    pipe: LTXRecipePipeline, count: int, steps: int
+) -> tuple[dict[str, Any], Videos, list[str]]:
+    """Long videos of three parts of about a second each: the object turns, moves, and moves back.
+    Their captions too.
 
-    The error of a frame is how far it is from the middle of its neighbours. Where a new part begins, whose motion is
-    another, it is not counted.
+    The error of a frame is how far it is from the middle of its neighbours. Where a new part
+    begins, whose motion is another, it is not counted.
     """
     pipe.recipe = recipe(steps)
-    scenes = [scene for scene, _ in evaluation_prompts(4 * count, SEED) if scene.shape != "circle"][:count]
+    scenes = [scene for scene, _ in evaluation_prompts(4 * count, SEED) if scene.shape != "circle"][
+        :count
+    ]
     rng, videos, captions, parts = random.Random(SEED), [], [], []
     for row, scene in enumerate(scenes):
-        way, back = rng.choice([("left", "right"), ("right", "left"), ("up", "down"), ("down", "up")])
+        way, back = rng.choice(
+            [("left", "right"), ("right", "left"), ("up", "down"), ("down", "up")]
+        )
         moves = ("still", "rotates"), (way, "steady"), (back, "steady")
-        parts.append([replace(scene, direction=direction, change=change) for direction, change in moves])
-        prompts = [(place * (FRAMES - 1) / RATE, caption(part, rng)) for place, part in enumerate(parts[-1])]
+        parts.append(
+            [replace(scene, direction=direction, change=change) for direction, change in moves]
+        )
+        prompts = [
+            (place * (FRAMES - 1) / RATE, caption(part, rng))
+            for place, part in enumerate(parts[-1])
+        ]
         captions.append(", then ".join(text for _, text in prompts))
         torch.manual_seed(SEED + row)
         generator = torch.Generator().manual_seed(SEED + row)
         size = (SIDE, SIDE, LONG_FRAMES, RATE)
-        made = long_video(pipe, prompts, "", *size, window=FRAMES, overlap=EXTENDED, generator=generator)
+        made = long_video(
+            pipe, prompts, "", *size, window=FRAMES, overlap=EXTENDED, generator=generator
+        )
         videos.append(torch.from_numpy(np.concatenate(list(made))).movedim(-1, 0).float() / 255)
     made = torch.stack(videos)
-    windows = plan_windows(prompts, LONG_FRAMES, RATE, FRAMES, EXTENDED, pipe.vae_temporal_compression_ratio)
+    windows = plan_windows(
+        prompts, LONG_FRAMES, RATE, FRAMES, EXTENDED, pipe.vae_temporal_compression_ratio
+    )
     begins = {one.new.start: one.prompt != before.prompt for before, one in pairwise(windows)}
     middle = (made[:, :, :-2] + made[:, :, 2:]) / 2
     errors = (made[:, :, 1:-1] - middle).square().mean((0, 1, 3, 4)).sqrt().tolist()
-    kinds: dict[bool | None, list[float]] = {True: [], False: [], None: []}  # a new part, a seam inside one, neither
+    kinds: dict[bool | None, list[float]] = {
+        True: [],
+        False: [],
+        None: [],
+    }  # a new part, a seam inside one, neither
     for frame, error in enumerate(errors, start=1):
         kinds[begins.get(frame, begins.get(frame + 1))].append(error)
     thirds = [made[:, :, place * (FRAMES - 1) :][:, :, :FRAMES] for place in range(3)]
     wanted = to_indices([part[place] for place in range(3) for part in parts])
     scores = adherence(torch.cat(thirds), wanted)
     seams, elsewhere = (statistics.mean(kinds[kind]) for kind in (False, None))
-    return scores | {"videos": count, "error_at_seams": seams, "error_elsewhere": elsewhere}, made, captions
+    return (
+        scores | {"videos": count, "error_at_seams": seams, "error_elsewhere": elsewhere},
+        made,
+        captions,
+    )
 
 
 def save_sheets(videos: dict[str, Videos], titles: dict[str, list[str]], folder: Path) -> None:
@@ -257,7 +300,11 @@ def save_sheets(videos: dict[str, Videos], titles: dict[str, list[str]], folder:
     folder.mkdir(parents=True, exist_ok=True)
     for name, made in videos.items():
         frames = torch.linspace(0, made.shape[2] - 1, 7).round().long().tolist()
-        save_sheet(made[:SHEET_ROWS, :, frames].cpu(), titles[name][:SHEET_ROWS], folder / f"demo-{name}.png")
+        save_sheet(
+            made[:SHEET_ROWS, :, frames].cpu(),
+            titles[name][:SHEET_ROWS],
+            folder / f"demo-{name}.png",
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -265,7 +312,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo_ltx", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the result")
     parser.add_argument("--sheets", type=Path, help="folder for contact sheets")
-    parser.add_argument("--model", type=Path, default=None, help="folder of the model; by default the embedded one")
+    parser.add_argument(
+        "--model", type=Path, default=None, help="folder of the model; by default the embedded one"
+    )
     parser.add_argument("--clips", type=int, default=128, help="clips of each measurement")
     parser.add_argument("--long", type=int, default=24, help="long videos")
     parser.add_argument("--steps", type=int, default=25)

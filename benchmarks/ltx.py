@@ -1,12 +1,14 @@
-"""One step of the LTX-2B transformer, and the VAE both ways: filmstrip against diffusers on one device.
+"""One step of the LTX-2B transformer, and the VAE both ways: filmstrip against diffusers on one
+device.
 
     python -m benchmarks.ltx --out benchmarks/results
 
-Published sizes, random weights, the same in both libraries; bfloat16. Each library runs as it is and compiled
-(`torch.compile` in its default mode: block by block for the transformer, encoder or decoder as a whole for the VAE).
-Results go to `ltx.json`: medians of calls that take turns; the floor, which is the operations of the call over the rate
-of a large matrix product in the same run, and each row's share of it; peak memory with weights; and how far each
-result is from that of the same weights in float32.
+Published sizes, random weights, the same in both libraries; bfloat16. Each library runs as it is
+and compiled (`torch.compile` in its default mode: block by block for the transformer, encoder or
+decoder as a whole for the VAE). Results go to `ltx.json`: medians of calls that take turns; the
+floor, which is the operations of the call over the rate of a large matrix product in the same run,
+and each row's share of it; peak memory with weights; and how far each result is from that of the
+same weights in float32.
 """
 
 import sys
@@ -20,11 +22,14 @@ import torch
 from torch import nn
 
 from benchmarks.compare import CHANNELS_LAST, Call, Case, Config, Size, Subject, run
-from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
-from filmstrip.ltx.vae import AutoencoderKLLTXVideo
+from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
+from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
 
 DTYPE = torch.bfloat16
-TRANSFORMERS = {"diffusers": diffusers.LTXVideoTransformer3DModel, "filmstrip": LTXVideoTransformer3DModel}
+TRANSFORMERS = {
+    "diffusers": diffusers.LTXVideoTransformer3DModel,
+    "filmstrip": LTXVideoTransformer3DModel,
+}
 AUTOENCODERS = {"diffusers": diffusers.AutoencoderKLLTXVideo, "filmstrip": AutoencoderKLLTXVideo}
 
 TRANSFORMER = {  # LTX-Video 2B: the defaults of both classes, written out
@@ -72,14 +77,22 @@ class Step(Subject):
     classes, config, toy_config = TRANSFORMERS, TRANSFORMER, TOY_TRANSFORMER
 
     def __init__(self, config: Config, size: Size, rows: int, device: torch.device) -> None:
-        self.latents = torch.randn(rows, prod(size), config["in_channels"], device=device, dtype=DTYPE)
+        self.latents = torch.randn(
+            rows, prod(size), config["in_channels"], device=device, dtype=DTYPE
+        )
         self.timestep = torch.full((rows,), 500.0, device=device)
         self.text = torch.randn(rows, 128, config["caption_channels"], device=device, dtype=DTYPE)
         self.mask = torch.zeros(rows, 128, dtype=torch.bool, device=device)
         self.mask[:, :12] = True  # a short negative prompt
         self.mask[-1, :80] = True  # a prompt of some sentences
-        self.positions: dict[str, Any] = dict(zip(("num_frames", "height", "width"), size, strict=True))
-        self.positions["rope_interpolation_scale"] = (8 / 25, 32, 32)  # seconds and pixels per latent
+        self.positions: dict[str, Any] = dict(
+            zip(("num_frames", "height", "width"), size, strict=True)
+        )
+        self.positions["rope_interpolation_scale"] = (
+            8 / 25,
+            32,
+            32,
+        )  # seconds and pixels per latent
 
     def parts(self, model: Any) -> Iterable[nn.Module]:
         """What is compiled."""
@@ -95,8 +108,12 @@ class Step(Subject):
         latents, text = self.latents.to(dtype), self.text.to(dtype)
         if library == "filmstrip":
             prepared = self.prepare(model)
-            return lambda: model(latents, timestep=self.timestep, prepared=prepared, return_dict=False)[0]
-        return lambda: model(latents, text, self.timestep, self.mask, return_dict=False, **self.positions)[0]
+            return lambda: model(
+                latents, timestep=self.timestep, prepared=prepared, return_dict=False
+            )[0]
+        return lambda: model(
+            latents, text, self.timestep, self.mask, return_dict=False, **self.positions
+        )[0]
 
 
 class Decode(Subject):
@@ -146,7 +163,10 @@ CASES = (
 )
 
 VARIANTS = [*product(("diffusers", "filmstrip"), ("eager", "compiled"))]
-PLAN = [(case, [*VARIANTS, ("diffusers", CHANNELS_LAST)] if case.subject is Decode else VARIANTS) for case in CASES]
+PLAN = [
+    (case, [*VARIANTS, ("diffusers", CHANNELS_LAST)] if case.subject is Decode else VARIANTS)
+    for case in CASES
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,6 @@
-"""How things are measured: time, memory, floating-point operations, and what the chip can do at most."""
+"""How things are measured: time, memory, floating-point operations, and what the chip can do at
+most.
+"""
 
 import json
 import os
@@ -47,7 +49,9 @@ def wall_seconds(call: Callable[[], object], device: torch.device) -> float:
 def in_turns(
     calls: Mapping[str, Callable[[], object]], device: torch.device, warmup: int, repeats: int
 ) -> dict[str, dict[str, float]]:
-    """Median, minimum and maximum of each call. They take turns, so that a drift of the clocks meets all alike."""
+    """Median, minimum and maximum of each call. They take turns, so that a drift of the clocks
+    meets all alike.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(warmup + repeats):
         for name, call in calls.items():
@@ -62,8 +66,12 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median_s": statistics.median(values), "min_s": min(values), "max_s": max(values)}
 
 
-def peak_gib(call: Callable[[], object], device: torch.device, model: torch.nn.Module) -> float | None:
-    """What a model needs for this call, its weights included, if it had the GPU to itself; unknown on a CPU."""
+def peak_gib(
+    call: Callable[[], object], device: torch.device, model: torch.nn.Module
+) -> float | None:
+    """What a model needs for this call, its weights included, if it had the GPU to itself; unknown
+    on a CPU.
+    """
     if device.type != "cuda":
         return None
     torch.cuda.synchronize()
@@ -76,14 +84,18 @@ def peak_gib(call: Callable[[], object], device: torch.device, model: torch.nn.M
 
 
 def ceilings(device: torch.device, dtype: torch.dtype, toy: bool) -> dict[str, float]:
-    """What this chip does at most, measured now: products of large matrices, copies, and 3-D convolutions."""
+    """What this chip does at most, measured now: products of large matrices, copies, and 3-D
+    convolutions.
+    """
     size, channels, video = (64, 8, (3, 4, 4)) if toy else (8192, 512, (33, 32, 48))
     left, right = torch.randn(2, size, size, device=device, dtype=dtype)
     source = torch.empty(2**16 if toy else GIB, device=device, dtype=torch.uint8)
     target = torch.empty_like(source)
     layout = torch.channels_last_3d
     pixels = torch.randn(1, channels, *video, device=device, dtype=dtype).to(memory_format=layout)
-    kernel = torch.randn(channels, channels, 3, 3, 3, device=device, dtype=dtype).to(memory_format=layout)
+    kernel = torch.randn(channels, channels, 3, 3, 3, device=device, dtype=dtype).to(
+        memory_format=layout
+    )
     calls = {
         "matmul": lambda: left @ right,
         "copy": lambda: target.copy_(source),
@@ -105,7 +117,11 @@ def relative_error(result: torch.Tensor, truth: torch.Tensor) -> float:
 
 def environment(command: str, device: torch.device) -> dict[str, Any]:
     """Everything that one needs to know to judge or repeat a measurement."""
-    found: dict[str, Any] = {"command": command, "date": time.strftime("%Y-%m-%d"), "commit": _commit()}
+    found: dict[str, Any] = {
+        "command": command,
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": _commit(),
+    }
     found["python"] = platform.python_version()
     for package in ("torch", "diffusers", "transformers", "triton"):
         try:
@@ -116,7 +132,9 @@ def environment(command: str, device: torch.device) -> dict[str, Any]:
         found["device"] = torch.cuda.get_device_name(device)
         found["cuda"], found["cudnn"] = torch.version.cuda, torch.backends.cudnn.version()
     else:
-        found["device"] = f"{platform.machine()} CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+        found["device"] = (
+            f"{platform.machine()} CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+        )
     return found
 
 
@@ -138,5 +156,7 @@ def _commit() -> str | None:
     git = shutil.which("git")
     if git is None:
         return None
-    asked = subprocess.run([git, "-C", Path(__file__).parent, "rev-parse", "HEAD"], capture_output=True, text=True)
+    asked = subprocess.run(
+        [git, "-C", Path(__file__).parent, "rev-parse", "HEAD"], capture_output=True, text=True
+    )
     return asked.stdout.strip()[:10] or None

@@ -1,9 +1,11 @@
-"""What it costs to import a pipeline, beyond `import torch`: filmstrip against diffusers, in fresh processes.
+"""What it costs to import a pipeline, beyond `import torch`: filmstrip against diffusers, in fresh
+processes.
 
     python -m benchmarks.startup --out benchmarks/results
 
-Results go to `startup.json`: the time, and how many of the library's own files and lines were read. Libraries that put
-off an import do not save it for ever, so the time until T5's class is there as well is given too.
+Results go to `startup.json`: the time, and how many of the library's own files and lines were read.
+Libraries that put off an import do not save it for ever, so the time until T5's class is there as
+well is given too.
 """
 
 import argparse
@@ -31,13 +33,16 @@ imported = time.perf_counter()
 modules = [m for name, m in list(sys.modules.items()) if name.split(".")[0] == library]
 files = sorted({m.__file__ for m in modules if getattr(m, "__file__", None)})
 from transformers import T5EncoderModel
-print(json.dumps({"import_s": imported - start, "with_t5_s": time.perf_counter() - start, "files": files}))
+with_t5 = time.perf_counter() - start
+print(json.dumps({"import_s": imported - start, "with_t5_s": with_t5, "files": files}))
 """
 
 
 def import_pipeline(library: str) -> dict[str, Any]:
     """Import the library's LTXPipeline in a new process, after torch."""
-    child = subprocess.run([sys.executable, "-c", CHILD, library], capture_output=True, text=True, check=True)
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD, library], capture_output=True, text=True, check=True
+    )
     return json.loads(child.stdout.splitlines()[-1])
 
 
@@ -45,15 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Import in turns, and write `startup.json`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the result")
-    parser.add_argument("--repeats", type=int, default=5, help="processes of which the median is taken")
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="processes of which the median is taken"
+    )
     given = parser.parse_args(arguments)
     words = sys.argv[1:] if arguments is None else list(arguments)
 
     for library in LIBRARIES:  # the first time Python compiles its files
         import_pipeline(library)
-    turns = [{library: import_pipeline(library) for library in LIBRARIES} for _ in range(given.repeats)]
+    turns = [
+        {library: import_pipeline(library) for library in LIBRARIES} for _ in range(given.repeats)
+    ]
     command = f"python -m benchmarks.startup {shlex.join(words)}"
-    result = measure.environment(command, torch.device("cpu")) | {"repeats": given.repeats, "rows": []}
+    result = measure.environment(command, torch.device("cpu")) | {
+        "repeats": given.repeats,
+        "rows": [],
+    }
     for library in LIBRARIES:
         runs = [turn[library] for turn in turns]
         files = [Path(file) for file in runs[0]["files"]]

@@ -1,12 +1,14 @@
-"""One step of the SVD-XT UNet, and the decoding of its 25 frames: filmstrip against diffusers on one device.
+"""One step of the SVD-XT UNet, and the decoding of its 25 frames: filmstrip against diffusers on
+one device.
 
     python -m benchmarks.svd --out benchmarks/results
 
-Published sizes, random weights, the same in both libraries; float16. First each library as it is, then compiled
-(`torch.compile` in its default mode: the UNet or the decoder as a whole), as far as `--minutes` allows. Decoding is
-that of each pipeline, all frames at once, which is diffusers' default, and a few at a time, which takes less memory.
-Results go to `svd.json`, and are those of `benchmarks.ltx`. Results are compared with float32's at the full size for
-the UNet, and at fewer frames or fewer pixels for the decoder, of which diffusers needs too much memory in float32.
+Published sizes, random weights, the same in both libraries; float16. First each library as it is,
+then compiled (`torch.compile` in its default mode: the UNet or the decoder as a whole), as far as
+`--minutes` allows. Decoding is that of each pipeline, all frames at once, which is diffusers'
+default, and a few at a time, which takes less memory. Results go to `svd.json`, and are those of
+`benchmarks.ltx`. Results are compared with float32's at the full size for the UNet, and at fewer
+frames or fewer pixels for the decoder, of which diffusers needs too much memory in float32.
 """
 
 import sys
@@ -19,14 +21,21 @@ import torch
 from torch import nn
 
 from benchmarks.compare import COMPILED, EAGER, Call, Case, Config, Size, Subject, run
-from filmstrip.svd.decode import decode_latents
-from filmstrip.svd.unet import UNetSpatioTemporalConditionModel
-from filmstrip.svd.vae import AutoencoderKLTemporalDecoder
+from filmstrip.svd.models.autoencoder import AutoencoderKLTemporalDecoder
+from filmstrip.svd.models.unet import UNetSpatioTemporalConditionModel
+from filmstrip.svd.pipelines.decode import decode_latents
 
 DTYPE = torch.float16
-UNETS = {"diffusers": diffusers.UNetSpatioTemporalConditionModel, "filmstrip": UNetSpatioTemporalConditionModel}
-AUTOENCODERS = {"diffusers": diffusers.AutoencoderKLTemporalDecoder, "filmstrip": AutoencoderKLTemporalDecoder}
-FEW = 5  # frames that are decoded at a time: five chunks of one shape, so that one compilation serves all
+UNETS = {
+    "diffusers": diffusers.UNetSpatioTemporalConditionModel,
+    "filmstrip": UNetSpatioTemporalConditionModel,
+}
+AUTOENCODERS = {
+    "diffusers": diffusers.AutoencoderKLTemporalDecoder,
+    "filmstrip": AutoencoderKLTemporalDecoder,
+}
+# frames that are decoded at a time: five chunks of one shape, so that one compilation serves all
+FEW = 5
 
 UNET = {  # SVD-XT
     "sample_size": 96,
@@ -60,7 +69,11 @@ VAE = {
     "scaling_factor": 0.18215,
     "force_upcast": True,
 }
-TOY_VAE = VAE | {"down_block_types": ("DownEncoderBlock2D",) * 2, "block_out_channels": (32, 32), "layers_per_block": 1}
+TOY_VAE = VAE | {
+    "down_block_types": ("DownEncoderBlock2D",) * 2,
+    "block_out_channels": (32, 32),
+    "layers_per_block": 1,
+}
 
 
 class Step(Subject):
@@ -70,10 +83,16 @@ class Step(Subject):
 
     def __init__(self, config: Config, size: Size, rows: int, device: torch.device) -> None:
         frames, height, width = size
-        self.latents = torch.randn(rows, frames, config["in_channels"], height, width, device=device, dtype=DTYPE)
+        self.latents = torch.randn(
+            rows, frames, config["in_channels"], height, width, device=device, dtype=DTYPE
+        )
         self.timestep = torch.tensor(0.25, device=device)  # continuous: log(sigma) / 4
-        self.picture = torch.randn(rows, 1, config["cross_attention_dim"], device=device, dtype=DTYPE)
-        self.time_ids = torch.tensor([[6, 127, 0.02]] * rows, device=device, dtype=DTYPE)  # fps - 1, motion, noise
+        self.picture = torch.randn(
+            rows, 1, config["cross_attention_dim"], device=device, dtype=DTYPE
+        )
+        self.time_ids = torch.tensor(
+            [[6, 127, 0.02]] * rows, device=device, dtype=DTYPE
+        )  # fps - 1, motion, noise
 
     def parts(self, model: Any) -> Iterable[nn.Module]:
         """What is compiled."""
@@ -86,7 +105,9 @@ class Step(Subject):
 
     def call(self, library: str, model: Any) -> Call:
         """A step, with everything that it is given at hand."""
-        latents, picture, time_ids = (x.to(model.dtype) for x in (self.latents, self.picture, self.time_ids))
+        latents, picture, time_ids = (
+            x.to(model.dtype) for x in (self.latents, self.picture, self.time_ids)
+        )
         if library == "filmstrip":
             prepared = self.prepare(model)
             return lambda: model(latents, self.timestep, return_dict=False, prepared=prepared)[0]
@@ -101,7 +122,9 @@ class Decode(Subject):
 
     def __init__(self, config: Config, size: Size, rows: int, device: torch.device) -> None:
         frames, height, width = size
-        self.latents = torch.randn(rows, frames, config["latent_channels"], height, width, device=device, dtype=DTYPE)
+        self.latents = torch.randn(
+            rows, frames, config["latent_channels"], height, width, device=device, dtype=DTYPE
+        )
 
     def parts(self, model: Any) -> Iterable[nn.Module]:
         """What is compiled."""
@@ -114,7 +137,9 @@ class Decode(Subject):
         if library == "filmstrip":
             return lambda: decode_latents(model, latents, chunk)
         pipeline: Any = SimpleNamespace(vae=model)
-        return lambda: diffusers.StableVideoDiffusionPipeline.decode_latents(pipeline, latents, frames, chunk)
+        return lambda: diffusers.StableVideoDiffusionPipeline.decode_latents(
+            pipeline, latents, frames, chunk
+        )
 
 
 class DecodeFew(Decode):
@@ -125,7 +150,13 @@ class DecodeFew(Decode):
 
 SIZE = (25, 72, 128)
 STEP = Case("step_1024x576x25_cfg", "SVD-XT step, 1024×576×25, guidance", Step, SIZE, rows=2)
-ALL = Case("decode_1024x576x25", "SVD VAE, decode 1024×576×25, all at once", Decode, SIZE, check=(25, 36, 64))
+ALL = Case(
+    "decode_1024x576x25",
+    "SVD VAE, decode 1024×576×25, all at once",
+    Decode,
+    SIZE,
+    check=(25, 36, 64),
+)
 # A chunk of the full size, so that a compiled decoder is not compiled once more.
 PART = Case(
     f"decode_1024x576x25_by_{FEW}",
@@ -134,7 +165,9 @@ PART = Case(
     SIZE,
     check=(FEW, *SIZE[1:]),
 )
-PLAN = [(case, EAGER) for case in (STEP, ALL, PART)] + [(case, COMPILED) for case in (STEP, PART, ALL)]
+PLAN = [(case, EAGER) for case in (STEP, ALL, PART)] + [
+    (case, COMPILED) for case in (STEP, PART, ALL)
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

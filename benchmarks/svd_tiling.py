@@ -2,9 +2,10 @@
 
     python -m benchmarks.svd_tiling --out benchmarks/results
 
-A mosaic of held-out pictures, three tiles wide and high at the default sizes, and two frames later: encoded, decoded,
-and both, in tiles and at once. Results go to `svd_tiling.json`: mean errors in 1/255, of a pixel's range or, for
-latents, of their deviation; at the seams, where tiles overlap and are blended, and elsewhere.
+A mosaic of held-out pictures, three tiles wide and high at the default sizes, and two frames later:
+encoded, decoded, and both, in tiles and at once. Results go to `svd_tiling.json`: mean errors in
+1/255, of a pixel's range or, for latents, of their deviation; at the seams, where tiles overlap and
+are blended, and elsewhere.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import torch
 from benchmarks import measure
 from filmstrip import demo
 from filmstrip.nn.tiling import EvenTiles
-from filmstrip.svd.vae import AutoencoderKLTemporalDecoder
+from filmstrip.svd.models.autoencoder import AutoencoderKLTemporalDecoder
 from tools.demo_clips import draw_pointers, sample_pointers
 
 PIECE, PIECES, FRAMES = 128, 6, 3  # of the mosaic
@@ -38,15 +39,21 @@ def mosaic(side: int) -> torch.Tensor:
 
 
 def seams(tiles: EvenTiles, elements: int) -> torch.Tensor:
-    """Where tiles overlap along either side, of frames of so many elements in a latent: `(H, W)`."""
+    """Where tiles overlap along either side, of frames of so many elements in a latent: `(H,
+    W)`.
+    """
     covered = torch.zeros(tiles.length * elements)
     for place in tiles.places(elements):
         covered[place] += 1
     return (covered > 1)[:, None] | (covered > 1)
 
 
-def errors(whole: torch.Tensor, tiled: torch.Tensor, unit: float, near: torch.Tensor) -> dict[str, float]:
-    """Mean differences over all, at the seams and elsewhere, and the largest, in 1/255 of the unit."""
+def errors(
+    whole: torch.Tensor, tiled: torch.Tensor, unit: float, near: torch.Tensor
+) -> dict[str, float]:
+    """Mean differences over all, at the seams and elsewhere, and the largest, in 1/255 of the
+    unit.
+    """
     error = (tiled - whole).abs() * (255 / unit)
     parts = {"mean": error, "seams": error[..., near], "elsewhere": error[..., ~near]}
     return {name: part.mean().item() for name, part in parts.items()} | {"most": error.max().item()}
@@ -55,7 +62,11 @@ def errors(whole: torch.Tensor, tiled: torch.Tensor, unit: float, near: torch.Te
 @torch.no_grad()
 def compare(vae: Any) -> dict[str, Any]:
     """Encode and decode in tiles and at once."""
-    ratio, tile, stride = vae.spatial_compression_ratio, vae.tile_sample_min_height, vae.tile_sample_stride_height
+    ratio, tile, stride = (
+        vae.spatial_compression_ratio,
+        vae.tile_sample_min_height,
+        vae.tile_sample_stride_height,
+    )
     side = tile + (TILES - 1) * stride
     frames = mosaic(side)
     tiles = EvenTiles(side // ratio, tile // ratio, (tile - stride) // ratio)
@@ -70,7 +81,13 @@ def compare(vae: Any) -> dict[str, Any]:
         "decode": errors(decoded, vae.decode(whole, FRAMES).sample, 2, pixels),
         "both": errors(decoded, vae.decode(tiled, FRAMES).sample, 2, pixels),
     }
-    return {"side": side, "tile": tile, "stride": stride, "tiles": len(tiles.starts()) ** 2, "rows": rows}
+    return {
+        "side": side,
+        "tile": tile,
+        "stride": stride,
+        "tiles": len(tiles.starts()) ** 2,
+        "rows": rows,
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -81,7 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else list(arguments)
 
     command = f"python -m benchmarks.svd_tiling {shlex.join(words)}"
-    vae = AutoencoderKLTemporalDecoder.from_pretrained(demo.path("svd"), subfolder="vae", dtype=torch.float32)
+    vae = AutoencoderKLTemporalDecoder.from_pretrained(
+        demo.path("svd"), subfolder="vae", dtype=torch.float32
+    )
     result = measure.environment(command, torch.device("cpu")) | {"dtype": "float32"} | compare(vae)
     measure.write_json(given.out / "svd_tiling.json", result)
 

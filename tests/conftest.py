@@ -1,11 +1,15 @@
 """Shared by all tests: one torch thread in each process, and no call to the network."""
 
+import logging
 import os
+from collections.abc import Iterator
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 import torch
+
+from filmstrip.logging import add_handler, remove_handler
 
 torch.set_num_threads(1)
 
@@ -14,3 +18,14 @@ torch.set_num_threads(1)
 def seeded() -> None:
     """The global generator starts from the same state in every test."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def warnings() -> Iterator[list[str]]:
+    """A list that fills with the warnings that filmstrip logs."""
+    heard: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    add_handler(handler)
+    yield heard
+    remove_handler(handler)

@@ -7,7 +7,17 @@ import pytest
 
 import filmstrip
 
-HEAVY = ("transformers", "diffusers", "huggingface_hub", "scipy", "av", "typer", "rich", "tqdm", "accelerate")
+HEAVY = (
+    "transformers",
+    "diffusers",
+    "huggingface_hub",
+    "scipy",
+    "av",
+    "typer",
+    "rich",
+    "tqdm",
+    "accelerate",
+)
 PROGRAM = """
 import sys
 import torch
@@ -19,7 +29,9 @@ print("\\n".join(sorted(set(sys.modules) - before)))
 
 def modules_after(statement: str) -> set[str]:
     program = PROGRAM.format(statement=statement)
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     return set(result.stdout.split())
 
 

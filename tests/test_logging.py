@@ -40,7 +40,7 @@ def test_a_warning_goes_to_standard_error_and_information_does_not(capsys):
 def test_the_verbosity_calls_set_the_level_of_every_logger(call, level):
     call()
     assert logging.get_verbosity() == level
-    assert logging.get_logger("filmstrip.ltx.vae").getEffectiveLevel() == level
+    assert logging.get_logger("filmstrip.ltx.models.autoencoder").getEffectiveLevel() == level
     assert logging.get_logger().name == "filmstrip"
 
 
@@ -94,7 +94,9 @@ def test_progress_bars_are_a_switch_of_their_own():
     assert logging.is_progress_bar_enabled()
 
 
-@pytest.mark.parametrize(("value", "level"), [("debug", 10), ("ERROR", 40), ("noise", 30), (None, 30)])
+@pytest.mark.parametrize(
+    ("value", "level"), [("debug", 10), ("ERROR", 40), ("noise", 30), (None, 30)]
+)
 def test_the_environment_sets_the_first_level(value, level, monkeypatch):
     monkeypatch.delenv("FILMSTRIP_VERBOSITY", raising=False)
     if value:

@@ -20,5 +20,13 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_nothing_is_imported_before_it_is_used() -> None:
-    script = "import filmstrip.utils, sys; print([m for m in ('av', 'PIL', 'torch') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
+    script = (
+        "import filmstrip.utils, sys; "
+        "print([m for m in ('av', 'PIL', 'torch') if m in sys.modules])"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        ).stdout
+        == "[]\n"
+    )

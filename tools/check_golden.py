@@ -2,10 +2,11 @@
 
     python tools/check_golden.py DIR [--only REGEX]
 
-The folder holds `cases.json` and the files that it names: the cases' tensors (`in.*`, `rand.*`, `out.*`) and the
-checkpoints, in the authors' layout. Whatever is drawn is replaced by the recorded draws, in their order. A line is
-printed for each case with its largest error, relative to the largest value of the tensor it is in, and its bound:
-1e-4, or the case's own sensitivity where that is larger. The exit status is 1 if a case failed.
+The folder holds `cases.json` and the files that it names: the cases' tensors (`in.*`, `rand.*`,
+`out.*`) and the checkpoints, in the authors' layout. Whatever is drawn is replaced by the recorded
+draws, in their order. A line is printed for each case with its largest error, relative to the
+largest value of the tensor it is in, and its bound: 1e-4, or the case's own sensitivity where that
+is larger. The exit status is 1 if a case failed.
 """
 
 import argparse
@@ -23,19 +24,27 @@ import PIL.Image
 import torch
 from safetensors.torch import load_file
 
-from filmstrip.ltx.coding import encode_pixels
-from filmstrip.ltx.conditions import HeldPixels
-from filmstrip.ltx.inputs import Clip, whole_frames
-from filmstrip.ltx.latents import LatentSize, adain, denormalize, normalize, pack, positions, tone_map
-from filmstrip.ltx.passes import GuidanceSchedule, Pass, Recipe
-from filmstrip.ltx.picture import prepare_picture
-from filmstrip.ltx.recipe import LTXRecipePipeline, resize
-from filmstrip.ltx.sampling import Sampling, to_next
-from filmstrip.ltx.single_file import read_info
-from filmstrip.ltx.transformer import LTXVideoTransformer3DModel, Perturbation
-from filmstrip.ltx.upsampler import LTXLatentUpsamplerModel
-from filmstrip.ltx.vae import AutoencoderKLLTXVideo
-from filmstrip.ltx.walk import EncodedTexts
+from filmstrip.ltx.latents import (
+    LatentSize,
+    adain,
+    denormalize,
+    normalize,
+    pack,
+    positions,
+    tone_map,
+)
+from filmstrip.ltx.layouts import read_info
+from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
+from filmstrip.ltx.models.latent_upsampler import LTXLatentUpsamplerModel
+from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel, Perturbation
+from filmstrip.ltx.pipelines.check_inputs import VideoShape, round_down_frames
+from filmstrip.ltx.pipelines.conditions import ConditioningPixels
+from filmstrip.ltx.pipelines.encode_decode import encode_pixels
+from filmstrip.ltx.pipelines.preprocess import prepare_picture
+from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline, resize
+from filmstrip.ltx.pipelines.steppers import EncodedPrompts
+from filmstrip.ltx.recipes import GuidanceSchedule, Pass, Recipe
+from filmstrip.ltx.schedules import RectifiedFlowSchedule, euler_step_to_next
 
 BOUND = 1e-4
 Tensors = dict[str, torch.Tensor]
@@ -43,7 +52,9 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Case:
-    """A case: its parameters and tensors, without the prefixes "in." and "rand.", and the folder it is in."""
+    """A case: its parameters and tensors, without the prefixes "in." and "rand.", and the folder it
+    is in.
+    """
 
     folder: Path
     params: Mapping[str, Any]
@@ -60,10 +71,13 @@ class Case:
 def read_case(folder: Path, entry: Mapping[str, Any]) -> Case:
     """A case of `cases.json` with its tensors; those in half precision become float32."""
     tensors = {
-        key: t.float() if t.dtype == torch.float16 else t for key, t in load_file(folder / entry["file"]).items()
+        key: t.float() if t.dtype == torch.float16 else t
+        for key, t in load_file(folder / entry["file"]).items()
     }
     parts = {
-        what: {k.removeprefix(f"{what}."): t for k, t in tensors.items() if k.startswith(f"{what}.")}
+        what: {
+            k.removeprefix(f"{what}."): t for k, t in tensors.items() if k.startswith(f"{what}.")
+        }
         for what in ("in", "out")
     }
     draws: dict[str, list[torch.Tensor]] = {"global": [], "generator": []}
@@ -76,20 +90,27 @@ def read_case(folder: Path, entry: Mapping[str, Any]) -> Case:
         loaded = {name: model.from_single_file(file) for name, model in models.items()}
         case = replace(case, **loaded, info=read_info(file))
     if "upsampler" in case.params:
-        case = replace(case, upsampler=LTXLatentUpsamplerModel.from_single_file(folder / case.params["upsampler"]))
+        case = replace(
+            case,
+            upsampler=LTXLatentUpsamplerModel.from_single_file(folder / case.params["upsampler"]),
+        )
     return case
 
 
 @contextlib.contextmanager
 def recorded(case: Case) -> Iterator[None]:
-    """Let `torch.randn` and `torch.randn_like` yield the recorded draws, and no more or fewer than those."""
+    """Let `torch.randn` and `torch.randn_like` yield the recorded draws, and no more or fewer than
+    those.
+    """
     left = {source: list(draws) for source, draws in case.draws.items()}
 
     def draw(shape: Any, generator: torch.Generator | None) -> torch.Tensor:
         source = "global" if generator is None else "generator"
         if not left[source] or tuple(left[source][0].shape) != tuple(shape):
             expected = tuple(left[source][0].shape) if left[source] else "none"
-            raise AssertionError(f"a draw of {tuple(shape)} from {source}, where {expected} is recorded")
+            raise AssertionError(
+                f"a draw of {tuple(shape)} from {source}, where {expected} is recorded"
+            )
         return left[source].pop(0).clone()
 
     def randn(*size: Any, generator: torch.Generator | None = None, **_: Any) -> torch.Tensor:
@@ -118,13 +139,17 @@ def transformer(case: Case) -> Tensors:
         found["skip_layer_mask"] = torch.ones(model.config.num_layers, len(rows))
         found["skip_layer_mask"][list(perturbation.blocks)] = 1 - rows.float()
     prepared = model.prepare(
-        given["encoder_hidden_states"], given.get("encoder_attention_mask"), video_coords=given["indices_grid"]
+        given["encoder_hidden_states"],
+        given.get("encoder_attention_mask"),
+        video_coords=given["indices_grid"],
     )
     if case.params.get("rope"):
         cos, sin = (angle.repeat_interleave(2, dim=-1) for angle in prepared.rotation)
         found |= {"rope_cos": cos, "rope_sin": sin}
     timestep = given["timestep"] * 1000
-    sample = model(given["hidden_states"], timestep=timestep, prepared=prepared, perturbation=perturbation).sample
+    sample = model(
+        given["hidden_states"], timestep=timestep, prepared=prepared, perturbation=perturbation
+    ).sample
     return found | {"sample": sample}
 
 
@@ -159,7 +184,11 @@ def upsampler(case: Case) -> Tensors:
 def scheduler_timesteps(case: Case) -> Tensors:
     found = {}
     for name, made in case.params["schedulers"].items():
-        sampling = read_info(case.folder / made).sampling if isinstance(made, str) else Sampling(**made)
+        sampling = (
+            read_info(case.folder / made).sampling
+            if isinstance(made, str)
+            else RectifiedFlowSchedule(**made)
+        )
         for shape in case.params["shapes"]:
             for steps in case.params["steps"]:
                 times = sampling.timesteps(steps, tokens_of(shape))
@@ -167,7 +196,9 @@ def scheduler_timesteps(case: Case) -> Tensors:
     sampling = read_info(case.folder / case.params["skip_scheduler"]).sampling
     for name, (steps, first, last) in case.params["skips"].items():
         one = Pass(steps=steps, skip_initial=first, skip_final=last)
-        found[f"skip.{name}"] = torch.tensor(one.schedule(sampling, tokens_of(case.params["shapes"][0])))
+        found[f"skip.{name}"] = torch.tensor(
+            one.schedule(sampling, tokens_of(case.params["shapes"][0]))
+        )
     return found
 
 
@@ -181,11 +212,17 @@ def scheduler_step(case: Case) -> Tensors:
     if "scheduler_from" in params:
         sampling = read_info(case.folder / params["scheduler_from"]).sampling
     else:
-        sampling = Sampling(**params["scheduler"])
+        sampling = RectifiedFlowSchedule(**params["scheduler"])
     one = Pass(steps=params.get("steps", 0), timesteps=params.get("timesteps"))
-    schedule = torch.tensor(one.schedule(sampling, tokens_of(params["shape"]) if "shape" in params else 0))
-    times = given["timestep"].reshape(-1, given["timestep"].shape[-1] if given["timestep"].ndim else 1)
-    stepped = to_next(given["sample"], given["model_output"], times, schedule, params["stochastic"])
+    schedule = torch.tensor(
+        one.schedule(sampling, tokens_of(params["shape"]) if "shape" in params else 0)
+    )
+    times = given["timestep"].reshape(
+        -1, given["timestep"].shape[-1] if given["timestep"].ndim else 1
+    )
+    stepped = euler_step_to_next(
+        given["sample"], given["model_output"], times, schedule, params["stochastic"]
+    )
     return {"timesteps": schedule, "prev_sample": stepped}
 
 
@@ -196,11 +233,16 @@ def functions(case: Case) -> Tensors:
     ratios = (vae.temporal_compression_ratio, vae.spatial_compression_ratio)
     causal = case.info.causal_positions
     found = {f"tone_map.{share}": tone_map(latents, share) for share in params["compressions"]}
-    grids = {f"indices_grid.fps{fps}": positions(size, ratios, fps, causal) for fps in params["fps"]}
+    grids = {
+        f"indices_grid.fps{fps}": positions(size, ratios, fps, causal) for fps in params["fps"]
+    }
     grids["latent_coords"] = positions(size, (1, 1), 1.0, causal=False)
     grids["pixel_coords_causal"] = positions(size, ratios, 1.0, causal=True)
     grids["pixel_coords_plain"] = positions(size, ratios, 1.0, causal=False)
-    lengths = [whole_frames(min(frames, total - start), ratios[0]) for start, frames, total in params["trim"]]
+    lengths = [
+        round_down_frames(min(frames, total - start), ratios[0])
+        for start, frames, total in params["trim"]
+    ]
     return {
         **found,
         **{name: grid.expand(rows, -1, -1) for name, grid in grids.items()},
@@ -232,12 +274,17 @@ def pipeline(case: Case) -> Tensors:
 def multiscale(case: Case) -> Tensors:
     pipe, passes = recipe_pipeline(case), (case.params["first_pass"], case.params["second_pass"])
     first, second = (one_pass(case, said) for said in passes)
-    pipe.recipe = replace(pipe.recipe, first=first, second=second, downscale=case.params["downscale_factor"])
+    pipe.recipe = replace(
+        pipe.recipe, first=first, second=second, downscale=case.params["downscale_factor"]
+    )
     pipe.latent_upsampler = case.upsampler
     seen: Tensors = {}
 
     def upsample(latents: torch.Tensor) -> torch.Tensor:
-        seen["first_pass_latents"], seen["adain_latents"] = latents, LTXRecipePipeline._upsample(pipe, latents)
+        seen["first_pass_latents"], seen["adain_latents"] = (
+            latents,
+            LTXRecipePipeline._upsample(pipe, latents),
+        )
         return seen["adain_latents"]
 
     def note(module: Any, args: Any, output: torch.Tensor) -> None:
@@ -257,7 +304,9 @@ def recipe_pipeline(case: Case) -> LTXRecipePipeline:
     sampler = case.params.get("sampler") or "from_checkpoint"
     if sampler != "from_checkpoint":
         uniform = sampler.lower() == "uniform"
-        pipe.info = replace(pipe.info, sampling=Sampling("Uniform" if uniform else "LinearQuadratic"))
+        pipe.info = replace(
+            pipe.info, sampling=RectifiedFlowSchedule("Uniform" if uniform else "LinearQuadratic")
+        )
     timestep = call.get("decode_timestep", 0.0)
     pipe.recipe = Recipe(
         stochastic=call.get("stochastic_sampling", False),
@@ -265,12 +314,16 @@ def recipe_pipeline(case: Case) -> LTXRecipePipeline:
         decode_timestep=timestep,
         decode_noise=call.get("decode_noise_scale", timestep),
     )
-    pipe.transformer.register_forward_pre_hook(authors_rows(len(case.inputs["prompt_embeds"])), with_kwargs=True)
+    pipe.transformer.register_forward_pre_hook(
+        authors_rows(len(case.inputs["prompt_embeds"])), with_kwargs=True
+    )
     return pipe
 
 
 def authors_rows(videos: int) -> Callable[..., Any]:
-    """Perturb the rows that the authors' code perturbs: with several videos others than it means to."""
+    """Perturb the rows that the authors' code perturbs: with several videos others than it means
+    to.
+    """
 
     def hook(module: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         perturbation = kwargs.get("perturbation")
@@ -291,7 +344,7 @@ def one_pass(case: Case, said: Mapping[str, Any]) -> Pass:
         rescale=frozen(said.get("rescaling_scale", 0.7)),
         blocks=frozen(said.get("skip_block_list") or []),
         timesteps=frozen(said.get("guidance_timesteps") or []),
-        star=said.get("cfg_star_rescale", False),
+        cfg_zero_star=said.get("cfg_star_rescale", False),
         mode=case.params.get("stg_mode", "attention_values"),
     )
     return Pass(
@@ -312,15 +365,17 @@ def frozen(value: Any) -> Any:
 def run(case: Case, pipe: LTXRecipePipeline) -> Tensors:
     """Run a pipeline as the case asks."""
     given, call = case.inputs, case.params["call"]
-    clip = Clip(call["height"], call["width"], call["num_frames"], call["frame_rate"])
+    clip = VideoShape(call["height"], call["width"], call["num_frames"], call["frame_rate"])
     embeds = torch.cat([given["negative_prompt_embeds"], given["prompt_embeds"]])
     mask = torch.cat([given["negative_prompt_attention_mask"], given["prompt_attention_mask"]])
-    texts = EncodedTexts({"prompt_embeds": embeds}, mask, len(embeds) // 2)
+    texts = EncodedPrompts({"prompt_embeds": embeds}, mask, len(embeds) // 2)
     held = [
-        HeldPixels(given[f"cond.{number}.pixels"], item["frame"], item["strength"])
+        ConditioningPixels(given[f"cond.{number}.pixels"], item["frame"], item["strength"])
         for number, item in enumerate(case.params.get("conditioning") or ())
     ]
-    latents = encode_pixels(pipe.vae, given["media_items"], None) if "media_items" in given else None
+    latents = (
+        encode_pixels(pipe.vae, given["media_items"], None) if "media_items" in given else None
+    )
     latents = pipe.sample(clip, texts, held, latents, torch.Generator())
     times = pipe.recipe.passes[-1].schedule(pipe.info.sampling, latents[0, 0].numel())
     found = {"latents": latents, "timesteps": torch.tensor(times)}
@@ -356,7 +411,9 @@ def check(folder: Path, entry: Mapping[str, Any]) -> tuple[bool, str]:
 
 
 def error_of(found: torch.Tensor | None, wanted: torch.Tensor) -> float:
-    """The largest difference, relative to the largest value; infinite for another shape or what is no number."""
+    """The largest difference, relative to the largest value; infinite for another shape or what is
+    no number.
+    """
     if found is None or found.shape != wanted.shape:
         return math.inf
     difference = (found.double() - wanted.double()).abs().max().item()
@@ -368,7 +425,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Check a folder; the exit status."""
     parser = argparse.ArgumentParser(description="Compare filmstrip with golden data for LTX.")
     parser.add_argument("folder", type=Path, help="holds cases.json")
-    parser.add_argument("--only", type=re.compile, help="a pattern that the names of cases must match somewhere")
+    parser.add_argument(
+        "--only", type=re.compile, help="a pattern that the names of cases must match somewhere"
+    )
     options = parser.parse_args(arguments)
     cases = json.loads((options.folder / "cases.json").read_text())["cases"]
     passed = failed = 0

@@ -1,4 +1,6 @@
-"""The errors that filmstrip raises on purpose. Each message is a sentence with the value, the place and the remedy."""
+"""The errors that filmstrip raises on purpose. Each message is a sentence with the value, the place
+and the remedy.
+"""
 
 
 class FilmstripError(Exception):
@@ -10,4 +12,6 @@ class InputError(FilmstripError, ValueError):
 
 
 class CheckpointError(FilmstripError, OSError):
-    """A checkpoint that cannot be loaded: missing, damaged, of another model, or in a format that is refused."""
+    """A checkpoint that cannot be loaded: missing, damaged, of another model, or in a format that
+    is refused.
+    """

@@ -1,8 +1,8 @@
 """The package's loggers, and diffusers' calls that set how much they say.
 
-Every logger lives below "filmstrip", which writes to standard error what is of level WARNING or above, or of
-the level that the environment variable FILMSTRIP_VERBOSITY names (debug, info, warning, error, critical).
-Progress bars are a separate switch.
+Every logger lives below "filmstrip", which writes to standard error what is of level WARNING or
+above, or of the level that the environment variable FILMSTRIP_VERBOSITY names (debug, info,
+warning, error, critical). Progress bars are a separate switch.
 """
 
 import functools
@@ -38,7 +38,9 @@ if _level not in LEVELS:
 
 
 def get_logger(name: str | None = None) -> logging.Logger:
-    """The logger called `name` (in the package, `__name__`); without a name, the one above them all."""
+    """The logger called `name` (in the package, `__name__`); without a name, the one above them
+    all.
+    """
     return logging.getLogger(name) if name else _root
 
 
@@ -72,8 +74,8 @@ def remove_handler(handler: logging.Handler) -> None:
 disable_default_handler = functools.partial(remove_handler, _default_handler)
 enable_default_handler = functools.partial(add_handler, _default_handler)
 
-# Keep messages from Python's root logger, the default, and hand them to it too: `disable_default_handler` then keeps
-# them from showing twice.
+# Keep messages from Python's root logger, the default, and hand them to it too:
+# `disable_default_handler` then keeps them from showing twice.
 disable_propagation = functools.partial(setattr, _root, "propagate", False)
 enable_propagation = functools.partial(setattr, _root, "propagate", True)
 
@@ -81,7 +83,9 @@ enable_propagation = functools.partial(setattr, _root, "propagate", True)
 def enable_explicit_format() -> None:
     """Print level, file, line and time before each message."""
     for handler in _root.handlers:
-        handler.setFormatter(logging.Formatter("[%(levelname)s|%(filename)s:%(lineno)s] %(asctime)s >> %(message)s"))
+        handler.setFormatter(
+            logging.Formatter("[%(levelname)s|%(filename)s:%(lineno)s] %(asctime)s >> %(message)s")
+        )
 
 
 def reset_format() -> None:

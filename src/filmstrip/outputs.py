@@ -16,7 +16,9 @@ Frames: TypeAlias = list[list[PIL.Image.Image]] | np.ndarray[Any, Any] | torch.T
 
 @dataclass
 class Output:
-    """Base of the outputs. `output.sample`, `output["sample"]` and `output[0]` are the same thing."""
+    """Base of the outputs. `output.sample`, `output["sample"]` and `output[0]` are the same
+    thing.
+    """
 
     def to_tuple(self) -> tuple[Any, ...]:
         """The fields that are not `None`, in order."""

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-import filmstrip
 from filmstrip import logging
+from filmstrip.registry import public
 
 if TYPE_CHECKING:
     from filmstrip.media.export import export_to_gif, export_to_video
@@ -14,7 +14,7 @@ __all__ = ["export_to_gif", "export_to_video", "load_image", "load_video", "logg
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(filmstrip, name)
+        return public(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -8,9 +8,21 @@ from typing import Any
 import pytest
 
 
-def toy_run(main: Callable[[Sequence[str]], int], path: Path, case: str, *more: str) -> tuple[int, dict[str, Any]]:
+def toy_run(
+    main: Callable[[Sequence[str]], int], path: Path, case: str, *more: str
+) -> tuple[int, dict[str, Any]]:
     """Run one case: the exit status, and what the result file says of it."""
-    asked = ["--toy", "--out", str(path.parent), "--case", case, "--repeats", "1", "--device", "cpu"]
+    asked = [
+        "--toy",
+        "--out",
+        str(path.parent),
+        "--case",
+        case,
+        "--repeats",
+        "1",
+        "--device",
+        "cpu",
+    ]
     status = main([*asked, *more])
     result = json.loads(path.read_text())
     assert result["toy"]

@@ -9,13 +9,17 @@ from tools.demo_clips import Scene, draw_clips, to_indices
 
 @pytest.fixture(scope="module")
 def clips():
-    scenes = to_indices([Scene("red", "square", "white", "left"), Scene("black", "circle", "green", "down")])
+    scenes = to_indices(
+        [Scene("red", "square", "white", "left"), Scene("black", "circle", "green", "down")]
+    )
     return draw_clips(scenes, torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("width", [2, 4, 8])
 def test_edges_are_as_wide_as_they_are_drawn(width):
-    ramp = ((torch.arange(128) - 40) / width).clamp(0, 1) * ((88 - torch.arange(128)) / width).clamp(0, 1)
+    ramp = ((torch.arange(128) - 40) / width).clamp(0, 1) * (
+        (88 - torch.arange(128)) / width
+    ).clamp(0, 1)
     video = (1 - 0.7 * ramp * ramp[:, None]).expand(1, 3, 7, 128, 128)
     assert edge_width(video) == pytest.approx(width, rel=0.15)
 

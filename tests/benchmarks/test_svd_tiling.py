@@ -23,7 +23,12 @@ def test_errors_are_told_apart_by_place():
     near[:, 2:] = True
     whole, tiled = torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4)
     tiled[..., 2:] = 2 / 255
-    assert errors(whole, tiled, 2, near) == {"mean": 0.5, "seams": 1.0, "elsewhere": 0.0, "most": 1.0}
+    assert errors(whole, tiled, 2, near) == {
+        "mean": 0.5,
+        "seams": 1.0,
+        "elsewhere": 0.0,
+        "most": 1.0,
+    }
 
 
 def test_the_mosaic_moves_and_is_cut_to_size():

@@ -31,7 +31,13 @@ def comparison(**changes):
         row("filmstrip", "compiled", 0.128),
     ]
     case = {"name": "step", "title": "A step", "floor_s": 0.1, "rows": rows}
-    about = {"device": "H100", "torch": "2.11", "diffusers": "0.42.1", "dtype": "bfloat16", "repeats": 10}
+    about = {
+        "device": "H100",
+        "torch": "2.11",
+        "diffusers": "0.42.1",
+        "dtype": "bfloat16",
+        "repeats": 10,
+    }
     return about | {"toy": False, "ceilings": {"matmul_tflops": 748.7}, "cases": [case]} | changes
 
 
@@ -45,7 +51,8 @@ def test_a_case_is_a_line_with_time_share_and_memory_and_the_best_against_the_be
     (tmp_path / name).write_text(json.dumps(comparison()))
     table = render(tmp_path)
     assert (
-        "| A step | 0.100 s | 0.234 s, 43%, 4.5 GiB | 0.160 s, 62%, 4.5 GiB | 0.200 s, 50%, 4.5 GiB "
+        "| A step | 0.100 s | 0.234 s, 43%, 4.5 GiB | 0.160 s, 62%, 4.5 GiB | 0.200 s, 50%, 4.5 "
+        "GiB "
         "| 0.128 s, 78%, 4.5 GiB | 1.25× as fast |"
     ) in table
     assert "749 TFLOP/s" in table
@@ -53,7 +60,9 @@ def test_a_case_is_a_line_with_time_share_and_memory_and_the_best_against_the_be
 
 
 def test_startup_is_a_line_for_each_library(tmp_path):
-    rows = [{"library": "diffusers", "median_s": 2.9, "with_t5_s": 4.8, "files": 258, "lines": 179376}]
+    rows = [
+        {"library": "diffusers", "median_s": 2.9, "with_t5_s": 4.8, "files": 258, "lines": 179376}
+    ]
     result = {"rows": rows, "repeats": 5, "device": "CPU", "torch": "2.13"}
     (tmp_path / "startup.json").write_text(json.dumps(result))
     assert "| diffusers | 2.90 s | 4.80 s | 258 | 179,376 |" in render(tmp_path)
@@ -61,8 +70,15 @@ def test_startup_is_a_line_for_each_library(tmp_path):
 
 def test_adherence_is_a_line_for_each_source_with_the_mean(tmp_path):
     scores = {"colour": 1.0, "shape": 0.9, "background": 1.0, "motion": 0.98}
-    itself = {f"{kind}_{name}": 1.0 for kind in ("drawn", "reconstructed") for name in scores} | {"psnr": 31.0}
-    result = {"guided": scores | {"guidance": 4.0}, "unguided": scores, "judge_itself": itself, "prompts": 200}
+    itself = {f"{kind}_{name}": 1.0 for kind in ("drawn", "reconstructed") for name in scores} | {
+        "psnr": 31.0
+    }
+    result = {
+        "guided": scores | {"guidance": 4.0},
+        "unguided": scores,
+        "judge_itself": itself,
+        "prompts": 200,
+    }
     result |= {"parameters": {"vae": 3e6}, "folder_bytes": 11.9e6, "device": "H100"}
     (tmp_path / "demo_ltx.json").write_text(json.dumps(result))
     assert "| generated, guidance 4 | 100.0% | 90.0% | 100.0% | 98.0% | 97.0% |" in render(tmp_path)
@@ -70,24 +86,55 @@ def test_adherence_is_a_line_for_each_source_with_the_mean(tmp_path):
 
 def test_travel_is_a_line_for_each_motion_bucket(tmp_path):
     shares = {"direction_right": 0.995, "speed_right": 1.0, "shape_kept": 0.95, "colour_kept": 1.0}
-    row = shares | {"bucket": 127, "fps": 7, "speed": 2.241, "speed_wanted": 2.268, "first_frame_psnr": 27.76}
-    result = {"by_bucket": [row], "speed": {"pictures_rise": 1.0}, "pictures": 200, "device": "H100"}
+    row = shares | {
+        "bucket": 127,
+        "fps": 7,
+        "speed": 2.241,
+        "speed_wanted": 2.268,
+        "first_frame_psnr": 27.76,
+    }
+    result = {
+        "by_bucket": [row],
+        "speed": {"pictures_rise": 1.0},
+        "pictures": 200,
+        "device": "H100",
+    }
     result["measure_itself"] = {"psnr": 32.15, "reconstructed_shape_kept": 0.9375}
     result |= {"parameters": {"unet": 3.2e6, "vae": 1.6e6}, "folder_bytes": 9.96e6}
     (tmp_path / "demo_svd.json").write_text(json.dumps(result))
     table = render(tmp_path)
-    assert "| motion bucket 127 | 99.5% | 100.0% | 95.0% | 100.0% | 2.24, 2.27 wanted | 27.8 dB |" in table
+    assert (
+        "| motion bucket 127 | 99.5% | 100.0% | 95.0% | 100.0% | 2.24, 2.27 wanted | 27.8 dB |"
+        in table
+    )
     assert "it rises in 100% of the pictures" in table
     assert table.endswith("4.8 million parameters, 10.0 MB, trained on one H100.")
 
 
 def test_conditions_are_a_line_each_with_what_was_measured(tmp_path):
-    names = ("text", "stg", "picture", "keyframes", "extension", "single_scale", "multi_scale", "long")
-    result = {name: {"attributes": 0.975, "psnr_first": 31.24, "psnr_last": 29.96, "edge_width": 4.5} for name in names}
+    names = (
+        "text",
+        "stg",
+        "picture",
+        "keyframes",
+        "extension",
+        "single_scale",
+        "multi_scale",
+        "long",
+    )
+    result = {
+        name: {"attributes": 0.975, "psnr_first": 31.24, "psnr_last": 29.96, "edge_width": 4.5}
+        for name in names
+    }
     result["extension"] |= {"off_at_end": 1.04, "jump_at_seam": 0.2, "jump_elsewhere": 0.1}
     result["long"] |= {"videos": 16, "error_at_seams": 0.008, "error_elsewhere": 0.0075}
-    result |= {"drawn": {"edge_width": 1.32}, "autoencoder": {"edge_width": 4.1, "psnr": 34.0, "psnr_small": 32.1}}
-    (tmp_path / "demo_conditions.json").write_text(json.dumps(result | {"clips": 128, "device": "H100"}))
+    result |= {
+        "drawn": {"edge_width": 1.32},
+        "autoencoder": {"edge_width": 4.1, "psnr": 34.0, "psnr_small": 32.1},
+    }
+    (tmp_path / "demo_conditions.json").write_text(
+        json.dumps(result | {"clips": 128, "device": "H100"})
+    )
     table = render(tmp_path)
     assert "| its first and last frame | 97.5% | first frame 31.2 dB, last 30.0 dB |" in table
     assert "| 256×256 in two passes, with the upsampler | 97.5% | edges 4.50 pixels wide |" in table
@@ -96,7 +143,14 @@ def test_conditions_are_a_line_each_with_what_was_measured(tmp_path):
 
 def test_tiling_is_a_line_for_each_direction(tmp_path):
     row = {"mean": 0.0061, "seams": 0.0064, "elsewhere": 0.0061, "most": 0.044}
-    result = {"dtype": "float32", "side": 704, "tile": 256, "stride": 224, "tiles": 9, "rows": {"both": row}}
+    result = {
+        "dtype": "float32",
+        "side": 704,
+        "tile": 256,
+        "stride": 224,
+        "tiles": 9,
+        "rows": {"both": row},
+    }
     (tmp_path / "svd_tiling.json").write_text(json.dumps(result))
     table = render(tmp_path)
     assert "| encode and decode | 0.006/255 | 0.006/255 | 0.006/255 | 0.044/255 |" in table

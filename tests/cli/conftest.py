@@ -1,4 +1,6 @@
-"""A command line to call, a model folder without weights, and a pipeline that stands in for the real one."""
+"""A command line to call, a model folder without weights, and a pipeline that stands in for the
+real one.
+"""
 
 import json
 import sys
@@ -14,7 +16,7 @@ import torch
 
 import filmstrip
 from filmstrip.logging import get_logger
-from filmstrip.ltx.passes import Recipe
+from filmstrip.ltx.recipes import Recipe
 
 
 @dataclass
@@ -50,7 +52,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
 @pytest.fixture
 def model(tmp_path: Path) -> str:
-    """The name of a folder that looks like an LTX model whose VAE compresses 16 times in space and 4 times in time."""
+    """The name of a folder that looks like an LTX model whose VAE compresses 16 times in space and
+    4 times in time.
+    """
     files = {
         "model_index.json": {"_class_name": "LTXPipeline"},
         "vae/config.json": {"spatial_compression_ratio": 16, "temporal_compression_ratio": 4},
@@ -82,13 +86,19 @@ class FakePipeline:
         self.calls.append(call)
         with self.progress.stage("encode prompt"):
             if self.warning:
-                get_logger("filmstrip.ltx.pipeline").warning(self.warning)
-        with self.progress.stage("denoise", call.get("num_inference_steps") or self.recipe.first.count) as advance:
+                get_logger("filmstrip.ltx.pipelines.drop_in").warning(self.warning)
+        with self.progress.stage(
+            "denoise", call.get("num_inference_steps") or self.recipe.first.count
+        ) as advance:
             if self.fail:
                 raise self.fail
             advance()
-        noise = torch.rand((call["num_frames"], call["height"], call["width"], 3), generator=call["generator"])
-        assert torch.get_rng_state().equal(torch.manual_seed(call["generator"].initial_seed()).get_state())
+        noise = torch.rand(
+            (call["num_frames"], call["height"], call["width"], 3), generator=call["generator"]
+        )
+        assert torch.get_rng_state().equal(
+            torch.manual_seed(call["generator"].initial_seed()).get_state()
+        )
         return SimpleNamespace(frames=np.asarray(noise)[None])
 
 

@@ -1,4 +1,6 @@
-"""`filmstrip animate` from its words to its files, on a pipeline that stands in for the real one."""
+"""`filmstrip animate` from its words to its files, on a pipeline that stands in for the real
+one.
+"""
 
 import json
 import shlex
@@ -25,7 +27,10 @@ FILES: dict[str, dict[str, Any]] = {
     "unet/config.json": {"_class_name": "UNetSpatioTemporalConditionModel", "num_frames": 5},
     "scheduler/scheduler_config.json": SCHEDULER,
 }
-STRETCHED = "cat.png is 90x60 and will be stretched to 64x64: crop it first, or give --width and --height in its shape."
+STRETCHED = (
+    "cat.png is 90x60 and will be stretched to 64x64: "
+    "crop it first, or give --width and --height in its shape."
+)
 SMALL = ("--width", 64, "--height", 64, "--steps", 2)
 
 
@@ -59,16 +64,49 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> FakePipeline:
 
 def test_every_option_reaches_the_call(run: Run, model: str, pipeline: FakePipeline) -> None:
     result = run(
-        *("animate", "cat.png", "--model", model, "--width", 128, "--height", 64, "--frames", 4, "--fps", 12),
-        *("--motion", 30, "--noise-aug", 0.1, "--steps", 4, "--guidance-min", 1.5, "--guidance-max", 2.5),
+        *(
+            "animate",
+            "cat.png",
+            "--model",
+            model,
+            "--width",
+            128,
+            "--height",
+            64,
+            "--frames",
+            4,
+            "--fps",
+            12,
+        ),
+        *(
+            "--motion",
+            30,
+            "--noise-aug",
+            0.1,
+            "--steps",
+            4,
+            "--guidance-min",
+            1.5,
+            "--guidance-max",
+            2.5,
+        ),
         *("--seed", 11, "--device", "cpu", "--dtype", "bf16", "-o", "cat.mp4"),
     )
     assert result.code == 0
-    assert pipeline.loaded == {"source": "tiny", "revision": None, "dtype": torch.bfloat16, "device": "cpu"}
+    assert pipeline.loaded == {
+        "source": "tiny",
+        "revision": None,
+        "dtype": torch.bfloat16,
+        "device": "cpu",
+    }
     (call,) = pipeline.calls
     assert call.pop("generator").initial_seed() == 11
     picture = call.pop("image")
-    assert (picture.mode, picture.size, picture.getpixel((3, 3))) == ("RGB", (64, 64), (200, 10, 30))
+    assert (picture.mode, picture.size, picture.getpixel((3, 3))) == (
+        "RGB",
+        (64, 64),
+        (200, 10, 30),
+    )
     assert call == {
         "width": 128,
         "height": 64,
@@ -106,8 +144,23 @@ def test_a_folder_gets_the_defaults_of_diffusers_call_and_its_own_length(
     assert not pipeline.loaded
 
 
-def test_the_command_that_show_prints_makes_the_same_call(run: Run, model: str, pipeline: FakePipeline) -> None:
-    words = ("--fps", 12.5, "--motion", 0, "--noise-aug", 0, "--guidance-min", 1, "--guidance-max", 1.25, "--seed", 3)
+def test_the_command_that_show_prints_makes_the_same_call(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
+    words = (
+        "--fps",
+        12.5,
+        "--motion",
+        0,
+        "--noise-aug",
+        0,
+        "--guidance-min",
+        1,
+        "--guidance-max",
+        1.25,
+        "--seed",
+        3,
+    )
     assert run("animate", "cat.png", "-m", model, *SMALL, *words, "-o", "a.mp4").code == 0
     command = shlex.split(run("show", "a.mp4").out.splitlines()[-1])
     assert command[:3] == ["filmstrip", "animate", "cat.png"]
@@ -118,10 +171,28 @@ def test_the_command_that_show_prints_makes_the_same_call(run: Run, model: str, 
     assert first == again
 
 
-def test_videos_are_numbered_and_json_is_all_there_is(run: Run, model: str, pipeline: FakePipeline) -> None:
-    result = run("animate", "cat.png", "-m", model, *SMALL, "--seed", 3, "--count", 2, "-o", "a.mp4", "--json")
+def test_videos_are_numbered_and_json_is_all_there_is(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
+    result = run(
+        "animate",
+        "cat.png",
+        "-m",
+        model,
+        *SMALL,
+        "--seed",
+        3,
+        "--count",
+        2,
+        "-o",
+        "a.mp4",
+        "--json",
+    )
     assert (result.code, result.err) == (0, "")
-    assert [(video["path"], video["seed"]) for video in result.json["videos"]] == [("a-0001.mp4", 3), ("a-0002.mp4", 4)]
+    assert [(video["path"], video["seed"]) for video in result.json["videos"]] == [
+        ("a-0001.mp4", 3),
+        ("a-0002.mp4", 4),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +210,15 @@ def test_what_may_surprise_is_noted(
     run: Run, model: str, pipeline: FakePipeline, words: tuple[object, ...], note: str
 ) -> None:
     plain = run("animate", "cat.png", "-m", model, *SMALL, "--dry-run")
-    noted = run("animate", *words, "-m", model, *(() if "--width" in words else SMALL[:2]), *SMALL[2:], "--dry-run")
+    noted = run(
+        "animate",
+        *words,
+        "-m",
+        model,
+        *(() if "--width" in words else SMALL[:2]),
+        *SMALL[2:],
+        "--dry-run",
+    )
     assert (plain.code, noted.code) == (0, 0)
     assert note in noted.err
     assert plain.err == ""
@@ -173,24 +252,51 @@ def test_a_transparent_picture_is_composited(run: Run, model: str, pipeline: Fak
         (("cat.png", "-o", "a.avi"), 2, "ends in .avi"),
         (("cat.png", "--model", "ltx-2b-0.9.5"), 2, "is a model for `filmstrip generate`"),
         (("cat.png", "--model", "empty"), 1, "not a model folder"),
-        (("cat.png", "--model", "ltx"), 1, "holds a LTXPipeline, but animate needs a StableVideoDiffusionPipeline"),
+        (
+            ("cat.png", "--model", "ltx"),
+            1,
+            "holds a LTXPipeline, but animate needs a StableVideoDiffusionPipeline",
+        ),
         (("cat.png", "--model", "ltx"), 1, "`filmstrip generate` takes it."),
-        (("cat.png", "--model", "odd-vae"), 1, "is for AutoencoderKL, but Stable Video Diffusion needs"),
-        (("cat.png", "--model", "odd-unet"), 1, "is for UNet2DConditionModel, but Stable Video Diffusion needs"),
+        (
+            ("cat.png", "--model", "odd-vae"),
+            1,
+            "is for AutoencoderKL, but Stable Video Diffusion needs",
+        ),
+        (
+            ("cat.png", "--model", "odd-unet"),
+            1,
+            "is for UNet2DConditionModel, but Stable Video Diffusion needs",
+        ),
         (("cat.png", "--model", "eps"), 1, "its prediction_type is 'epsilon', not 'v_prediction'"),
-        (("cat.png", "--model", "discrete"), 1, "its timestep_type is 'discrete', not 'continuous'"),
+        (
+            ("cat.png", "--model", "discrete"),
+            1,
+            "its timestep_type is 'discrete', not 'continuous'",
+        ),
         (("cat.png", "--model", "no-unet"), 1, "unet/config.json"),
     ],
 )
 def test_bad_input_is_one_sentence_before_any_work(
-    run: Run, model: str, pipeline: FakePipeline, words: tuple[object, ...], code: int, sentence: str
+    run: Run,
+    model: str,
+    pipeline: FakePipeline,
+    words: tuple[object, ...],
+    code: int,
+    sentence: str,
 ) -> None:
     Path("empty").mkdir()
     write("ltx", {"model_index.json": {"_class_name": "LTXPipeline"}})
     write("odd-vae", FILES | {"vae/config.json": {"_class_name": "AutoencoderKL"}})
     write("odd-unet", FILES | {"unet/config.json": {"_class_name": "UNet2DConditionModel"}})
-    write("eps", FILES | {"scheduler/scheduler_config.json": SCHEDULER | {"prediction_type": "epsilon"}})
-    write("discrete", FILES | {"scheduler/scheduler_config.json": SCHEDULER | {"timestep_type": "discrete"}})
+    write(
+        "eps",
+        FILES | {"scheduler/scheduler_config.json": SCHEDULER | {"prediction_type": "epsilon"}},
+    )
+    write(
+        "discrete",
+        FILES | {"scheduler/scheduler_config.json": SCHEDULER | {"timestep_type": "discrete"}},
+    )
     write("no-unet", {name: content for name, content in FILES.items() if "unet" not in name})
     before = sorted(Path().rglob("*"))
     chosen = () if "--model" in words else ("--model", model)
@@ -209,7 +315,9 @@ def test_without_a_model_the_demo_is_used_and_said(
     monkeypatch.setattr(demo, "path", lambda embedded: {"svd": Path(model)}[embedded])
     result = run("animate", "cat.png", "--dry-run")
     assert result.code == 0
-    assert result.err.startswith("Using the small demo model that ships with filmstrip. For a real one: filmstrip anim")
+    assert result.err.startswith(
+        "Using the small demo model that ships with filmstrip. For a real one: filmstrip anim"
+    )
     assert "128" in result.out
 
 
@@ -217,11 +325,41 @@ def test_the_frames_are_those_of_the_class(run: Run) -> None:
     pipe, _ = pipelines()
     pipe.save_pretrained("real")
     picture(1).save("cat.png")
-    words = ("--fps", 32, "--motion", 40, "--guidance-max", 2, "--seed", 5, "--count", 2, "--dtype", "float32")
-    result = run("animate", "cat.png", "-m", "real", *SMALL, *words, "--device", "cpu", "-o", "a.mp4", "--json")
+    words = (
+        "--fps",
+        32,
+        "--motion",
+        40,
+        "--guidance-max",
+        2,
+        "--seed",
+        5,
+        "--count",
+        2,
+        "--dtype",
+        "float32",
+    )
+    result = run(
+        "animate",
+        "cat.png",
+        "-m",
+        "real",
+        *SMALL,
+        *words,
+        "--device",
+        "cpu",
+        "-o",
+        "a.mp4",
+        "--json",
+    )
     said_once = ["fps is 32; the model was trained for 6 to 31.", STRETCHED]
     assert (result.code, result.json["warnings"]) == (0, said_once)
-    assert list(result.json["videos"][0]["seconds"]) == ["encode image", "denoise", "decode", "write"]
+    assert list(result.json["videos"][0]["seconds"]) == [
+        "encode image",
+        "denoise",
+        "decode",
+        "write",
+    ]
     frames = pipe(
         picture(1),
         height=64,
@@ -234,6 +372,8 @@ def test_the_frames_are_those_of_the_class(run: Run) -> None:
         output_type="np",
     ).frames[0]
     save_video(frames, "b.mp4", 32)
-    made, wanted = ([frame.tobytes() for frame in load_video(name)] for name in ("a-0002.mp4", "b.mp4"))
+    made, wanted = (
+        [frame.tobytes() for frame in load_video(name)] for name in ("a-0002.mp4", "b.mp4")
+    )
     assert made == wanted
     assert made != [frame.tobytes() for frame in load_video("a-0001.mp4")]

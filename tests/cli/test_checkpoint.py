@@ -7,7 +7,7 @@ import pytest
 from filmstrip.cli import checkpoint
 from filmstrip.cli.families import FAMILIES, LTX, SVD
 from filmstrip.errors import InputError
-from filmstrip.ltx.presets import CALL_DEFAULTS, PRESETS
+from filmstrip.presets.ltx import CALL_DEFAULTS, PRESETS
 
 
 def test_a_name_of_the_table_brings_its_settings() -> None:
@@ -36,7 +36,9 @@ def test_an_unknown_repository_has_the_settings_of_the_call_and_a_licence_of_its
     assert "https://huggingface.co/someone/their-ltx" in found.credit
 
 
-def test_a_folder_comes_before_a_hub_id_of_the_same_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_comes_before_a_hub_id_of_the_same_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models" / "ltx").mkdir(parents=True)
     found = checkpoint.find("models/ltx", LTX)
@@ -58,7 +60,9 @@ def test_a_folder_comes_before_a_hub_id_of_the_same_form(tmp_path: Path, monkeyp
         ("", "no known model"),
     ],
 )
-def test_what_is_none_of_them_is_refused_with_what_it_may_have_meant(model: str, words: str) -> None:
+def test_what_is_none_of_them_is_refused_with_what_it_may_have_meant(
+    model: str, words: str
+) -> None:
     with pytest.raises(InputError, match=words):
         checkpoint.find(model, LTX)
 

@@ -1,4 +1,6 @@
-"""Live bars on a terminal, lines elsewhere, nothing when quiet; all keep the pipelines' Progress contract."""
+"""Live bars on a terminal, lines elsewhere, nothing when quiet; all keep the pipelines' Progress
+contract.
+"""
 
 import io
 import re
@@ -13,7 +15,9 @@ from filmstrip.cli.run import Stopwatch
 
 
 def console(width: int = 80) -> Console:
-    return Console(file=io.StringIO(), force_terminal=True, width=width, soft_wrap=True, highlight=False)
+    return Console(
+        file=io.StringIO(), force_terminal=True, width=width, soft_wrap=True, highlight=False
+    )
 
 
 def walk(shown: Display) -> None:
@@ -66,7 +70,11 @@ def test_bars_show_count_and_time_and_fit_the_terminal(width: int) -> None:
 
 def test_a_bar_of_a_failed_stage_does_not_hide_the_error() -> None:
     shown = Live(console())
-    with pytest.raises(RuntimeError, match="the real one"), shown.running(), shown.stage("denoise", 4):
+    with (
+        pytest.raises(RuntimeError, match="the real one"),
+        shown.running(),
+        shown.stage("denoise", 4),
+    ):
         raise RuntimeError("the real one")
 
 
@@ -80,7 +88,9 @@ def test_the_stopwatch_adds_up_stages_of_one_name(monkeypatch: pytest.MonkeyPatc
     assert watch.seconds == {"denoise": 5.0, "decode": 1.0}
 
 
-def test_a_gpu_finishes_its_work_before_the_stopwatch_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_finishes_its_work_before_the_stopwatch_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = 0.0
 
     def synchronize(device: str) -> None:

@@ -1,4 +1,6 @@
-"""The command line on a small real model of random weights: the same frames as the classes, and clean interrupts."""
+"""The command line on a small real model of random weights: the same frames as the classes, and
+clean interrupts.
+"""
 
 import os
 import shlex
@@ -36,7 +38,20 @@ def pictures(path: Path) -> list[bytes]:
 
 
 def test_the_frames_are_those_of_the_class(run: Run, checkpoint: Path, tmp_path: Path) -> None:
-    words = ("--steps", 3, "--guidance", 2, "--negative", "a", "--seed", 5, "--count", 2, "--dtype", "float32")
+    words = (
+        "--steps",
+        3,
+        "--guidance",
+        2,
+        "--negative",
+        "a",
+        "--seed",
+        5,
+        "--count",
+        2,
+        "--dtype",
+        "float32",
+    )
     assert run("generate", "a a", "-m", checkpoint, *SIZE, *words, "-o", "a.mp4").code == 0
     pipe = LTXPipeline.from_pretrained(checkpoint)
     pipe.set_progress_bar_config(disable=True)
@@ -58,23 +73,48 @@ def test_the_frames_are_those_of_the_class(run: Run, checkpoint: Path, tmp_path:
 
 
 def test_bfloat16_runs_and_the_stages_are_timed(run: Run, checkpoint: Path) -> None:
-    result = run("generate", "a", "-m", checkpoint, *SIZE, "--steps", 2, "--dtype", "bfloat16", "-o", "a.mp4", "--json")
+    result = run(
+        "generate",
+        "a",
+        "-m",
+        checkpoint,
+        *SIZE,
+        "--steps",
+        2,
+        "--dtype",
+        "bfloat16",
+        "-o",
+        "a.mp4",
+        "--json",
+    )
     assert result.code == 0
-    assert list(result.json["videos"][0]["seconds"]) == ["encode prompt", "denoise", "decode", "write"]
+    assert list(result.json["videos"][0]["seconds"]) == [
+        "encode prompt",
+        "denoise",
+        "decode",
+        "write",
+    ]
     assert result.json["warnings"] == []
 
 
 def test_a_repository_in_the_hubs_cache_is_used_offline_and_pinned_to_its_commit(
     run: Run, checkpoint: Path, cache: Path
 ) -> None:
-    files = {str(path.relative_to(checkpoint)): path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()}
+    files = {
+        str(path.relative_to(checkpoint)): path.read_bytes()
+        for path in checkpoint.rglob("*")
+        if path.is_file()
+    }
     store(cache, "someone/ltx", files, commit="4" * 40)
     result = run("generate", "a", "-m", "someone/ltx", *SIZE, "--steps", 1, "-o", "a.mp4")
     assert result.code == 0
     assert result.err.startswith("The weights of someone/ltx have their own licence: https://")
     recipe = run("show", "a.mp4", "--json").json
     assert recipe["model"] == f"someone/ltx@{'4' * 40}"
-    assert run("generate", "a", "-m", recipe["model"], "--dry-run", "--json").json["revision"] == "4" * 40
+    assert (
+        run("generate", "a", "-m", recipe["model"], "--dry-run", "--json").json["revision"]
+        == "4" * 40
+    )
 
 
 def test_a_preset_makes_the_authors_videos_and_show_has_what_makes_them_again(
@@ -83,13 +123,28 @@ def test_a_preset_makes_the_authors_videos_and_show_has_what_makes_them_again(
     for number, (repository, files) in enumerate(repositories(PRESETS["ltx-2b-0.9.5"]).items()):
         store(cache, repository, files, commit=str(number) * 40)
     size = ("--width", 50, "--height", 38, "--frames", 4, "--fps", 12, "--device", "cpu")
-    result = run("generate", "a red circle", "-m", "ltx-2b-0.9.5", *size, "--steps", 2, "--seed", 5, "-o", "a.mp4")
+    result = run(
+        "generate",
+        "a red circle",
+        "-m",
+        "ltx-2b-0.9.5",
+        *size,
+        "--steps",
+        2,
+        "--seed",
+        5,
+        "-o",
+        "a.mp4",
+    )
     assert result.code == 0
     assert "The weights of ltx-2b-0.9.5 come under: OpenRAIL-M (https://" in result.err
     recipe = run("show", "a.mp4", "--json").json
     assert recipe["model"] == f"ltx-2b-0.9.5@{'0' * 40}"
     assert recipe["side"] == "the authors' numbers (the recipe of ltx-2b-0.9.5)"
-    assert (recipe["num_inference_steps"], recipe["negative_prompt"]) == (2, PRESETS["ltx-2b-0.9.5"].negative)
+    assert (recipe["num_inference_steps"], recipe["negative_prompt"]) == (
+        2,
+        PRESETS["ltx-2b-0.9.5"].negative,
+    )
 
     pipe = filmstrip.load("ltx-2b-0.9.5", dtype="float32")
     pipe.set_progress_bar_config(disable=True)
@@ -97,7 +152,11 @@ def test_a_preset_makes_the_authors_videos_and_show_has_what_makes_them_again(
     torch.manual_seed(5)
     generator = torch.Generator().manual_seed(5)
     call = {"width": 50, "height": 38, "num_frames": 4, "frame_rate": 12}
-    save_video(pipe("a red circle", **call, generator=generator, output_type="np").frames[0], tmp_path / "b.mp4", 12)
+    save_video(
+        pipe("a red circle", **call, generator=generator, output_type="np").frames[0],
+        tmp_path / "b.mp4",
+        12,
+    )
     assert pictures(tmp_path / "a.mp4") == pictures(tmp_path / "b.mp4")
 
     again = shlex.split(run("show", "a.mp4").out.splitlines()[-1])[1:]
@@ -106,7 +165,9 @@ def test_a_preset_makes_the_authors_videos_and_show_has_what_makes_them_again(
     assert pictures(tmp_path / "a.mp4") == pictures(tmp_path / "first.mp4")
 
 
-def test_damaged_weights_are_a_sentence_and_no_file(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+def test_damaged_weights_are_a_sentence_and_no_file(
+    run: Run, checkpoint: Path, tmp_path: Path
+) -> None:
     import shutil
 
     shutil.copytree(checkpoint, tmp_path / "bad")
@@ -119,7 +180,9 @@ def test_damaged_weights_are_a_sentence_and_no_file(run: Run, checkpoint: Path, 
 
 
 @pytest.mark.parametrize("moment", ["load ...", "denoise ..."])
-def test_an_interrupt_leaves_no_file_and_no_traceback(checkpoint: Path, tmp_path: Path, moment: str) -> None:
+def test_an_interrupt_leaves_no_file_and_no_traceback(
+    checkpoint: Path, tmp_path: Path, moment: str
+) -> None:
     words = ("generate", "a", "--model", checkpoint, *SIZE, "--steps", 100_000, "-o", "a.mp4")
     process = start(*words, folder=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert process.stderr
@@ -138,8 +201,27 @@ def test_an_interrupt_leaves_no_file_and_no_traceback(checkpoint: Path, tmp_path
 def test_the_program_runs_without_a_terminal_and_writes_results_and_news_apart(
     checkpoint: Path, tmp_path: Path
 ) -> None:
-    words = [*map(str, ("generate", "a", "--model", checkpoint, *SIZE, "--steps", 1, "--seed", 2, "-o", "a.gif"))]
-    done = subprocess.run([*PROGRAM, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    words = [
+        *map(
+            str,
+            (
+                "generate",
+                "a",
+                "--model",
+                checkpoint,
+                *SIZE,
+                "--steps",
+                1,
+                "--seed",
+                2,
+                "-o",
+                "a.gif",
+            ),
+        )
+    ]
+    done = subprocess.run(
+        [*PROGRAM, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("a.gif: ")
     assert "64x32, 9 frames (0.75 s at 12 fps), 1 step, seed 2, cpu float32" in done.stderr

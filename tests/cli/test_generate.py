@@ -1,4 +1,6 @@
-"""`filmstrip generate` from its words to its files, on a pipeline that stands in for the real one."""
+"""`filmstrip generate` from its words to its files, on a pipeline that stands in for the real
+one.
+"""
 
 import json
 from pathlib import Path
@@ -8,7 +10,7 @@ import torch
 
 from filmstrip import demo
 from filmstrip.media.load import load_video
-from filmstrip.media.recipe import read_recipe
+from filmstrip.media.provenance import read_provenance
 
 from .conftest import FakePipeline, Run, store
 
@@ -17,12 +19,30 @@ SMALL = ("--width", 32, "--height", 32, "--frames", 5, "--steps", 2)
 
 def test_every_option_reaches_the_call(run: Run, model: str, pipeline: FakePipeline) -> None:
     result = run(
-        *("generate", "a cat", "--model", model, "--width", 64, "--height", 32, "--frames", 9, "--fps", 12),
+        *(
+            "generate",
+            "a cat",
+            "--model",
+            model,
+            "--width",
+            64,
+            "--height",
+            32,
+            "--frames",
+            9,
+            "--fps",
+            12,
+        ),
         *("--steps", 4, "--guidance", 2.5, "--negative", "a dog", "--seed", 11, "--device", "cpu"),
         *("--dtype", "bf16", "-o", "cat.mp4"),
     )
     assert result.code == 0
-    assert pipeline.loaded == {"source": "tiny", "revision": None, "dtype": torch.bfloat16, "device": "cpu"}
+    assert pipeline.loaded == {
+        "source": "tiny",
+        "revision": None,
+        "dtype": torch.bfloat16,
+        "device": "cpu",
+    }
     (call,) = pipeline.calls
     assert call.pop("generator").initial_seed() == 11
     assert call == {
@@ -40,20 +60,49 @@ def test_every_option_reaches_the_call(run: Run, model: str, pipeline: FakePipel
     assert (len(frames), frames[0].size) == (9, (64, 32))
 
 
-def test_a_folder_gets_the_defaults_of_diffusers_call(run: Run, model: str, pipeline: FakePipeline) -> None:
+def test_a_folder_gets_the_defaults_of_diffusers_call(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
     plan = run("generate", "x", "-m", model, "--dry-run", "--json").json
     call = plan["call"]
-    assert (call["width"], call["height"], call["num_frames"], call["frame_rate"]) == (704, 512, 161, 25)
-    assert (call["num_inference_steps"], call["guidance_scale"], call["negative_prompt"]) == (50, 3.0, "")
+    assert (call["width"], call["height"], call["num_frames"], call["frame_rate"]) == (
+        704,
+        512,
+        161,
+        25,
+    )
+    assert (call["num_inference_steps"], call["guidance_scale"], call["negative_prompt"]) == (
+        50,
+        3.0,
+        "",
+    )
     assert plan["side"] == "drop-in numbers (as diffusers' LTXPipeline)"
     assert pipeline.calls == []
 
 
 def test_sizes_are_snapped_aloud_or_refused(run: Run, model: str, pipeline: FakePipeline) -> None:
-    words = ("generate", "x", "-m", model, "--width", 40, "--height", 64, "--frames", 6, "--steps", 1, "-o", "a.mp4")
+    words = (
+        "generate",
+        "x",
+        "-m",
+        model,
+        "--width",
+        40,
+        "--height",
+        64,
+        "--frames",
+        6,
+        "--steps",
+        1,
+        "-o",
+        "a.mp4",
+    )
     refused = run(*words, "--no-snap")
     assert refused.code == 2
-    assert "--width 40 is not a multiple of 32, which this model needs; the nearest is 32" in refused.err
+    assert (
+        "--width 40 is not a multiple of 32, which this model needs; the nearest is 32"
+        in refused.err
+    )
     assert not Path("a.mp4").exists()
     snapped = run(*words)
     assert snapped.code == 0
@@ -65,53 +114,101 @@ def test_sizes_are_snapped_aloud_or_refused(run: Run, model: str, pipeline: Fake
 def test_several_videos_are_numbered_and_each_can_be_made_again_alone(
     run: Run, model: str, pipeline: FakePipeline
 ) -> None:
-    assert run("generate", "x", "-m", model, *SMALL, "--seed", 5, "--count", 3, "-o", "a.png.mp4").code == 0
+    assert (
+        run("generate", "x", "-m", model, *SMALL, "--seed", 5, "--count", 3, "-o", "a.png.mp4").code
+        == 0
+    )
     alone = run("generate", "x", "-m", model, *SMALL, "--seed", 6, "--no-recipe", "-o", "b.mp4")
     assert alone.code == 0
     assert sorted(path.name for path in Path().glob("*.mp4")) == [
         *("a.png-0001.mp4", "a.png-0002.mp4", "a.png-0003.mp4", "b.mp4")
     ]
-    assert [frame.tobytes() for frame in load_video("a.png-0002.mp4")] == [f.tobytes() for f in load_video("b.mp4")]
+    assert [frame.tobytes() for frame in load_video("a.png-0002.mp4")] == [
+        f.tobytes() for f in load_video("b.mp4")
+    ]
     assert load_video("a.png-0001.mp4")[0].tobytes() != load_video("b.mp4")[0].tobytes()
 
 
-def test_a_seed_that_was_drawn_is_printed_and_kept(run: Run, model: str, pipeline: FakePipeline) -> None:
+def test_a_seed_that_was_drawn_is_printed_and_kept(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
     result = run("generate", "x", "-m", model, *SMALL, "-o", "a.mp4")
-    seed = read_recipe("a.mp4")["seed"]
+    seed = read_provenance("a.mp4")["seed"]
     assert seed == pipeline.calls[0]["generator"].initial_seed()
     assert f"seed {seed}" in result.out
     assert f"seed {seed}" in result.err
 
 
-def test_the_summary_has_file_size_seed_times_and_memory(run: Run, model: str, pipeline: FakePipeline) -> None:
+def test_the_summary_has_file_size_seed_times_and_memory(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
     out = run("generate", "x", "-m", model, *SMALL, "--seed", 1, "-o", "a.mp4").out
     assert out.startswith("a.mp4: ")
-    for words in (" kB, seed 1, encode prompt ", " s, denoise ", " s, write ", "load ", "peak memory ", "(resident)"):
+    for words in (
+        " kB, seed 1, encode prompt ",
+        " s, denoise ",
+        " s, write ",
+        "load ",
+        "peak memory ",
+        "(resident)",
+    ):
         assert words in out
 
 
-def test_json_is_all_there_is_on_standard_output(run: Run, model: str, pipeline: FakePipeline) -> None:
+def test_json_is_all_there_is_on_standard_output(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
     pipeline.warning = "These words\nwere cut."
     result = run(
-        "generate", "x", "-m", model, *SMALL, "--width", 40, "--seed", 3, "--count", 2, "-o", "a.mp4", "--json"
+        "generate",
+        "x",
+        "-m",
+        model,
+        *SMALL,
+        "--width",
+        40,
+        "--seed",
+        3,
+        "--count",
+        2,
+        "-o",
+        "a.mp4",
+        "--json",
     )
     assert result.code == 0
     assert result.err == ""
     first, second = result.json["videos"]
-    assert (first["path"], first["seed"], second["path"], second["seed"]) == ("a-0001.mp4", 3, "a-0002.mp4", 4)
+    assert (first["path"], first["seed"], second["path"], second["seed"]) == (
+        "a-0001.mp4",
+        3,
+        "a-0002.mp4",
+        4,
+    )
     assert first["bytes"] == Path("a-0001.mp4").stat().st_size
     assert set(first["seconds"]) == {"encode prompt", "denoise", "write"}
     assert result.json["peak_memory"]["bytes"] > 1e6
-    assert result.json["warnings"] == ["--width 40 is not a multiple of 32: using 32.", "These words were cut."]
+    assert result.json["warnings"] == [
+        "--width 40 is not a multiple of 32: using 32.",
+        "These words were cut.",
+    ]
 
 
-def test_what_the_pipeline_warns_of_is_one_line(run: Run, model: str, pipeline: FakePipeline) -> None:
+def test_what_the_pipeline_warns_of_is_one_line(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
     pipeline.warning = "These words were cut:\n  a, b"
-    assert "These words were cut: a, b\n" in run("generate", "x", "-m", model, *SMALL, "-o", "a.mp4").err
+    assert (
+        "These words were cut: a, b\n"
+        in run("generate", "x", "-m", model, *SMALL, "-o", "a.mp4").err
+    )
 
 
-def test_a_dry_run_prints_the_plan_and_makes_nothing(run: Run, model: str, pipeline: FakePipeline) -> None:
-    result = run("generate", "a cat", "-m", model, *SMALL, "--seed", 4, "-o", "deep/a.mp4", "--dry-run")
+def test_a_dry_run_prints_the_plan_and_makes_nothing(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
+    result = run(
+        "generate", "a cat", "-m", model, *SMALL, "--seed", 4, "-o", "deep/a.mp4", "--dry-run"
+    )
     assert result.code == 0
     entries = dict(line.split(None, 1) for line in result.out.splitlines())
     assert (entries["prompt"], entries["seeds"], entries["outputs"]) == ("a cat", "4", "deep/a.mp4")
@@ -131,13 +228,16 @@ def test_without_a_model_the_demo_is_used_and_said(
     assert headline == "demo: 128x128, 25 frames (1.0 s at 25 fps), 25 steps, seed 1, cpu float32"
     assert "The demo model is trained for" not in result.err
     other = run("generate", "x", "--model", "demo", "--width", 64, "--dry-run")
-    assert "The demo model is trained for 128x128 and 25 frames only; other sizes look worse." in other.err
+    assert (
+        "The demo model is trained for 128x128 and 25 frames only; other sizes look worse."
+        in other.err
+    )
 
 
 @pytest.fixture
 def presets(cache: Path) -> None:
     """A cache that seems to have every LTX preset."""
-    from filmstrip.ltx import presets
+    from filmstrip.presets import ltx as presets
 
     files = {file for row in presets.PRESETS for file in row.files}
     store(cache, presets.REPO, dict.fromkeys(files, ""), commit="0123abc")
@@ -164,13 +264,30 @@ def test_a_preset_is_planned_as_the_authors_script_has_it(run: Run, pipeline: Fa
 
 
 @pytest.mark.usefixtures("presets")
-def test_a_preset_makes_any_size_and_says_what_a_file_cannot_hold(run: Run, pipeline: FakePipeline) -> None:
-    words = ("generate", "x", "-m", "ltx-2b-0.9.5", "--steps", 2, "--width", 39, "--height", 50, "--frames", 6)
+def test_a_preset_makes_any_size_and_says_what_a_file_cannot_hold(
+    run: Run, pipeline: FakePipeline
+) -> None:
+    words = (
+        "generate",
+        "x",
+        "-m",
+        "ltx-2b-0.9.5",
+        "--steps",
+        2,
+        "--width",
+        39,
+        "--height",
+        50,
+        "--frames",
+        6,
+    )
     made = run(*words, "-o", "a.mp4")
     assert made.code == 0
     said = "39x50 has an odd side, and .mp4 files (H.264, 4:2:0) have even ones"
     assert f"{said}: the last line is written twice, 40x50." in made.err
-    assert [(call["width"], call["height"], call["num_frames"]) for call in pipeline.calls] == [(39, 50, 6)]
+    assert [(call["width"], call["height"], call["num_frames"]) for call in pipeline.calls] == [
+        (39, 50, 6)
+    ]
     assert load_video("a.mp4")[0].size == (40, 50)
     assert pipeline.recipe.first.steps == 2
     refused = run(*words, "--no-snap", "-o", "b.mp4")
@@ -182,9 +299,21 @@ def test_a_preset_makes_any_size_and_says_what_a_file_cannot_hold(run: Run, pipe
 @pytest.mark.parametrize(
     ("model", "words", "sentence"),
     [
-        ("ltx-13b-0.9.8-distilled", ("--steps", 8), "timesteps of its own (7 steps); leave out the number of steps"),
-        ("ltx-13b-0.9.8-dev", ("--steps", 40), "steps that are left out (27 steps); leave out the number of steps"),
-        ("ltx-13b-0.9.8-dev", ("--guidance", 4), "changes its guidance on the way (1, 1, 6, 8, 6, 1, 1)"),
+        (
+            "ltx-13b-0.9.8-distilled",
+            ("--steps", 8),
+            "timesteps of its own (7 steps); leave out the number of steps",
+        ),
+        (
+            "ltx-13b-0.9.8-dev",
+            ("--steps", 40),
+            "steps that are left out (27 steps); leave out the number of steps",
+        ),
+        (
+            "ltx-13b-0.9.8-dev",
+            ("--guidance", 4),
+            "changes its guidance on the way (1, 1, 6, 8, 6, 1, 1)",
+        ),
         ("demo@main", (), "did you mean demo?"),
     ],
 )
@@ -199,19 +328,29 @@ def test_what_a_recipe_does_not_let_be_changed_is_refused(
 @pytest.mark.usefixtures("presets")
 def test_a_negative_prompt_for_a_distilled_preset_is_pointed_out(run: Run) -> None:
     words = ("generate", "x", "--negative", "y", "--dry-run", "-m")
-    assert "--negative has no effect: guidance is off (1)." in run(*words, "ltx-13b-0.9.8-distilled").err
+    assert (
+        "--negative has no effect: guidance is off (1)."
+        in run(*words, "ltx-13b-0.9.8-distilled").err
+    )
     assert "--negative has no effect" not in run(*words, "ltx-13b-0.9.8-dev").err
 
 
-def test_a_preset_that_is_not_cached_is_an_error_with_the_commands_that_fetch_it(run: Run, cache: Path) -> None:
+def test_a_preset_that_is_not_cached_is_an_error_with_the_commands_that_fetch_it(
+    run: Run, cache: Path
+) -> None:
     result = run("generate", "x", "-m", "ltx-2b-0.9.6-distilled", "--dry-run")
     assert result.code == 1
     own = "hf download Lightricks/LTX-Video ltxv-2b-0.9.6-distilled-04-25.safetensors"
-    texts = 'hf download PixArt-alpha/PixArt-XL-2-1024-MS --include "text_encoder/*" --include "tokenizer/*"'
+    texts = (
+        "hf download PixArt-alpha/PixArt-XL-2-1024-MS "
+        '--include "text_encoder/*" --include "tokenizer/*"'
+    )
     assert result.err.strip().endswith(f"{own} && {texts}")
 
 
-def test_a_negative_prompt_without_guidance_is_pointed_out(run: Run, model: str, pipeline: FakePipeline) -> None:
+def test_a_negative_prompt_without_guidance_is_pointed_out(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
     words = ("generate", "x", "-m", model, *SMALL, "-o", "a.mp4", "--dry-run", "--negative", "y")
     assert "--negative has no effect" in run(*words, "--guidance", 1).err
     assert "--negative has no effect" not in run(*words).err
@@ -245,14 +384,21 @@ def test_a_negative_prompt_without_guidance_is_pointed_out(run: Run, model: str,
     ],
 )
 def test_bad_input_is_one_sentence_before_any_work(
-    run: Run, model: str, pipeline: FakePipeline, words: tuple[object, ...], code: int, sentence: str
+    run: Run,
+    model: str,
+    pipeline: FakePipeline,
+    words: tuple[object, ...],
+    code: int,
+    sentence: str,
 ) -> None:
     Path("empty").mkdir()
     Path("full.mp4").mkdir()
     Path("svd").mkdir()
     Path("list").mkdir()
     Path("list/model_index.json").write_text("[]")
-    Path("svd/model_index.json").write_text(json.dumps({"_class_name": "StableVideoDiffusionPipeline"}))
+    Path("svd/model_index.json").write_text(
+        json.dumps({"_class_name": "StableVideoDiffusionPipeline"})
+    )
     before = sorted(Path().rglob("*"))
     chosen = () if "--model" in words else ("--model", model)
     result = run("generate", *words, *chosen)
@@ -275,7 +421,9 @@ def test_running_out_of_memory_says_what_to_make_smaller(
     assert "Use a smaller --width" in result.err
 
 
-def test_an_interrupt_exits_with_130_and_keeps_what_is_complete(run: Run, model: str, pipeline: FakePipeline) -> None:
+def test_an_interrupt_exits_with_130_and_keeps_what_is_complete(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
     pipeline.fail = KeyboardInterrupt()
     result = run("generate", "x", "-m", model, *SMALL, "--count", 2, "-o", "a.mp4")
     assert result.code == 130

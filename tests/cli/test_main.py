@@ -27,8 +27,19 @@ def test_the_version_is_printed(run: Run) -> None:
 def test_every_command_has_help_with_every_option(run: Run) -> None:
     assert all(name in run("--help").out for name in ("generate", "show", "models"))
     shown = run("generate", "-h").out
-    options = "model width height frames seconds fps steps guidance negative seed count device dtype"
-    for option in [*options.split(), "snap", "no-snap", "output", "json", "dry-run", "recipe", "no-recipe"]:
+    options = (
+        "model width height frames seconds fps steps guidance negative seed count device dtype"
+    )
+    for option in [
+        *options.split(),
+        "snap",
+        "no-snap",
+        "output",
+        "json",
+        "dry-run",
+        "recipe",
+        "no-recipe",
+    ]:
         assert f"--{option}" in shown
 
 
@@ -39,9 +50,12 @@ def test_help_needs_no_heavy_import() -> None:
         "sys.argv = ['filmstrip', 'generate', '--help']\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "print({'torch', 'numpy', 'transformers', 'huggingface_hub', 'av', 'PIL'} & sys.modules.keys())\n"
+        "print({'torch', 'numpy', 'transformers', 'huggingface_hub', 'av', 'PIL'} & "
+        "sys.modules.keys())\n"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert out.splitlines()[-1] == "set()"
 
 
@@ -62,13 +76,17 @@ def test_an_interrupted_import_that_a_library_turns_into_another_error_still_exi
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_an_error_that_is_a_mistake_of_ours_keeps_its_traceback(run: Run, model: str, pipeline: FakePipeline) -> None:
+def test_an_error_that_is_a_mistake_of_ours_keeps_its_traceback(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
     pipeline.fail = ZeroDivisionError()
     with pytest.raises(ZeroDivisionError):
         run("generate", "x", "-m", model, "-o", "a.mp4")
 
 
-def test_the_system_running_out_of_something_is_a_sentence(run: Run, model: str, pipeline: FakePipeline) -> None:
+def test_the_system_running_out_of_something_is_a_sentence(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
     pipeline.fail = OSError(28, "No space left on device")
     result = run("generate", "x", "-m", model, "-o", "a.mp4")
     assert result.code == 1

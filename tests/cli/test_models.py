@@ -48,10 +48,14 @@ def test_the_known_models_are_listed_without_any_cache(run: Run, cache: Path) ->
     assert "no (48 GB)" in result.out
 
 
-def test_whole_and_partial_downloads_and_other_repositories_are_told_apart(run: Run, cache: Path) -> None:
+def test_whole_and_partial_downloads_and_other_repositories_are_told_apart(
+    run: Run, cache: Path
+) -> None:
     svd = "stabilityai/stable-video-diffusion-img2vid"
     store(cache, svd, WHOLE)
-    store(cache, f"{svd}-xt", {name: text for name, text in WHOLE.items() if "00002-of" not in name})
+    store(
+        cache, f"{svd}-xt", {name: text for name, text in WHOLE.items() if "00002-of" not in name}
+    )
     store(cache, "someone/tuned-ltx", WHOLE)
     store(cache, "someone/chatbot", {"config.json": "{}", "model.safetensors": "x" * 7000})
     store(cache, "someone/broken", {"model_index.json": "["})
@@ -61,7 +65,11 @@ def test_whole_and_partial_downloads_and_other_repositories_are_told_apart(run: 
     assert known["svd"] is True
     assert known["svd-xt"] is False
     (other,) = result["also_cached"]
-    assert (other["repo_id"], other["revision"], other["complete"]) == ("someone/tuned-ltx", "main", True)
+    assert (other["repo_id"], other["revision"], other["complete"]) == (
+        "someone/tuned-ltx",
+        "main",
+        True,
+    )
 
     table = run("models").out
     assert "someone/tuned-ltx@main" in table
@@ -85,7 +93,11 @@ def test_a_checkpoint_of_the_authors_is_on_the_disk_with_its_upscaler_and_its_te
     )
     store(cache, "Lightricks/LTX-Video", dict.fromkeys(files, "x"))
     assert on_disk() == [False, False, True]
-    texts = {"text_encoder/config.json": "{}", "text_encoder/model.safetensors": "x", "tokenizer/spiece.model": "x"}
+    texts = {
+        "text_encoder/config.json": "{}",
+        "text_encoder/model.safetensors": "x",
+        "tokenizer/spiece.model": "x",
+    }
     store(cache, "PixArt-alpha/PixArt-XL-2-1024-MS", texts)
     assert on_disk() == [True, False, True]
     store(cache, "Lightricks/LTX-Video", {"ltxv-spatial-upscaler-0.9.8.safetensors": "x"})

@@ -4,23 +4,30 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from filmstrip.cli import plan
 from filmstrip.errors import InputError
-from filmstrip.ltx.presets import CALL_DEFAULTS as PRESET
+from filmstrip.presets.ltx import CALL_DEFAULTS as PRESET
 
 
 @settings(deadline=None)
 @given(asked=st.integers(1, 5000), multiple=st.sampled_from([8, 32, 48, 64]))
-def test_a_side_becomes_the_nearest_multiple_and_says_so_only_when_it_moves(asked: int, multiple: int) -> None:
+def test_a_side_becomes_the_nearest_multiple_and_says_so_only_when_it_moves(
+    asked: int, multiple: int
+) -> None:
     notes: list[str] = []
     got = plan.side("width", asked, multiple, True, notes)
     assert got > 0
     assert got % multiple == 0
-    assert all(abs(got - asked) <= abs(other - asked) for other in (got - multiple, got + multiple) if other > 0)
-    assert notes == ([] if got == asked else [f"--width {asked} is not a multiple of {multiple}: using {got}."])
+    assert all(
+        abs(got - asked) <= abs(other - asked)
+        for other in (got - multiple, got + multiple)
+        if other > 0
+    )
+    assert notes == (
+        [] if got == asked else [f"--width {asked} is not a multiple of {multiple}: using {got}."]
+    )
 
 
 @settings(deadline=None)
@@ -55,9 +62,15 @@ def test_what_is_not_given_the_model_decides() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: plan.side("width", 100, 32, False, []), "--width 100 is not a multiple of 32.*nearest is 96"),
+        (
+            lambda: plan.side("width", 100, 32, False, []),
+            "--width 100 is not a multiple of 32.*nearest is 96",
+        ),
         (lambda: plan.settings(PRESET, height=0), "--height is 0, but it must be 1 or more"),
-        (lambda: plan.frame_count(24, None, 25, 8, False, []), r"--frames 24 is not 8 \* k \+ 1.*nearest is 25"),
+        (
+            lambda: plan.frame_count(24, None, 25, 8, False, []),
+            r"--frames 24 is not 8 \* k \+ 1.*nearest is 25",
+        ),
         (lambda: plan.settings(PRESET, frames=-1), "--frames is -1"),
         (lambda: plan.frame_count(9, -2.0, 25, 8, True, []), "--seconds is -2"),
         (lambda: plan.settings(PRESET, fps=float("nan")), "--fps is nan"),
@@ -90,17 +103,25 @@ def test_seeds_follow_each_other_and_the_first_is_random_when_not_given() -> Non
 
 def test_one_video_has_the_name_given_and_several_are_numbered(tmp_path: Path) -> None:
     assert plan.outputs(tmp_path / "a.mp4", 1, 9, 32, 32, []) == (tmp_path / "a.mp4",)
-    assert plan.outputs(tmp_path / "a.mp4", 2, 9, 32, 32, []) == (tmp_path / "a-0001.mp4", tmp_path / "a-0002.mp4")
+    assert plan.outputs(tmp_path / "a.mp4", 2, 9, 32, 32, []) == (
+        tmp_path / "a-0001.mp4",
+        tmp_path / "a-0002.mp4",
+    )
 
 
-def test_without_a_name_nothing_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_name_nothing_is_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for expected in ("out.mp4", "out-2.mp4", "out-3.mp4"):
         (path,) = plan.outputs(None, 1, 9, 32, 32, [])
         assert str(path) == expected
         path.touch()
     (tmp_path / "out-4-0002.mp4").touch()
-    assert [str(path) for path in plan.outputs(None, 2, 9, 32, 32, [])] == ["out-0001.mp4", "out-0002.mp4"]
+    assert [str(path) for path in plan.outputs(None, 2, 9, 32, 32, [])] == [
+        "out-0001.mp4",
+        "out-0002.mp4",
+    ]
 
 
 def test_a_file_that_will_be_replaced_is_named(tmp_path: Path) -> None:
@@ -115,7 +136,9 @@ def test_without_a_gpu_auto_is_the_cpu_in_float32_and_cuda_is_refused() -> None:
     assert plan.device("auto") == "cpu" or torch.backends.mps.is_available()
     assert plan.dtype("auto", "cpu") == "float32"
     assert plan.dtype("bf16", "cpu") == "bfloat16"
-    with pytest.raises(InputError, match=r"--device cuda: torch .* finds no cuda device here. Use --device cpu"):
+    with pytest.raises(
+        InputError, match=r"--device cuda: torch .* finds no cuda device here. Use --device cpu"
+    ):
         plan.device("cuda")
 
 

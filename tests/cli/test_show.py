@@ -14,8 +14,13 @@ ARGUMENTS = ("--width", 32, "--height", 64, "--frames", 5, "--steps", 2, "--fps"
 PROMPT = "a 'quoted' cat; rm -rf /  \u00e9 \N{CAT FACE}"
 
 
-def test_the_command_it_prints_makes_the_same_call(run: Run, model: str, pipeline: FakePipeline) -> None:
-    assert run("generate", PROMPT, "-m", model, *ARGUMENTS, "--negative", "a dog", "-o", "a.mp4").code == 0
+def test_the_command_it_prints_makes_the_same_call(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
+    assert (
+        run("generate", PROMPT, "-m", model, *ARGUMENTS, "--negative", "a dog", "-o", "a.mp4").code
+        == 0
+    )
     shown = run("show", "a.mp4").out
     command = shlex.split(shown.splitlines()[-1])
     assert command[:3] == ["filmstrip", "generate", PROMPT]
@@ -25,18 +30,29 @@ def test_the_command_it_prints_makes_the_same_call(run: Run, model: str, pipelin
     assert first == again
 
 
-def test_a_prompt_that_looks_like_an_option_survives(run: Run, model: str, pipeline: FakePipeline) -> None:
+def test_a_prompt_that_looks_like_an_option_survives(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
     words = ("-m", model, *ARGUMENTS, "--negative=--width", "-o", "a.mp4", "--", "--help")
     assert run("generate", *words).code == 0
     assert run(*shlex.split(run("show", "a.mp4").out.splitlines()[-1])[1:]).code == 0
-    assert [(call["prompt"], call["negative_prompt"]) for call in pipeline.calls] == [("--help", "--width")] * 2
+    assert [(call["prompt"], call["negative_prompt"]) for call in pipeline.calls] == [
+        ("--help", "--width")
+    ] * 2
 
 
-def test_json_is_the_recipe_with_all_that_made_the_file(run: Run, model: str, pipeline: FakePipeline) -> None:
+def test_json_is_the_recipe_with_all_that_made_the_file(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
     run("generate", PROMPT, "-m", model, *ARGUMENTS, "-o", "a.mp4")
     recipe = run("show", "a.mp4", "--json").json
     assert recipe["prompt"] == PROMPT
-    assert (recipe["seed"], recipe["width"], recipe["frame_rate"], recipe["dtype"]) == (8, 32, 12.5, "float32")
+    assert (recipe["seed"], recipe["width"], recipe["frame_rate"], recipe["dtype"]) == (
+        8,
+        32,
+        12.5,
+        "float32",
+    )
     assert (recipe["model"], recipe["pipeline"]) == ("tiny", "LTXPipeline")
     assert recipe["side"] == "drop-in numbers (as diffusers' LTXPipeline)"
     assert set(recipe["versions"]) == {"filmstrip", "torch", "transformers", "python"}
@@ -74,7 +90,9 @@ def test_a_hub_model_is_pinned_to_its_commit() -> None:
     assert recipe(made, 1)["model"] == "ltx-2b-0.9.5@0123abc"
 
 
-def test_files_without_a_recipe_are_refused_in_a_sentence(run: Run, model: str, pipeline: FakePipeline) -> None:
+def test_files_without_a_recipe_are_refused_in_a_sentence(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
     assert run("generate", "x", "-m", model, *ARGUMENTS, "--no-recipe", "-o", "a.mp4").code == 0
     assert "--no-recipe" in run("show", "a.mp4").err
     save_video(np.zeros((1, 16, 16, 3), np.uint8), "odd.mp4", 8, recipe={"hello": 1})

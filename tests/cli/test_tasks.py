@@ -1,4 +1,6 @@
-"""Pictures, clips, larger and longer videos, on small real models of random weights: one test for each way."""
+"""Pictures, clips, larger and longer videos, on small real models of random weights: one test for
+each way.
+"""
 
 import json
 import shlex
@@ -20,7 +22,7 @@ from filmstrip import (
     LTXVideoCondition,
     demo,
 )
-from filmstrip.ltx.long import long_video
+from filmstrip.ltx.pipelines.long_video import long_video
 from filmstrip.media.export import save_video
 from filmstrip.media.load import load_video
 from filmstrip.presets import PRESETS
@@ -40,7 +42,20 @@ TASKS: dict[str, tuple[object, ...]] = {
     "upscaled clip": ("upscale", "clip.mkv"),
     "drawn clip": ("upscale", "clip.mkv", "--prompt", "a"),
 }
-LONG = ("generate", "a", "--prompt-at", "1s", "a a", "--prompt-at", "24f", "a", "--frames", 41, "--fps", 12)
+LONG = (
+    "generate",
+    "a",
+    "--prompt-at",
+    "1s",
+    "a a",
+    "--prompt-at",
+    "24f",
+    "a",
+    "--frames",
+    41,
+    "--fps",
+    12,
+)
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +63,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a latent upsampler, as the demo has one."""
     folder = tmp_path_factory.mktemp("models") / "ltx"
     LTXPipeline(**components()).save_pretrained(folder)
-    upsampler = LTXLatentUpsamplerModel(in_channels=8, mid_channels=32, num_blocks_per_stage=1, dims=2)
+    upsampler = LTXLatentUpsamplerModel(
+        in_channels=8, mid_channels=32, num_blocks_per_stage=1, dims=2
+    )
     upsampler.save_pretrained(folder / "latent_upsampler")
     index = json.loads((folder / "model_index.json").read_text())
     index["latent_upsampler"] = ["ltx", "LTXLatentUpsamplerModel"]
@@ -98,26 +115,42 @@ def test_every_task_is_made_on_both_sides_and_again_by_what_show_prints(
 
 def test_pictures_are_held_as_the_class_holds_them(run: Run, checkpoint: Path) -> None:
     shown = ("--image", "first.png", "--image", "last.png@-1:0.5")
-    result = run("generate", "a", "-m", checkpoint, *shown, *SIZE, "--frames", 9, "--steps", 2, "--json")
+    result = run(
+        "generate", "a", "-m", checkpoint, *shown, *SIZE, "--frames", 9, "--steps", 2, "--json"
+    )
     assert result.json["plan"]["side"] == "drop-in numbers (as diffusers' LTXConditionPipeline)"
-    assert result.json["plan"]["call"]["conditions"] == [{"image": "first.png@0:1"}, {"image": "last.png@8:0.5"}]
+    assert result.json["plan"]["call"]["conditions"] == [
+        {"image": "first.png@0:1"},
+        {"image": "last.png@8:0.5"},
+    ]
     pipe = LTXConditionPipeline.from_pretrained(checkpoint)
     pictures = [PIL.Image.open("first.png"), PIL.Image.open("last.png")]
-    call: dict[str, Any] = {"width": 64, "height": 32, "num_frames": 9, "num_inference_steps": 2, "output_type": "np"}
-    held = [LTXVideoCondition(picture, None, *at) for picture, at in zip(pictures, ((0, 1.0), (8, 0.5)), strict=True)]
-    assert np.array_equal(frames(), written(pipe(held, prompt="a", **call, generator=seeded()).frames[0]))
+    call: dict[str, Any] = {
+        "width": 64,
+        "height": 32,
+        "num_frames": 9,
+        "num_inference_steps": 2,
+        "output_type": "np",
+    }
+    held = [
+        LTXVideoCondition(picture, None, *at)
+        for picture, at in zip(pictures, ((0, 1.0), (8, 0.5)), strict=True)
+    ]
+    assert np.array_equal(
+        frames(), written(pipe(held, prompt="a", **call, generator=seeded()).frames[0])
+    )
 
 
 def test_a_continued_clip_is_written_whole(run: Run) -> None:
     clip = frames("clip.mkv")
     result = run(*TASKS["extension"], *SIZE, "--steps", 1)
     assert (
-        "clip.mkv: the last 5 of its 7 frames are held at the start.\n4 frames are new, and the file has 11."
-        in result.err
+        "clip.mkv: the last 5 of its 7 frames are held at the start.\n4 frames are new, and the "
+        "file has 11." in result.err
     )
     assert "9 frames (0.75 s at 12 fps)" in result.err
     assert len(frames()) == 11
-    assert np.abs(frames()[:2].astype(int) - clip[:2]).mean() < 9  # as near as lossy WebP is to noise
+    assert np.abs(frames()[:2].astype(int) - clip[:2]).mean() < 9  # as lossy WebP is to noise
     assert run(*TASKS["beginning"], *SIZE, "--steps", 1).code == 0
     assert np.abs(frames()[-2:].astype(int) - clip[-2:]).mean() < 9
 
@@ -128,13 +161,18 @@ def test_upscaling_follows_the_recipe_and_goes_on_from_half_the_size(run: Run) -
     pipe: Any = filmstrip.load("demo")
     pipe.recipe = pipe.recipe.adjusted(5, upscale=True)
     assert [one.count for one in pipe.recipe.passes] == [5, 6]
-    made = pipe("a", width=128, height=64, num_frames=5, output_type="np", generator=seeded()).frames[0]
+    made = pipe(
+        "a", width=128, height=64, num_frames=5, output_type="np", generator=seeded()
+    ).frames[0]
     assert np.array_equal(frames(), written(made))
 
 
 def test_a_clip_is_upscaled_by_the_class_and_cut_to_what_fits(run: Run, checkpoint: Path) -> None:
     result = run("upscale", "clip.mkv", *SIZE)
-    assert "clip.mkv has 7 frames, of which the first 5 can be used (4 * k + 1): the others are cut." in result.err
+    assert (
+        "clip.mkv has 7 frames, of which the first 5 can be used (4 * k + 1): the others are cut."
+        in result.err
+    )
     pipe: Any = LTXLatentUpsamplePipeline.from_pretrained(checkpoint)
     clip = load_video("clip.mkv")[:5]
     made = pipe(clip, 32, 64, adain_factor=1.0, output_type="np", generator=seeded()).frames[0]
@@ -151,14 +189,26 @@ def test_prompts_over_time_are_made_window_by_window(run: Run) -> None:
     pipe.recipe = pipe.recipe.adjusted(2)
     prompts = [(0.0, "a"), (1.0, "a a"), (2.0, "a")]
     held = [LTXVideoCondition(PIL.Image.open("first.png"), frame_index=20)]
-    size = {"width": 64, "height": 32, "num_frames": 41, "frame_rate": 12, "window": 13, "overlap": 5}
+    size = {
+        "width": 64,
+        "height": 32,
+        "num_frames": 41,
+        "frame_rate": 12,
+        "window": 13,
+        "overlap": 5,
+    }
     parts = [*long_video(pipe, prompts, **size, conditions=held, generator=seeded())]
-    assert f"The video is made in {len(parts)} windows of up to 13 frames, one after the other." in result.err
+    assert (
+        f"The video is made in {len(parts)} windows of up to 13 frames, one after the other."
+        in result.err
+    )
     assert f"{len(parts[0])} of 41 frames are made" in result.err
     assert np.array_equal(first, written(np.concatenate(parts)))
 
 
-@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (torch.OutOfMemoryError("no more"), 1)])
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt(), 130), (torch.OutOfMemoryError("no more"), 1)]
+)
 def test_what_a_long_video_had_finished_is_kept(
     run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
 ) -> None:
@@ -181,7 +231,11 @@ def test_what_a_long_video_had_finished_is_kept(
 
 def test_without_a_length_the_last_prompt_has_as_long_as_the_model_makes(run: Run) -> None:
     plan = run("generate", "a", "--prompt-at", "2s", "b", "--dry-run", "--json").json
-    assert (plan["call"]["num_frames"], plan["call"]["window"], plan["call"]["overlap"]) == (75, 25, 9)
+    assert (plan["call"]["num_frames"], plan["call"]["window"], plan["call"]["overlap"]) == (
+        75,
+        25,
+        9,
+    )
 
 
 def test_a_preset_upscales_with_its_own_upsampler(run: Run, cache: Path) -> None:
@@ -189,7 +243,20 @@ def test_a_preset_upscales_with_its_own_upsampler(run: Run, cache: Path) -> None
     preset: Any = PRESETS[name]
     for number, (repository, files) in enumerate(repositories(preset).items()):
         store(cache, repository, files, commit=str(number) * 40)
-    words = ("-m", name, "--width", 64, "--height", 64, "--frames", 9, "--dtype", "float32", "-o", "a.webp")
+    words = (
+        "-m",
+        name,
+        "--width",
+        64,
+        "--height",
+        64,
+        "--frames",
+        9,
+        "--dtype",
+        "float32",
+        "-o",
+        "a.webp",
+    )
     result = run("generate", "a", *words, "--upscale")
     assert result.code == 0, result.err
     assert "64x64 upscaled to 128x128, 9 frames (0.30 s at 30 fps), 10 steps" in result.err
@@ -201,8 +268,14 @@ def test_a_preset_upscales_with_its_own_upsampler(run: Run, cache: Path) -> None
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("generate", "a", "--prompt-at", "1s", "b", "-m", "FOLDER"), "need a model that has a name"),
-        (("generate", "a", "--upscale", "-m", "ltx-2b-0.9.5"), "The model ltx-2b-0.9.5 has no latent upsampler"),
+        (
+            ("generate", "a", "--prompt-at", "1s", "b", "-m", "FOLDER"),
+            "need a model that has a name",
+        ),
+        (
+            ("generate", "a", "--upscale", "-m", "ltx-2b-0.9.5"),
+            "The model ltx-2b-0.9.5 has no latent upsampler",
+        ),
         (("upscale", "clip.mkv", "-m", "bare"), "The model bare has no latent upsampler"),
         (("upscale", "nowhere.mp4"), "There is no video nowhere.mp4"),
         (("upscale", "clip.mkv", "--no-snap"), "7 frames, of which the first 5 can be used"),
@@ -212,7 +285,12 @@ def test_a_preset_upscales_with_its_own_upsampler(run: Run, cache: Path) -> None
     ],
 )
 def test_what_cannot_be_made_is_refused_before_any_work(
-    run: Run, checkpoint: Path, cache: Path, words: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch
+    run: Run,
+    checkpoint: Path,
+    cache: Path,
+    words: tuple[str, ...],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("filmstrip.cli.run._load", lambda plan: pytest.fail("work had begun"))
     LTXPipeline(**components()).save_pretrained("bare")

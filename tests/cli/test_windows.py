@@ -10,7 +10,16 @@ from filmstrip.errors import InputError
 
 @pytest.mark.parametrize(
     ("time", "second"),
-    [("4s", 4), ("2.5", 2.5), (".5s", 0.5), ("1m30s", 90), ("2m", 120), ("1m2.5", 62.5), ("96f", 4), ("0", 0)],
+    [
+        ("4s", 4),
+        ("2.5", 2.5),
+        (".5s", 0.5),
+        ("1m30s", 90),
+        ("2m", 120),
+        ("1m2.5", 62.5),
+        ("96f", 4),
+        ("0", 0),
+    ],
 )
 def test_a_time_is_in_seconds_minutes_or_frames(time: str, second: float) -> None:
     assert parse(f"{time} a  cat ", fps=24) == (second, "a  cat ")
@@ -18,7 +27,9 @@ def test_a_time_is_in_seconds_minutes_or_frames(time: str, second: float) -> Non
 
 @pytest.mark.parametrize("time", ["", "s", "m", "4h", "-4s", "4sec", "f", "1.5f", "nan"])
 def test_other_times_are_refused(time: str) -> None:
-    with pytest.raises(InputError, match=f"--prompt-at '{time}': a time is written as 4s, 1m30s, 2.5"):
+    with pytest.raises(
+        InputError, match=f"--prompt-at '{time}': a time is written as 4s, 1m30s, 2.5"
+    ):
         parse(f"{time} a cat", fps=24)
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from filmstrip import AutoencoderKLTemporalDecoder, VaeImageProcessor, demo
 from filmstrip.errors import CheckpointError
-from filmstrip.svd.decode import decode_latents
+from filmstrip.svd.pipelines.decode import decode_latents
 
 
 @pytest.mark.parametrize(("model", "megabytes"), [("ltx", 13.0), ("svd", 10.0)])
@@ -29,7 +29,9 @@ def test_a_missing_checkpoint_says_what_to_do(monkeypatch, tmp_path, model):
 
 @torch.no_grad()
 def test_the_first_and_the_last_frame_of_a_chunk_are_no_paler_than_the_others():
-    vae = AutoencoderKLTemporalDecoder.from_pretrained(demo.path("svd"), subfolder="vae", dtype=torch.float32)
+    vae = AutoencoderKLTemporalDecoder.from_pretrained(
+        demo.path("svd"), subfolder="vae", dtype=torch.float32
+    )
     picture = VaeImageProcessor().preprocess(Image.open(demo.path("svd").parent / "picture.png"))
     latents = vae.encode(picture).latent_dist.mode() * vae.config.scaling_factor
     for chunk in (5, 1):

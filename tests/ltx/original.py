@@ -1,4 +1,6 @@
-"""Tiny checkpoints in exactly the layout of the authors' published LTX files, spelled out key by key."""
+"""Tiny checkpoints in exactly the layout of the authors' published LTX files, spelled out key by
+key.
+"""
 
 import json
 from pathlib import Path
@@ -8,7 +10,14 @@ import torch
 from safetensors.torch import save_file
 
 # The published lists of blocks: of 0.9.0; the decoder of 0.9.1; both sides of 0.9.5.
-BLOCKS_090 = [["res_x", 4], ["compress_all", 1], ["res_x_y", 1], ["res_x", 3], ["compress_all", 1], ["res_x_y", 1]]
+BLOCKS_090 = [
+    ["res_x", 4],
+    ["compress_all", 1],
+    ["res_x_y", 1],
+    ["res_x", 3],
+    ["compress_all", 1],
+    ["res_x_y", 1],
+]
 BLOCKS_090 += [["res_x", 3], ["compress_all", 1], ["res_x", 3], ["res_x", 4]]
 UP = ["compress_all", {"residual": True, "multiplier": 2}]
 
@@ -19,18 +28,35 @@ def stage(layers: int, noise: bool) -> list[Any]:
 
 DECODER_091 = [stage(5, True), UP, stage(6, True), UP, stage(7, True), UP, stage(8, False)]
 DECODER_095 = [stage(5, False), UP, stage(5, False), UP, stage(5, False), UP, stage(5, False)]
-ENCODER_095 = [["res_x", {"num_layers": 4}], ["compress_space_res", {"multiplier": 2}], ["res_x", {"num_layers": 6}]]
+ENCODER_095 = [
+    ["res_x", {"num_layers": 4}],
+    ["compress_space_res", {"multiplier": 2}],
+    ["res_x", {"num_layers": 6}],
+]
 ENCODER_095 += [["compress_time_res", {"multiplier": 2}], ["res_x", {"num_layers": 6}]]
 ENCODER_095 += [["compress_all_res", {"multiplier": 2}], ["res_x", {"num_layers": 2}]]
 ENCODER_095 += [["compress_all_res", {"multiplier": 2}], ["res_x", {"num_layers": 2}]]
 
 VARIANTS = {
     "0.9.0": {"blocks": BLOCKS_090},
-    "0.9.1": {"encoder_blocks": BLOCKS_090, "decoder_blocks": DECODER_091, "timestep_conditioning": True},
-    "0.9.5": {"encoder_blocks": ENCODER_095, "decoder_blocks": DECODER_095, "timestep_conditioning": True},
+    "0.9.1": {
+        "encoder_blocks": BLOCKS_090,
+        "decoder_blocks": DECODER_091,
+        "timestep_conditioning": True,
+    },
+    "0.9.5": {
+        "encoder_blocks": ENCODER_095,
+        "decoder_blocks": DECODER_095,
+        "timestep_conditioning": True,
+    },
 }
 SCHEDULERS = {
-    "0.9.0": {"num_train_timesteps": 1000, "shifting": "SD3", "base_resolution": None, "target_shift_terminal": 0.1},
+    "0.9.0": {
+        "num_train_timesteps": 1000,
+        "shifting": "SD3",
+        "base_resolution": None,
+        "target_shift_terminal": 0.1,
+    },
     "0.9.5": {"num_train_timesteps": 1000, "shifting": None, "sampler": "LinearQuadratic"},
 }
 CHANNELS, WIDTH, TEXT, BASE = 6, 16, 12, 4
@@ -41,12 +67,35 @@ Shapes = dict[str, tuple[int, ...]]
 def metadata(variant: str) -> dict[str, Any]:
     """What the file says of itself."""
     vae = {"_class_name": "CausalVideoAutoencoder", "dims": 3, "in_channels": 3, "out_channels": 3}
-    vae |= {"latent_channels": CHANNELS, "scaling_factor": 1.0, "norm_layer": "pixel_norm", "patch_size": 4}
-    vae |= {"latent_log_var": "uniform", "use_quant_conv": False, "causal_decoder": False, **VARIANTS[variant]}
+    vae |= {
+        "latent_channels": CHANNELS,
+        "scaling_factor": 1.0,
+        "norm_layer": "pixel_norm",
+        "patch_size": 4,
+    }
+    vae |= {
+        "latent_log_var": "uniform",
+        "use_quant_conv": False,
+        "causal_decoder": False,
+        **VARIANTS[variant],
+    }
     transformer = {"_class_name": "Transformer3DModel", "num_layers": 2, "num_attention_heads": 4}
-    transformer |= {"attention_head_dim": WIDTH // 4, "cross_attention_dim": WIDTH, "caption_channels": TEXT}
-    transformer |= {"in_channels": CHANNELS, "out_channels": CHANNELS, "qk_norm": "rms_norm", "norm_eps": 1e-6}
-    transformer |= {"activation_fn": "gelu-approximate", "norm_elementwise_affine": False, "attention_bias": True}
+    transformer |= {
+        "attention_head_dim": WIDTH // 4,
+        "cross_attention_dim": WIDTH,
+        "caption_channels": TEXT,
+    }
+    transformer |= {
+        "in_channels": CHANNELS,
+        "out_channels": CHANNELS,
+        "qk_norm": "rms_norm",
+        "norm_eps": 1e-6,
+    }
+    transformer |= {
+        "activation_fn": "gelu-approximate",
+        "norm_elementwise_affine": False,
+        "attention_bias": True,
+    }
     transformer |= {"causal_temporal_positioning": True} if variant == "0.9.5" else {}
     scheduler = SCHEDULERS["0.9.5" if variant == "0.9.5" else "0.9.0"]
     return {"transformer": transformer, "vae": vae, "scheduler": scheduler}
@@ -61,18 +110,27 @@ def transformer_shapes() -> Shapes:
     shapes |= {"scale_shift_table": (2, WIDTH)} | layer("adaln_single.linear", 6 * WIDTH, WIDTH)
     shapes |= layer("adaln_single.emb.timestep_embedder.linear_1", WIDTH, 256)
     shapes |= layer("adaln_single.emb.timestep_embedder.linear_2", WIDTH, WIDTH)
-    shapes |= layer("caption_projection.linear_1", WIDTH, TEXT) | layer("caption_projection.linear_2", WIDTH, WIDTH)
+    shapes |= layer("caption_projection.linear_1", WIDTH, TEXT) | layer(
+        "caption_projection.linear_2", WIDTH, WIDTH
+    )
     for block in ("transformer_blocks.0", "transformer_blocks.1"):
         shapes |= {f"{block}.scale_shift_table": (6, WIDTH)}
-        shapes |= layer(f"{block}.ff.net.0.proj", 4 * WIDTH, WIDTH) | layer(f"{block}.ff.net.2", WIDTH, 4 * WIDTH)
+        shapes |= layer(f"{block}.ff.net.0.proj", 4 * WIDTH, WIDTH) | layer(
+            f"{block}.ff.net.2", WIDTH, 4 * WIDTH
+        )
         for attention in (f"{block}.attn1", f"{block}.attn2"):
-            shapes |= {f"{attention}.q_norm.weight": (WIDTH,), f"{attention}.k_norm.weight": (WIDTH,)}
+            shapes |= {
+                f"{attention}.q_norm.weight": (WIDTH,),
+                f"{attention}.k_norm.weight": (WIDTH,),
+            }
             for part in ("to_q", "to_k", "to_v", "to_out.0"):
                 shapes |= layer(f"{attention}.{part}", WIDTH, WIDTH)
     return {f"model.diffusion_model.{key}": shape for key, shape in shapes.items()}
 
 
-def block_shapes(key: str, kind: str, said: dict[str, Any], width: int, out: int, timed: bool) -> Shapes:
+def block_shapes(
+    key: str, kind: str, said: dict[str, Any], width: int, out: int, timed: bool
+) -> Shapes:
     """One of the authors' blocks, from `width` to `out` channels."""
     if kind == "res_x":
         shapes: Shapes = {}
@@ -82,17 +140,32 @@ def block_shapes(key: str, kind: str, said: dict[str, Any], width: int, out: int
                 f"{at}.conv2.conv", width, width, 3, 3, 3
             )
             if said.get("inject_noise"):
-                shapes |= {f"{at}.per_channel_scale1": (width, 1, 1), f"{at}.per_channel_scale2": (width, 1, 1)}
+                shapes |= {
+                    f"{at}.per_channel_scale1": (width, 1, 1),
+                    f"{at}.per_channel_scale2": (width, 1, 1),
+                }
             shapes |= {f"{at}.scale_shift_table": (4, width)} if timed else {}
         at = f"{key}.time_embedder.timestep_embedder"
-        timing = layer(f"{at}.linear_1", 4 * width, 256) | layer(f"{at}.linear_2", 4 * width, 4 * width)
+        timing = layer(f"{at}.linear_1", 4 * width, 256) | layer(
+            f"{at}.linear_2", 4 * width, 4 * width
+        )
         return shapes | (timing if timed else {})
     if kind == "res_x_y":
-        shapes = layer(f"{key}.conv1.conv", out, width, 3, 3, 3) | layer(f"{key}.conv2.conv", out, out, 3, 3, 3)
-        return shapes | layer(f"{key}.norm3.norm", width) | layer(f"{key}.conv_shortcut", out, width, 1, 1, 1)
+        shapes = layer(f"{key}.conv1.conv", out, width, 3, 3, 3) | layer(
+            f"{key}.conv2.conv", out, out, 3, 3, 3
+        )
+        return (
+            shapes
+            | layer(f"{key}.norm3.norm", width)
+            | layer(f"{key}.conv_shortcut", out, width, 1, 1, 1)
+        )
     if "down" in key and kind == "compress_all":
         return layer(f"{key}.conv", out, width, 3, 3, 3)
-    folded = {"compress_space_res": out // 4, "compress_time_res": out // 2, "compress_all_res": out // 8}
+    folded = {
+        "compress_space_res": out // 4,
+        "compress_time_res": out // 2,
+        "compress_all_res": out // 8,
+    }
     return layer(f"{key}.conv.conv", folded.get(kind, 8 * out), width, 3, 3, 3)
 
 
@@ -100,7 +173,9 @@ def side_shapes(key: str, blocks: list[Any], widths: list[int], timed: bool = Fa
     shapes: Shapes = {}
     for number, (kind, said) in enumerate(blocks):
         said = said if isinstance(said, dict) else {"num_layers": said}
-        shapes |= block_shapes(f"{key}.{number}", kind, said, widths[number], widths[number + 1], timed)
+        shapes |= block_shapes(
+            f"{key}.{number}", kind, said, widths[number], widths[number + 1], timed
+        )
     return shapes
 
 
@@ -127,9 +202,20 @@ def vae_shapes(variant: str) -> Shapes:
     shapes |= side_shapes("decoder.up_blocks", up[::-1], outer, timed)
     if timed:
         at = "decoder.last_time_embedder.timestep_embedder"
-        shapes |= {"decoder.timestep_scale_multiplier": (), "decoder.last_scale_shift_table": (2, BASE)}
-        shapes |= layer(f"{at}.linear_1", 2 * BASE, 256) | layer(f"{at}.linear_2", 2 * BASE, 2 * BASE)
-    for what in ("channel", "mean-of-means", "mean-of-stds", "mean-of-stds_over_std-of-means", "std-of-means"):
+        shapes |= {
+            "decoder.timestep_scale_multiplier": (),
+            "decoder.last_scale_shift_table": (2, BASE),
+        }
+        shapes |= layer(f"{at}.linear_1", 2 * BASE, 256) | layer(
+            f"{at}.linear_2", 2 * BASE, 2 * BASE
+        )
+    for what in (
+        "channel",
+        "mean-of-means",
+        "mean-of-stds",
+        "mean-of-stds_over_std-of-means",
+        "std-of-means",
+    ):
         shapes[f"per_channel_statistics.{what}"] = (CHANNELS,)
     return {f"vae.{key}": shape for key, shape in shapes.items()}
 

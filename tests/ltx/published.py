@@ -9,8 +9,8 @@ import sentencepiece
 import torch
 from transformers import T5Config, T5EncoderModel
 
-from filmstrip.ltx.presets import TEXT_ENCODER, Preset
-from filmstrip.ltx.upsampler import LTXLatentUpsamplerModel
+from filmstrip.ltx.models.latent_upsampler import LTXLatentUpsamplerModel
+from filmstrip.presets.ltx import TEXT_ENCODER, Preset
 from tests.ltx import original
 
 Files = dict[str, bytes]
@@ -20,7 +20,10 @@ LAYERS = {"2b": 28, "13b": 48}
 def repositories(preset: Preset, allowed: tuple[float, ...] | None = None) -> dict[str, Files]:
     """The files of a preset, by repository and name, among others that it does not need."""
     with tempfile.TemporaryDirectory() as folder:
-        return {str(preset.repo): _own_files(preset, Path(folder), allowed), TEXT_ENCODER: _text_files(Path(folder))}
+        return {
+            str(preset.repo): _own_files(preset, Path(folder), allowed),
+            TEXT_ENCODER: _text_files(Path(folder)),
+        }
 
 
 def _own_files(preset: Preset, folder: Path, allowed: tuple[float, ...] | None) -> Files:
@@ -28,21 +31,32 @@ def _own_files(preset: Preset, folder: Path, allowed: tuple[float, ...] | None) 
     said["transformer"]["num_layers"] = LAYERS[preset.name.split("-")[1]]
     block = {key: tensor for key, tensor in tensors.items() if "transformer_blocks.1." in key}
     if preset.name.endswith("-fp8"):  # of each block the matrices
-        block |= {k: t.to(torch.float8_e4m3fn) for k, t in block.items() if k.endswith("weight") and t.ndim == 2}
+        block |= {
+            k: t.to(torch.float8_e4m3fn)
+            for k, t in block.items()
+            if k.endswith("weight") and t.ndim == 2
+        }
     for number in range(said["transformer"]["num_layers"]):
-        tensors |= {key.replace("blocks.1.", f"blocks.{number}."): tensor.clone() for key, tensor in block.items()}
+        tensors |= {
+            key.replace("blocks.1.", f"blocks.{number}."): tensor.clone()
+            for key, tensor in block.items()
+        }
     if allowed is not None:
         said["allowed_inference_steps"] = list(allowed)
     files = {preset.file: original.write(folder / "one", tensors, said).read_bytes()}
     if preset.upscaler is not None:
         sizes = {"in_channels": original.CHANNELS, "mid_channels": 32, "num_blocks_per_stage": 1}
         model = LTXLatentUpsamplerModel(**sizes)
-        files[preset.upscaler] = original.write(folder / "two", model.state_dict(), sizes).read_bytes()
+        files[preset.upscaler] = original.write(
+            folder / "two", model.state_dict(), sizes
+        ).read_bytes()
     return files | {"README.md": b"", "model_index.json": b"{}", "vae/config.json": b"{}"}
 
 
 def _text_files(folder: Path) -> Files:
-    config = T5Config(vocab_size=200, d_model=original.TEXT, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
+    config = T5Config(
+        vocab_size=200, d_model=original.TEXT, d_kv=4, d_ff=16, num_layers=1, num_heads=2
+    )
     T5EncoderModel(config).save_pretrained(folder / "text_encoder", max_shard_size="5KB")
     pieces = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -56,7 +70,12 @@ def _text_files(folder: Path) -> Files:
         bos_id=-1,
         minloglevel=2,
     )
-    files = {f"text_encoder/{path.name}": path.read_bytes() for path in (folder / "text_encoder").iterdir()}
+    files = {
+        f"text_encoder/{path.name}": path.read_bytes()
+        for path in (folder / "text_encoder").iterdir()
+    }
     files["tokenizer/spiece.model"] = pieces.getvalue()
-    files["tokenizer/tokenizer_config.json"] = json.dumps({"tokenizer_class": "T5Tokenizer"}).encode()
+    files["tokenizer/tokenizer_config.json"] = json.dumps(
+        {"tokenizer_class": "T5Tokenizer"}
+    ).encode()
     return files | {"model_index.json": b"{}", "transformer/config.json": b"{}"}

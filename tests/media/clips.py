@@ -24,5 +24,7 @@ def plain(frames: int = 8, height: int = 32, width: int = 48) -> NDArray[np.uint
 def smooth(frames: int = 8, height: int = 32, width: int = 48) -> NDArray[np.uint8]:
     """Gradients that drift."""
     y, x = np.mgrid[0:height, 0:width] / max(height, width)
-    clip = [np.stack([x, y, np.full_like(x, 0.2 + 0.6 * index / frames)], -1) for index in range(frames)]
+    clip = [
+        np.stack([x, y, np.full_like(x, 0.2 + 0.6 * index / frames)], -1) for index in range(frames)
+    ]
     return (np.stack(clip) * 255).round().astype(np.uint8)

@@ -17,7 +17,7 @@ from filmstrip.errors import FilmstripError, InputError
 from filmstrip.media import export
 from filmstrip.media.export import check_writable, crf, export_to_gif, export_to_video, save_video
 from filmstrip.media.load import load_video
-from filmstrip.media.recipe import FOLDER_FILE
+from filmstrip.media.provenance import FOLDER_FILE
 from tests.media.clips import plain, smooth
 
 VIDEO_NAMES = ("a.mp4", "a.mov", "a.mkv")
@@ -42,7 +42,12 @@ def test_a_video_is_h264_in_420_tagged_bt709(tmp_path: Path, name: str) -> None:
         context = stream.codec_context
         assert (context.name, context.pix_fmt, context.profile) == ("h264", "yuv420p", "High")
         assert (context.width, context.height, stream.average_rate) == (48, 32, 24)
-        assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
+        assert (
+            context.colorspace,
+            context.color_primaries,
+            context.color_trc,
+            context.color_range,
+        ) == (1, 1, 1, 1)
         assert len(list(container.decode(stream))) == 8
 
 
@@ -77,7 +82,9 @@ def test_the_matrix_is_that_of_the_tag(tmp_path: Path) -> None:
     np.testing.assert_allclose(luma, expected, atol=1.5)
 
 
-@pytest.mark.parametrize("fps", [1, 8, 10.0, 23.976, 29.97, Fraction(24000, 1001), 0.5, 120, np.float32(12.5)])
+@pytest.mark.parametrize(
+    "fps", [1, 8, 10.0, 23.976, 29.97, Fraction(24000, 1001), 0.5, 120, np.float32(12.5)]
+)
 def test_the_frame_rate_may_be_any_number(tmp_path: Path, fps: Any) -> None:
     path = save_video(plain(6), tmp_path / "a.mp4", fps)
     with av.open(str(path)) as container:
@@ -88,7 +95,9 @@ def test_the_frame_rate_may_be_any_number(tmp_path: Path, fps: Any) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (31, 47), (32, 47), (31, 48)])
 @pytest.mark.parametrize("name", VIDEO_NAMES)
-def test_an_odd_side_gets_its_last_line_twice(tmp_path: Path, size: tuple[int, int], name: str) -> None:
+def test_an_odd_side_gets_its_last_line_twice(
+    tmp_path: Path, size: tuple[int, int], name: str
+) -> None:
     height, width = size
     clip = smooth(3, height, width)
     result = decoded(save_video(clip, tmp_path / name, 8, quality=9.8))
@@ -101,13 +110,17 @@ def test_an_odd_side_gets_its_last_line_twice(tmp_path: Path, size: tuple[int, i
 # export_to_video: diffusers' arguments
 
 
-@pytest.mark.parametrize(("quality", "expected"), [(0, 51), (1, 45), (5, 25), (5.0, 25), (7, 15), (8.5, 7), (10, 0)])
+@pytest.mark.parametrize(
+    ("quality", "expected"), [(0, 51), (1, 45), (5, 25), (5.0, 25), (7, 15), (8.5, 7), (10, 0)]
+)
 def test_quality_is_the_crf_of_imageio(quality: float, expected: int) -> None:
     assert crf(quality) == {"crf": str(expected)}
 
 
 def test_quality_and_bitrate_set_the_size(tmp_path: Path) -> None:
-    clip = (np.random.default_rng(0).random((8, 16, 16, 3)).repeat(4, 1).repeat(4, 2) * 255).astype(np.uint8)
+    clip = (np.random.default_rng(0).random((8, 16, 16, 3)).repeat(4, 1).repeat(4, 2) * 255).astype(
+        np.uint8
+    )
 
     def size(**options: Any) -> int:
         return os.path.getsize(export_to_video(clip, tmp_path / "a.mp4", **options))
@@ -133,14 +146,19 @@ def test_quality_and_bitrate_set_the_size(tmp_path: Path) -> None:
 def test_sizes_go_up_to_a_multiple_of_the_macro_block(
     tmp_path: Path, size: tuple[int, int], block: int | None, expected: tuple[int, int]
 ) -> None:
-    result = decoded(export_to_video(smooth(2, *size), tmp_path / "a.mp4", quality=9, macro_block_size=block))
+    result = decoded(
+        export_to_video(smooth(2, *size), tmp_path / "a.mp4", quality=9, macro_block_size=block)
+    )
     assert result.shape[1:3] == expected
 
 
 def test_a_macro_block_scales_the_picture_and_does_not_pad_it(tmp_path: Path) -> None:
     clip = smooth(2, 34, 50)
     result = decoded(export_to_video(clip, tmp_path / "a.mp4", quality=9))
-    scaled = [np.asarray(PIL.Image.fromarray(frame).resize((64, 48), PIL.Image.Resampling.BICUBIC)) for frame in clip]
+    scaled = [
+        np.asarray(PIL.Image.fromarray(frame).resize((64, 48), PIL.Image.Resampling.BICUBIC))
+        for frame in clip
+    ]
     assert psnr(result, np.stack(scaled)) > 38
 
 
@@ -156,10 +174,14 @@ def test_pil_arrays_and_tensors_give_the_same_video(tmp_path: Path) -> None:
     ]
     results = [decoded(export_to_video(form, tmp_path / "a.mp4", quality=9)) for form in forms]
     for result in results[1:]:
-        assert np.abs(result - results[0]).max() <= 6  # libx264 itself varies a little from run to run
+        assert (
+            np.abs(result - results[0]).max() <= 6
+        )  # libx264 itself varies a little from run to run
 
 
-def test_without_a_path_a_temporary_file_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_path_a_temporary_file_is_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     for write, suffix in ((export_to_video, ".mp4"), (export_to_gif, ".gif")):
         path = write(plain(3))
@@ -180,7 +202,9 @@ def test_a_path_is_returned_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("fps", [8, 24, 30, 23.976, 1])
 @pytest.mark.parametrize(("name", "tick"), [("a.gif", 0.01), ("a.webp", 0.001)])
-def test_an_animation_lasts_as_long_as_its_frames(tmp_path: Path, name: str, tick: float, fps: float) -> None:
+def test_an_animation_lasts_as_long_as_its_frames(
+    tmp_path: Path, name: str, tick: float, fps: float
+) -> None:
     frames, rate = load_video(save_video(plain(8), tmp_path / name, fps), return_fps=True)
     assert len(frames) == 8
     assert 8 / rate == pytest.approx(8 / fps, abs=tick)
@@ -188,19 +212,32 @@ def test_an_animation_lasts_as_long_as_its_frames(tmp_path: Path, name: str, tic
         assert picture.info["loop"] == 0
 
 
-def test_plain_colours_survive_in_a_gif_and_at_quality_10_everything_in_a_webp(tmp_path: Path) -> None:
+def test_plain_colours_survive_in_a_gif_and_at_quality_10_everything_in_a_webp(
+    tmp_path: Path,
+) -> None:
     np.testing.assert_array_equal(decoded(save_video(plain(8), tmp_path / "a.gif", 8)), plain(8))
-    np.testing.assert_array_equal(decoded(save_video(smooth(8), tmp_path / "a.webp", 8, quality=10)), smooth(8))
-    assert psnr(decoded(save_video(smooth(8, 64, 96), tmp_path / "b.webp", 8)), smooth(8, 64, 96)) > 32
-    assert psnr(decoded(save_video(smooth(8, 64, 96), tmp_path / "b.gif", 8)), smooth(8, 64, 96)) > 30
+    np.testing.assert_array_equal(
+        decoded(save_video(smooth(8), tmp_path / "a.webp", 8, quality=10)), smooth(8)
+    )
+    assert (
+        psnr(decoded(save_video(smooth(8, 64, 96), tmp_path / "b.webp", 8)), smooth(8, 64, 96)) > 32
+    )
+    assert (
+        psnr(decoded(save_video(smooth(8, 64, 96), tmp_path / "b.gif", 8)), smooth(8, 64, 96)) > 30
+    )
 
 
 def test_a_folder_holds_numbered_pngs_and_the_recipe(tmp_path: Path) -> None:
     path = save_video(smooth(3), tmp_path / "frames", 8, recipe={"fps": 8})
-    assert sorted(file.name for file in path.iterdir()) == [*(f"frame_0000{i}.png" for i in range(3)), FOLDER_FILE]
+    assert sorted(file.name for file in path.iterdir()) == [
+        *(f"frame_0000{i}.png" for i in range(3)),
+        FOLDER_FILE,
+    ]
     assert json.loads((path / FOLDER_FILE).read_text()) == {"filmstrip": {"fps": 8}}
     for index, frame in enumerate(smooth(3)):
-        np.testing.assert_array_equal(np.asarray(PIL.Image.open(path / f"frame_0000{index}.png")), frame)
+        np.testing.assert_array_equal(
+            np.asarray(PIL.Image.open(path / f"frame_0000{index}.png")), frame
+        )
 
 
 # Complete or absent
@@ -221,7 +258,9 @@ class Broken(list[Any]):
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.gif", "a.webp", "frames"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("from a frame")])
-def test_an_interrupted_video_leaves_nothing(tmp_path: Path, name: str, error: BaseException) -> None:
+def test_an_interrupted_video_leaves_nothing(
+    tmp_path: Path, name: str, error: BaseException
+) -> None:
     with pytest.raises(type(error)):
         save_video(Broken(error), tmp_path / name, 8)
     assert list(tmp_path.iterdir()) == []
@@ -242,7 +281,9 @@ def test_a_disk_that_fills_up_is_reported_in_a_sentence(tmp_path: Path, name: st
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # bytes that a file may have
     try:
-        with pytest.raises(FilmstripError, match=rf"{name} cannot be written: File too large. Free some space"):
+        with pytest.raises(
+            FilmstripError, match=rf"{name} cannot be written: File too large. Free some space"
+        ):
             save_video(noise, tmp_path / name, 8)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -272,7 +313,9 @@ def test_a_disk_that_fills_up_is_reported_in_a_sentence(tmp_path: Path, name: st
         ({"video_frames": []}, "no frames"),
     ],
 )
-def test_arguments_that_cannot_be_are_refused(tmp_path: Path, options: dict[str, Any], sentence: str) -> None:
+def test_arguments_that_cannot_be_are_refused(
+    tmp_path: Path, options: dict[str, Any], sentence: str
+) -> None:
     arguments: dict[str, Any] = {"video_frames": plain(2), "output_video_path": "a.mp4"} | options
     arguments["output_video_path"] = tmp_path / arguments["output_video_path"]
     with pytest.raises(InputError, match=sentence):
@@ -281,7 +324,9 @@ def test_arguments_that_cannot_be_are_refused(tmp_path: Path, options: dict[str,
 
 
 @pytest.mark.parametrize("path", ["a.mp4", "new/deep/a.gif", "frames", "empty", "old.mp4", "a.MP4"])
-def test_a_place_that_can_be_written_is_accepted_and_left_as_it_was(tmp_path: Path, path: str) -> None:
+def test_a_place_that_can_be_written_is_accepted_and_left_as_it_was(
+    tmp_path: Path, path: str
+) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "old.mp4").write_text("old")
     before = sorted(tmp_path.rglob("*"))
@@ -305,7 +350,9 @@ def test_a_place_that_can_be_written_is_accepted_and_left_as_it_was(tmp_path: Pa
         ("pipe.mp4", "neither a file nor a folder"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path, path: str, sentence: str) -> None:
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(
+    tmp_path: Path, path: str, sentence: str
+) -> None:
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").touch()
@@ -317,19 +364,27 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Pat
         save_video(plain(2), tmp_path / path, 8)
 
 
-def test_a_folder_without_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_permission_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(export.tempfile, "TemporaryFile", refuse)
-    with pytest.raises(InputError, match=r"a.mp4 cannot be written: .*: Permission denied. Name another place"):
+    with pytest.raises(
+        InputError, match=r"a.mp4 cannot be written: .*: Permission denied. Name another place"
+    ):
         check_writable(tmp_path / "a.mp4", 25, 128, 128)
 
 
-def test_too_little_space_is_said_with_both_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_space_is_said_with_both_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(export.shutil, "disk_usage", lambda path: SimpleNamespace(free=3_000_000))
     check_writable(tmp_path / "a.mp4", 25, 128, 128)
-    with pytest.raises(InputError, match=r"may need up to 59 MB \(161 frames of 704x512\), and .* has 3 MB free"):
+    with pytest.raises(
+        InputError, match=r"may need up to 59 MB \(161 frames of 704x512\), and .* has 3 MB free"
+    ):
         check_writable(tmp_path / "a.mp4", 161, 512, 704)
 
 
@@ -337,5 +392,9 @@ def test_noise_needs_no_more_space_than_is_asked_for(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (10, 128, 128, 3), np.uint8)
     for name in (*VIDEO_NAMES, "a.gif", "a.webp", "frames"):
         path = save_video(noise, tmp_path / name, 8)
-        size = sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
+        size = (
+            sum(file.stat().st_size for file in path.iterdir())
+            if path.is_dir()
+            else path.stat().st_size
+        )
         assert size <= export.format_of(Path(name)).bytes_per_pixel * noise.size / 3 + export.SPARE

@@ -67,7 +67,10 @@ def test_floats_are_rounded_and_a_rounding_error_beyond_one_is_clipped() -> None
         (torch.zeros(1, 2, 3, 4, 4), r"such as frames\[0\]"),
         (torch.zeros(2, 3, 4, 4, dtype=torch.int64), r"Frame 0 has type int64: give uint8"),
         (np.zeros((2, 4, 4, 3), np.int64), r"Frame 0 has type int64: give uint8"),
-        ([np.zeros((4, 4, 3)), np.zeros((4, 6, 3))], r"frame 0 has \(4, 4\) and frame 1 has \(4, 6\)"),
+        (
+            [np.zeros((4, 4, 3)), np.zeros((4, 6, 3))],
+            r"frame 0 has \(4, 4\) and frame 1 has \(4, 6\)",
+        ),
         ([torch.zeros(3, 4, 4), torch.zeros(3, 4, 6)], r"frame 1 has \(4, 6\)"),
         ([PIL.Image.new("RGB", (4, 4)), PIL.Image.new("RGB", (4, 5))], r"frame 1 has \(5, 4\)"),
         ([np.zeros((4, 4, 3)), "x"], "Frame 1 is a str"),

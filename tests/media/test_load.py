@@ -86,7 +86,9 @@ def test_flatten_knows_premultiplied_grey() -> None:
 def test_an_animation_is_refused_where_a_still_picture_is_needed(tmp_path: Path) -> None:
     for name in ("a.gif", "a.webp"):
         path = save_video(plain(3), tmp_path / name, 8)
-        with pytest.raises(InputError, match=rf"{name} is animated \(3 frames\), and a still picture is needed"):
+        with pytest.raises(
+            InputError, match=rf"{name} is animated \(3 frames\), and a still picture is needed"
+        ):
             load_image(path)
     with PIL.Image.open(path) as chosen:
         chosen.seek(2)
@@ -102,7 +104,10 @@ def test_a_photograph_with_a_second_picture_inside_is_still(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("missing.png", "There is no picture .*missing.png. Check the path; a URL starts with http"),
+        (
+            "missing.png",
+            "There is no picture .*missing.png. Check the path; a URL starts with http",
+        ),
         ("x" * 300, "There is no picture"),
         ("nul\0", "There is no picture"),
         ("folder", "is a folder. Give the file of one picture"),
@@ -126,7 +131,9 @@ def test_what_is_no_picture_is_refused(tmp_path: Path, name: str, sentence: str)
 
 @pytest.mark.parametrize("image", [None, 3, np.zeros((4, 4, 3)), b"a.png"])
 def test_other_types_are_refused(image: Any) -> None:
-    with pytest.raises(InputError, match=r"A picture is given as a path or a URL, but this one is a"):
+    with pytest.raises(
+        InputError, match=r"A picture is given as a path or a URL, but this one is a"
+    ):
         load_image(image)
     with pytest.raises(InputError, match="A video is given as a path or a URL, but this one is a"):
         load_video(image)
@@ -153,7 +160,9 @@ def test_a_picture_is_a_video_of_one_frame_without_a_rate(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("colorspace", [1, 5])
 @pytest.mark.parametrize("color_range", [1, 2])
-def test_colours_are_decoded_by_the_tags_of_the_file(tmp_path: Path, colorspace: int, color_range: int) -> None:
+def test_colours_are_decoded_by_the_tags_of_the_file(
+    tmp_path: Path, colorspace: int, color_range: int
+) -> None:
     clip = plain(8)
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=8, options={"crf": "4"})
@@ -162,16 +171,26 @@ def test_colours_are_decoded_by_the_tags_of_the_file(tmp_path: Path, colorspace:
         for picture in clip:
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             container.mux(
-                stream.encode(frame.reformat(format="yuv420p", dst_colorspace=colorspace, dst_color_range=color_range))
+                stream.encode(
+                    frame.reformat(
+                        format="yuv420p", dst_colorspace=colorspace, dst_color_range=color_range
+                    )
+                )
             )
         container.mux(stream.encode(None))
     result = np.stack([np.asarray(frame) for frame in load_video(tmp_path / "a.mp4")]).astype(int)
     assert np.abs(result - clip).max() <= 5
 
 
-@pytest.mark.parametrize(("matrix", "turns"), [((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)])
-def test_a_video_is_turned_upright(tmp_path: Path, matrix: tuple[int, int, int, int], turns: int) -> None:
-    """Phones film sideways and say so in the track header's matrix: (0, 1, -1, 0) is a quarter turn clockwise."""
+@pytest.mark.parametrize(
+    ("matrix", "turns"), [((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)]
+)
+def test_a_video_is_turned_upright(
+    tmp_path: Path, matrix: tuple[int, int, int, int], turns: int
+) -> None:
+    """Phones film sideways and say so in the track header's matrix: (0, 1, -1, 0) is a quarter turn
+    clockwise.
+    """
     path = save_video(smooth(2), tmp_path / "a.mp4", 8, quality=9.5)
     content = bytearray(path.read_bytes())
     start = content.index(b"tkhd") + 4 + 40
@@ -217,7 +236,9 @@ def test_what_is_no_video_is_refused(tmp_path: Path, name: str, sentence: str) -
     os.truncate(tmp_path / "cut.gif", 900)
     with av.open(str(tmp_path / "sound.wav"), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
-        sound = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        sound = av.AudioFrame.from_ndarray(
+            np.zeros((1, 800), np.int16), format="s16", layout="mono"
+        )
         sound.sample_rate = 8000
         container.mux(stream.encode(sound))
     with pytest.raises(InputError, match=sentence):
@@ -227,7 +248,9 @@ def test_what_is_no_video_is_refused(tmp_path: Path, name: str, sentence: str) -
 # URLs
 
 
-def test_pictures_and_videos_load_from_a_url(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_and_videos_load_from_a_url(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     saved(tmp_path / "a b.png")
     save_video(plain(3), tmp_path / "a.mp4", 8)
     downloads = tmp_path / "downloads"

@@ -20,7 +20,9 @@ def test_the_config_holds_every_argument(tmp_path: Path) -> None:
     processor = VideoProcessor(vae_scale_factor=32, resample="bicubic")
     assert processor.config.vae_scale_factor == 32
     assert processor.config.do_resize is True
-    assert VideoProcessor.from_config(processor.config, do_resize=False).config.resample == "bicubic"
+    assert (
+        VideoProcessor.from_config(processor.config, do_resize=False).config.resample == "bicubic"
+    )
     processor.save_config(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["vae_scale_factor"] == 32
 
@@ -49,7 +51,9 @@ def test_preprocessing_leaves_the_pictures_as_they_were() -> None:
 
 
 def test_arrays_are_denormalised_too() -> None:
-    np.testing.assert_array_equal(VaeImageProcessor.denormalize(np.array([-3.0, -1.0, 0.0, 1.0])), [0, 0, 0.5, 1])
+    np.testing.assert_array_equal(
+        VaeImageProcessor.denormalize(np.array([-3.0, -1.0, 0.0, 1.0])), [0, 0, 0.5, 1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,14 +95,28 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], sentence: s
         (torch.zeros(1, 2, 3, 8, 8), {}, r"shape \(1, 2, 3, 8, 8\)"),
         (np.zeros(8), {}, r"but this one is a ndarray of shape \(8,\)"),
         (np.zeros((0, 8, 8, 3)), {}, r"There is no picture: the shape is \(0, 8, 8, 3\)"),
-        ([torch.zeros(3, 8, 8), torch.zeros(3, 8, 16)], {}, r"number 0 has \(3, 8, 8\) and number 1 has \(3, 8, 16\)"),
+        (
+            [torch.zeros(3, 8, 8), torch.zeros(3, 8, 16)],
+            {},
+            r"number 0 has \(3, 8, 8\) and number 1 has \(3, 8, 16\)",
+        ),
         (torch.zeros(3, 8, 8, dtype=torch.int64), {}, r"type torch.int64 cannot be resized"),
-        (PIL.Image.new("RGB", (40, 5)), {}, "cannot be 40x0 pixels. Is it smaller than vae_scale_factor, 8"),
+        (
+            PIL.Image.new("RGB", (40, 5)),
+            {},
+            "cannot be 40x0 pixels. Is it smaller than vae_scale_factor, 8",
+        ),
         (PICTURE, {"height": 0, "width": 8}, "cannot be 8x0 pixels"),
-        (PICTURE, {"resize_mode": "zoom"}, "resize_mode='zoom' does not work on a Image. Use default or crop"),
+        (
+            PICTURE,
+            {"resize_mode": "zoom"},
+            "resize_mode='zoom' does not work on a Image. Use default or crop",
+        ),
     ],
 )
-def test_pictures_that_cannot_be_used_are_refused(image: Any, options: dict[str, Any], sentence: str) -> None:
+def test_pictures_that_cannot_be_used_are_refused(
+    image: Any, options: dict[str, Any], sentence: str
+) -> None:
     with pytest.raises(InputError, match=sentence):
         VaeImageProcessor().preprocess(image, **options)
 
@@ -121,7 +139,10 @@ def test_a_mode_for_pil_images_is_refused_for_others() -> None:
         (None, "not a NoneType"),
         ([], "not an empty list"),
         (torch.zeros(3, 3), r"the shape is \(3, 3\)"),
-        ([[PICTURE] * 2, [PICTURE] * 3], r"number 0 has \(2, 3, 24, 40\) and number 1 has \(3, 3, 24, 40\)"),
+        (
+            [[PICTURE] * 2, [PICTURE] * 3],
+            r"number 0 has \(2, 3, 24, 40\) and number 1 has \(3, 3, 24, 40\)",
+        ),
         (["a", "b"], "but these are str"),
     ],
 )

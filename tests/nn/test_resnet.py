@@ -1,4 +1,6 @@
-"""Residual blocks and changes of resolution: diffusers' numbers, on views of channels-last memory."""
+"""Residual blocks and changes of resolution: diffusers' numbers, on views of channels-last
+memory.
+"""
 
 from typing import Any
 
@@ -29,15 +31,23 @@ def frames(height: int = 5, width: int = 7) -> torch.Tensor:
 @pytest.mark.parametrize("out_channels", [32, 64])
 @pytest.mark.parametrize("temb_channels", [None, 20])
 @pytest.mark.parametrize("switched", [False, True])
-def test_residual_block_gives_the_same_output(out_channels: int, temb_channels: int | None, switched: bool) -> None:
+def test_residual_block_gives_the_same_output(
+    out_channels: int, temb_channels: int | None, switched: bool
+) -> None:
     strategy = "learned" if switched else "learned_with_images"
     ours, theirs = same_weights(
         SpatioTemporalResBlock(32, out_channels, temb_channels, 1e-3, 1e-2, 0.3, switched),
-        resnet.SpatioTemporalResBlock(32, out_channels, temb_channels, 1e-3, 1e-2, 0.3, strategy, switched),
+        resnet.SpatioTemporalResBlock(
+            32, out_channels, temb_channels, 1e-3, 1e-2, 0.3, strategy, switched
+        ),
     )
     x = frames()
     temb = torch.randn(2, 20)
-    active, each = (None, None) if temb_channels is None else (nn.functional.silu(temb), temb.repeat_interleave(3, 0))
+    active, each = (
+        (None, None)
+        if temb_channels is None
+        else (nn.functional.silu(temb), temb.repeat_interleave(3, 0))
+    )
     assert_same(ours(x, 3, active), theirs(x, each, INDICATOR * 0), bound=1e-5)
     if not switched:
         output = ours(x, 3, active, INDICATOR)
@@ -52,7 +62,8 @@ def test_residual_block_gives_the_same_output(out_channels: int, temb_channels: 
 @pytest.mark.parametrize("padding", [0, 1])
 def test_downsampling_gives_the_same_output(size: tuple[int, int], padding: int) -> None:
     ours, theirs = same_weights(
-        Downsample2D(32, padding), downsampling.Downsample2D(32, use_conv=True, padding=padding, name="op")
+        Downsample2D(32, padding),
+        downsampling.Downsample2D(32, use_conv=True, padding=padding, name="op"),
     )
     x = frames(*size)
     output = ours(x)

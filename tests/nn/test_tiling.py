@@ -3,8 +3,7 @@
 from itertools import pairwise
 
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from filmstrip.nn.norms import GroupNorm, SharedMoments
 from filmstrip.nn.tiling import EvenTiles, run_blended
@@ -18,10 +17,14 @@ def tiles(draw: st.DrawFn) -> EvenTiles:
 
 @settings(deadline=None)
 @given(tiles(), st.sampled_from([1, 2, 8]), st.integers(0, 7))
-def test_shares_sum_to_one_and_each_element_is_owned_once(tiles: EvenTiles, elements: int, rest: int) -> None:
+def test_shares_sum_to_one_and_each_element_is_owned_once(
+    tiles: EvenTiles, elements: int, rest: int
+) -> None:
     total = tiles.length * elements + min(rest, elements - 1)
     shares, owned = torch.zeros(total), torch.zeros(total)
-    spread = zip(tiles.places(elements), tiles.own(elements), tiles.weights(elements, total), strict=True)
+    spread = zip(
+        tiles.places(elements), tiles.own(elements), tiles.weights(elements, total), strict=True
+    )
     for place, own, share in spread:
         shares[place] += share
         owned[place][own] += 1

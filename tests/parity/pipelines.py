@@ -1,4 +1,6 @@
-"""A tiny LTX pipeline in both libraries: random weights, a word tokenizer, and a T5 of two layers."""
+"""A tiny LTX pipeline in both libraries: random weights, a word tokenizer, and a T5 of two
+layers.
+"""
 
 from typing import Any
 
@@ -8,7 +10,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 import filmstrip
-from filmstrip import AutoencoderKLLTXVideo, FlowMatchEulerDiscreteScheduler, LTXVideoTransformer3DModel
+from filmstrip import (
+    AutoencoderKLLTXVideo,
+    FlowMatchEulerDiscreteScheduler,
+    LTXVideoTransformer3DModel,
+)
 from tests.parity.common import pair, randomise
 
 WORDS = [
@@ -77,16 +83,28 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     vocabulary = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=128
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_max_length=128,
     )
 
 
 def tiny_t5() -> T5EncoderModel:
     """A T5 encoder with random weights, 12 wide."""
     config = T5Config(
-        vocab_size=32, d_model=12, d_kv=6, d_ff=16, num_layers=2, num_heads=2, feed_forward_proj="gated-gelu"
+        vocab_size=32,
+        d_model=12,
+        d_kv=6,
+        d_ff=16,
+        num_layers=2,
+        num_heads=2,
+        feed_forward_proj="gated-gelu",
     )
     encoder = T5EncoderModel(config).eval()
     randomise(encoder, seed=7)
@@ -101,7 +119,10 @@ def pipelines(
 ) -> tuple[Any, Any]:
     """The same pipeline of both libraries, of the class `kind`."""
     transformers = pair(
-        LTXVideoTransformer3DModel, diffusers.LTXVideoTransformer3DModel, TRANSFORMER | (transformer or {}), seed=1
+        LTXVideoTransformer3DModel,
+        diffusers.LTXVideoTransformer3DModel,
+        TRANSFORMER | (transformer or {}),
+        seed=1,
     )
     vaes = pair(AutoencoderKLLTXVideo, diffusers.AutoencoderKLLTXVideo, vae, seed=2)
     schedulers = (
@@ -124,7 +145,9 @@ def pipelines(
 
 
 def arguments(**changes: Any) -> dict[str, Any]:
-    """Arguments of a small call; a generator is made anew from `seed`, or one for each of a list of seeds."""
+    """Arguments of a small call; a generator is made anew from `seed`, or one for each of a list of
+    seeds.
+    """
     values: dict[str, Any] = {
         "prompt": "a red circle moves left",
         "height": 64,
@@ -137,7 +160,9 @@ def arguments(**changes: Any) -> dict[str, Any]:
     } | changes
     seed = values.pop("seed")
     if seed is not None:
-        seeds = [torch.Generator().manual_seed(s) for s in (seed if isinstance(seed, list) else [seed])]
+        seeds = [
+            torch.Generator().manual_seed(s) for s in (seed if isinstance(seed, list) else [seed])
+        ]
         values["generator"] = seeds if isinstance(seed, list) else seeds[0]
     return values
 

@@ -65,10 +65,19 @@ def tiny_clip() -> CLIPVisionModelWithProjection:
     return encoder
 
 
-def pipelines(**scheduler: Any) -> tuple[StableVideoDiffusionPipeline, diffusers.StableVideoDiffusionPipeline]:
+def pipelines(
+    **scheduler: Any,
+) -> tuple[StableVideoDiffusionPipeline, diffusers.StableVideoDiffusionPipeline]:
     """The same pipeline of both libraries."""
-    unets = pair(UNetSpatioTemporalConditionModel, diffusers.UNetSpatioTemporalConditionModel, dict(UNET), seed=1)
-    vaes = pair(AutoencoderKLTemporalDecoder, diffusers.AutoencoderKLTemporalDecoder, dict(VAE), seed=2)
+    unets = pair(
+        UNetSpatioTemporalConditionModel,
+        diffusers.UNetSpatioTemporalConditionModel,
+        dict(UNET),
+        seed=1,
+    )
+    vaes = pair(
+        AutoencoderKLTemporalDecoder, diffusers.AutoencoderKLTemporalDecoder, dict(VAE), seed=2
+    )
     config = SCHEDULER | scheduler
     schedulers = EulerDiscreteScheduler(**config), diffusers.EulerDiscreteScheduler(**config)
     made = [
@@ -79,7 +88,9 @@ def pipelines(**scheduler: Any) -> tuple[StableVideoDiffusionPipeline, diffusers
             scheduler=schedulers[i],
             feature_extractor=CLIPImageProcessor(),
         )
-        for i, kind in enumerate((StableVideoDiffusionPipeline, diffusers.StableVideoDiffusionPipeline))
+        for i, kind in enumerate(
+            (StableVideoDiffusionPipeline, diffusers.StableVideoDiffusionPipeline)
+        )
     ]
     for pipe in made:
         pipe.set_progress_bar_config(disable=True)
@@ -93,7 +104,9 @@ def picture(seed: int = 0, width: int = 90, height: int = 60) -> PIL.Image.Image
 
 
 def arguments(**changes: Any) -> dict[str, Any]:
-    """Arguments of a small call; a generator is made anew from `seed`, or one for each of a list of seeds."""
+    """Arguments of a small call; a generator is made anew from `seed`, or one for each of a list of
+    seeds.
+    """
     values: dict[str, Any] = {
         "image": picture(),
         "height": 32,
@@ -104,7 +117,9 @@ def arguments(**changes: Any) -> dict[str, Any]:
     } | changes
     seed = values.pop("seed")
     if seed is not None:
-        seeds = [torch.Generator().manual_seed(s) for s in (seed if isinstance(seed, list) else [seed])]
+        seeds = [
+            torch.Generator().manual_seed(s) for s in (seed if isinstance(seed, list) else [seed])
+        ]
         values["generator"] = seeds if isinstance(seed, list) else seeds[0]
     return values
 

@@ -27,7 +27,9 @@ def test_the_ltx_model_gives_the_same_frames_in_diffusers():
         )
         frames.append(call.frames)
     theirs, ours = frames
-    scene = demo_clips.to_indices([demo_clips.Scene("green", "star", "grey", "up", "grows", "small")])
+    scene = demo_clips.to_indices(
+        [demo_clips.Scene("green", "star", "grey", "up", "grows", "small")]
+    )
     assert demo_clips.judge_clips(demo_clips.measure_clips(ours.transpose(1, 2)), scene).all()
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
 
@@ -36,7 +38,9 @@ def test_the_svd_model_gives_the_same_frames_in_diffusers():
     picture = demo_clips.draw_picture("blue", "rocket", "orange", "up-left", seed=3)
     frames = []
     for library in (diffusers, filmstrip):
-        pipe = library.StableVideoDiffusionPipeline.from_pretrained(demo.path("svd"), torch_dtype=torch.float32)
+        pipe = library.StableVideoDiffusionPipeline.from_pretrained(
+            demo.path("svd"), torch_dtype=torch.float32
+        )
         pipe.set_progress_bar_config(disable=True)
         call = pipe(
             picture,

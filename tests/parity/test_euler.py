@@ -29,7 +29,10 @@ BETAS = {
     "linear": {},
     "scaled": {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
     "cosine": {"beta_schedule": "squaredcos_cap_v2"},
-    "trained": {"trained_betas": np.linspace(0.001, 0.03, 500).tolist(), "num_train_timesteps": 500},
+    "trained": {
+        "trained_betas": np.linspace(0.001, 0.03, 500).tolist(),
+        "num_train_timesteps": 500,
+    },
 }
 SPACINGS = {
     "even": {},
@@ -41,7 +44,11 @@ SPACINGS = {
 AXES = (
     [{}, {"rescale_betas_zero_snr": True}],
     [{}, {"timestep_spacing": "leading", "steps_offset": 1}, {"timestep_spacing": "trailing"}],
-    [{}, {"timestep_type": "continuous", "prediction_type": "v_prediction"}, {"timestep_type": "continuous"}],
+    [
+        {},
+        {"timestep_type": "continuous", "prediction_type": "v_prediction"},
+        {"timestep_type": "continuous"},
+    ],
     [{}, {"final_sigmas_type": "sigma_min"}],
     [{}, {"sigma_min": 0.002, "sigma_max": 700.0}],
 )
@@ -58,7 +65,11 @@ WALKS = {
     "data by its older name": {"prediction_type": "original_sample"},
     "published": PUBLISHED,
     "lowest": {"final_sigmas_type": "sigma_min", "timestep_spacing": "trailing"},
-    "zero snr": {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction", "timestep_spacing": "trailing"},
+    "zero snr": {
+        "rescale_betas_zero_snr": True,
+        "prediction_type": "v_prediction",
+        "timestep_spacing": "trailing",
+    },
 }
 CHURN = {"s_churn": 3.0, "s_tmin": 0.1, "s_tmax": 80.0, "s_noise": 1.1}
 
@@ -76,7 +87,12 @@ def assert_same_schedule(ours, theirs):
         np.testing.assert_array_equal(getattr(ours, f"host_{name}"), mine.numpy())
     torch.testing.assert_close(ours.init_noise_sigma, theirs.init_noise_sigma)
     assert ours.num_inference_steps == theirs.num_inference_steps
-    assert (ours.step_index, ours.begin_index, len(ours), ours.order) == (None, None, len(theirs), theirs.order)
+    assert (ours.step_index, ours.begin_index, len(ours), ours.order) == (
+        None,
+        None,
+        len(theirs),
+        theirs.order,
+    )
 
 
 def walk(scheduler, dtype=torch.float32, **options):

@@ -1,4 +1,6 @@
-"""LTXConditionPipeline gives diffusers' frames for the same call, and right ones where diffusers crashes."""
+"""LTXConditionPipeline gives diffusers' frames for the same call, and right ones where diffusers
+crashes.
+"""
 
 from typing import Any
 
@@ -10,8 +12,7 @@ from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition as 
 
 from filmstrip import LTXVideoCondition
 from tests.parity.common import assert_same
-from tests.parity.pipelines import VAE_095, pipelines
-from tests.parity.pipelines import run as run_call
+from tests.parity.pipelines import VAE_095, pipelines, run as run_call
 from tests.parity.test_ltx_image_to_video import TWO, picture
 from tests.parity.test_ltx_pipeline import PUBLISHED, VAES, blur, stop, swap_prompt, weaken
 
@@ -22,7 +23,9 @@ def clip(frames: int, seed: int = 0) -> list[PIL.Image.Image]:
     return [picture(100 * seed + i) for i in range(frames)]
 
 
-def at(frame_index: int, strength: float = 1.0, frames: int = 0, seed: int = 0, **changes: Any) -> LTXVideoCondition:
+def at(
+    frame_index: int, strength: float = 1.0, frames: int = 0, seed: int = 0, **changes: Any
+) -> LTXVideoCondition:
     """A condition: a picture, or a clip of `frames` frames."""
     shown: dict[str, Any] = {"video": clip(frames, seed)} if frames else {"image": picture(seed)}
     return LTXVideoCondition(**shown | {"frame_index": frame_index, "strength": strength} | changes)
@@ -53,8 +56,10 @@ CALLS: dict[str, dict[str, Any]] = {
     "picture without effect": {"conditions": [at(0, 0.0)]},
     "too strong": {"conditions": [at(0, 1.5)]},
     "picture for two prompts": TWO | {"conditions": [at(0)]},
-    "a picture for each of two prompts": TWO | {"conditions": [at(0, image=[picture(1), picture(2)])]},
-    "pictures as a tensor": TWO | {"image": torch.rand(2, 3, 50, 40, generator=torch.Generator().manual_seed(1))},
+    "a picture for each of two prompts": TWO
+    | {"conditions": [at(0, image=[picture(1), picture(2)])]},
+    "pictures as a tensor": TWO
+    | {"image": torch.rand(2, 3, 50, 40, generator=torch.Generator().manual_seed(1))},
     "a picture at the end": {"conditions": [at(16)]},
     "a weak picture in between": {"conditions": [at(5, 0.4)]},
     "a picture behind the end": {"conditions": [at(33)]},
@@ -70,13 +75,21 @@ CALLS: dict[str, dict[str, Any]] = {
     "a clip that is cut": {"conditions": [at(0, frames=13)]},
     "a clip longer than the video": {"conditions": [at(8, frames=25)]},
     "a clip before the start": {"conditions": [at(-8, frames=17)]},
-    "everything": {"conditions": [at(0, frames=9), at(24, 0.5, frames=9, seed=1), at(16, seed=2)], "num_frames": 33},
+    "everything": {
+        "conditions": [at(0, frames=9), at(24, 0.5, frames=9, seed=1), at(16, seed=2)],
+        "num_frames": 33,
+    },
     "overlapping": {"conditions": [at(0, 0.5, frames=9), at(0, seed=4)]},
     "loose lists": {"image": [picture(1)], "frame_index": [8], "strength": [0.7]},
-    "loose pictures, of which the first counts": {"image": [picture(1), picture(2)], "frame_index": [0, 8]},
+    "loose pictures, of which the first counts": {
+        "image": [picture(1), picture(2)],
+        "frame_index": [0, 8],
+    },
     "loose clip": {"video": [clip(9)], "frame_index": 8},
     "loose frames, of which the first counts": {"video": clip(9)},
-    "loose tensor clip": {"video": torch.rand(9, 3, 40, 60, generator=torch.Generator().manual_seed(1))},
+    "loose tensor clip": {
+        "video": torch.rand(9, 3, 40, 60, generator=torch.Generator().manual_seed(1))
+    },
     "no noise on pictures": {"conditions": [at(0), at(16)], "image_cond_noise_scale": 0.0},
     "much noise on pictures": {"conditions": [at(0), at(16)], "image_cond_noise_scale": 0.6},
     "timesteps": {"conditions": [at(0), at(16, 0.5)], "timesteps": [1000, 800, 300, 40.5]},
@@ -104,7 +117,11 @@ CALLS: dict[str, dict[str, Any]] = {
         "callback_on_step_end_tensor_inputs": ["prompt_embeds"],
     },
     "callback changes guidance": {"conditions": [at(0)], "callback_on_step_end": weaken},
-    "callback interrupts": {"conditions": [at(8)], "callback_on_step_end": stop, "num_inference_steps": 4},
+    "callback interrupts": {
+        "conditions": [at(8)],
+        "callback_on_step_end": stop,
+        "num_inference_steps": 4,
+    },
     "latents": {"conditions": [at(0), at(16)], "output_type": "latent"},
 }
 
@@ -123,17 +140,25 @@ SCHEDULERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("call", [{}, {"conditions": [at(0), at(16, 0.6)]}], ids=["text", "pictures"])
+@pytest.mark.parametrize(
+    "call", [{}, {"conditions": [at(0), at(16, 0.6)]}], ids=["text", "pictures"]
+)
 @pytest.mark.parametrize("config", SCHEDULERS.values(), ids=SCHEDULERS)
 def test_scheduler(config: dict[str, Any], call: dict[str, Any]) -> None:
     ours, theirs = pipelines(scheduler=config, kind=KIND)
-    assert_same(run(ours, num_inference_steps=5, **call), run(theirs, num_inference_steps=5, **call))
+    assert_same(
+        run(ours, num_inference_steps=5, **call), run(theirs, num_inference_steps=5, **call)
+    )
 
 
 @pytest.mark.parametrize("vae", VAES.values(), ids=VAES)
 def test_decode(vae: dict[str, Any]) -> None:
     ours, theirs = pipelines(vae, kind=KIND)
-    call = {"conditions": [at(0, frames=9), at(16, 0.8)], "decode_timestep": 0.05, "decode_noise_scale": 0.1}
+    call = {
+        "conditions": [at(0, frames=9), at(16, 0.8)],
+        "decode_timestep": 0.05,
+        "decode_noise_scale": 0.1,
+    }
     assert_same(run(ours, **call), run(theirs, **call))
 
 
@@ -149,28 +174,48 @@ BATCHES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("call", BATCHES.values(), ids=BATCHES)
 def test_videos_of_a_batch_equal_single_runs(call: dict[str, Any]) -> None:
     ours, theirs = pipelines(VAE_095, kind=KIND)
-    call = call | {"num_inference_steps": 2, "decode_timestep": 0.1, "negative_prompt": "a blue dog"}
+    call = call | {
+        "num_inference_steps": 2,
+        "decode_timestep": 0.1,
+        "negative_prompt": "a blue dog",
+    }
     batch = run(ours, **TWO, num_videos_per_prompt=2, seed=[1, 2, 3, 4], **call)
-    assert_same(batch, torch.cat([run(theirs, prompt=TWO["prompt"][i // 2], seed=i + 1, **call) for i in range(4)]))
+    assert_same(
+        batch,
+        torch.cat(
+            [run(theirs, prompt=TWO["prompt"][i // 2], seed=i + 1, **call) for i in range(4)]
+        ),
+    )
 
 
 def test_each_video_of_a_batch_may_have_its_own_keyframe() -> None:
     ours, theirs = pipelines(kind=KIND)
     both = run(ours, **TWO, conditions=[at(16, 0.7, image=[picture(1), picture(2)])], seed=[4, 5])
-    singles = [run(theirs, prompt=TWO["prompt"][i], conditions=[at(16, 0.7, seed=i + 1)], seed=4 + i) for i in (0, 1)]
+    singles = [
+        run(theirs, prompt=TWO["prompt"][i], conditions=[at(16, 0.7, seed=i + 1)], seed=4 + i)
+        for i in (0, 1)
+    ]
     assert_same(both, torch.cat(singles))
 
 
 def test_video_to_video_in_a_batch_equals_single_runs() -> None:
     ours, theirs = pipelines(kind=KIND)
-    given, call = latents(2), {"denoise_strength": 0.6, "num_inference_steps": 5, "conditions": [at(8)]}
+    given, call = (
+        latents(2),
+        {"denoise_strength": 0.6, "num_inference_steps": 5, "conditions": [at(8)]},
+    )
     batch = run(ours, **TWO, latents=given, seed=[1, 2], **call)
-    singles = [run(theirs, prompt=TWO["prompt"][i], latents=given[i : i + 1], seed=i + 1, **call) for i in range(2)]
+    singles = [
+        run(theirs, prompt=TWO["prompt"][i], latents=given[i : i + 1], seed=i + 1, **call)
+        for i in range(2)
+    ]
     assert_same(batch, torch.cat(singles))
 
 
 @pytest.mark.parametrize("timesteps", [None, [1000.0, 800.0, 300.0]])
-def test_scheduler_that_shifts_by_tokens_has_levels_that_agree_with_its_timesteps(timesteps: Any) -> None:
+def test_scheduler_that_shifts_by_tokens_has_levels_that_agree_with_its_timesteps(
+    timesteps: Any,
+) -> None:
     ours, theirs = pipelines(scheduler=PUBLISHED, kind=KIND)
     frames = run(ours, conditions=[at(0), at(16, 0.5)], timesteps=timesteps)
     torch.testing.assert_close(ours.scheduler.sigmas[:-1] * 1000, ours.scheduler.timesteps)

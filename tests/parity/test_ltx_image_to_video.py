@@ -1,4 +1,6 @@
-"""LTXImageToVideoPipeline gives diffusers' frames for the same call, and right ones where diffusers crashes."""
+"""LTXImageToVideoPipeline gives diffusers' frames for the same call, and right ones where diffusers
+crashes.
+"""
 
 from typing import Any
 
@@ -15,7 +17,9 @@ KIND = "LTXImageToVideoPipeline"
 
 
 def picture(seed: int, width: int = 50, height: int = 40) -> PIL.Image.Image:
-    return PIL.Image.fromarray(np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8))
+    return PIL.Image.fromarray(
+        np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
+    )
 
 
 TWO = {"prompt": ["a cat", "the very long green star turns right"]}
@@ -35,7 +39,10 @@ CALLS: dict[str, dict[str, Any]] = {
     "three videos": {"num_videos_per_prompt": 3},
     "a list of one generator": {"seed": [9]},
     "global generator": {"seed": None},
-    "given latents": {"latents": torch.randn(1, 18, 6, generator=torch.Generator().manual_seed(2)), "image": None},
+    "given latents": {
+        "latents": torch.randn(1, 18, 6, generator=torch.Generator().manual_seed(2)),
+        "image": None,
+    },
     "callback changes latents": {"callback_on_step_end": blur},
     "callback changes prompts": {
         "callback_on_step_end": swap_prompt,
@@ -78,7 +85,14 @@ def test_videos_of_a_batch_equal_single_runs(vae: dict[str, Any], pictures: int)
     call = {"num_inference_steps": 2, "decode_timestep": 0.1, "negative_prompt": "a blue dog"}
     batch = run(ours, **TWO, image=images, num_videos_per_prompt=2, seed=[1, 2, 3, 4], **call)
     singles = [
-        run(theirs, prompt=TWO["prompt"][i // 2], image=images[i * pictures // 4], seed=i + 1, **call) for i in range(4)
+        run(
+            theirs,
+            prompt=TWO["prompt"][i // 2],
+            image=images[i * pictures // 4],
+            seed=i + 1,
+            **call,
+        )
+        for i in range(4)
     ]
     assert_same(batch, torch.cat(singles))
 

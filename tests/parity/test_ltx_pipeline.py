@@ -1,4 +1,6 @@
-"""LTXPipeline gives diffusers' frames for the same call, and right ones where diffusers crashes or mixes videos up."""
+"""LTXPipeline gives diffusers' frames for the same call, and right ones where diffusers crashes or
+mixes videos up.
+"""
 
 from typing import Any
 
@@ -11,7 +13,12 @@ from filmstrip import SDCFGCutoffCallback
 from tests.parity.common import assert_same
 from tests.parity.pipelines import VAE_090, VAE_091, VAE_095, arguments, pipelines, run
 
-DYNAMIC = {"use_dynamic_shifting": True, "base_shift": 0.95, "max_shift": 2.05, "shift_terminal": 0.1}
+DYNAMIC = {
+    "use_dynamic_shifting": True,
+    "base_shift": 0.95,
+    "max_shift": 2.05,
+    "shift_terminal": 0.1,
+}
 PUBLISHED = DYNAMIC | {"base_image_seq_len": 1024, "max_image_seq_len": 4096}
 
 
@@ -20,12 +27,16 @@ def blur(pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any])
     return tensors
 
 
-def swap_prompt(pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any]) -> dict[str, Any]:
+def swap_prompt(
+    pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any]
+) -> dict[str, Any]:
     tensors["prompt_embeds"] = tensors["prompt_embeds"] * (1 + 0.5 * index)
     return tensors
 
 
-def weaken(pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any]) -> dict[str, Any]:
+def weaken(
+    pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any]
+) -> dict[str, Any]:
     pipe._guidance_scale = 1.5
     pipe._guidance_rescale = 0.4
     return tensors
@@ -51,7 +62,10 @@ CALLS: dict[str, dict[str, Any]] = {
     "a list of one prompt": {"prompt": ["the cat runs"]},
     "empty prompt": {"prompt": ""},
     "two prompts": {"prompt": ["a cat", "the very long green star turns right"]},
-    "two prompts, two negatives": {"prompt": ["a cat", "a dog"], "negative_prompt": ["red", "blue star"]},
+    "two prompts, two negatives": {
+        "prompt": ["a cat", "a dog"],
+        "negative_prompt": ["red", "blue star"],
+    },
     "two prompts, a generator each": {"prompt": ["a cat", "a dog runs"], "seed": [4, 5]},
     "three videos": {"num_videos_per_prompt": 3},
     "three videos, a generator each": {"num_videos_per_prompt": 3, "seed": [1, 2, 3]},
@@ -100,7 +114,11 @@ DECODES: dict[str, dict[str, Any]] = {
     "timestep": {"decode_timestep": 0.05},
     "timestep and noise": {"decode_timestep": 0.05, "decode_noise_scale": 0.025},
     "two prompts": {"prompt": ["a cat", "a dog"], "decode_timestep": 0.1},
-    "lists": {"prompt": ["a cat", "a dog"], "decode_timestep": [0.05, 0.2], "decode_noise_scale": [0.3, 0.1]},
+    "lists": {
+        "prompt": ["a cat", "a dog"],
+        "decode_timestep": [0.05, 0.2],
+        "decode_noise_scale": [0.3, 0.1],
+    },
     "a generator each": {"prompt": ["a cat", "a dog"], "seed": [4, 5], "decode_timestep": 0.1},
 }
 
@@ -118,7 +136,13 @@ def test_tiled(framewise: bool) -> None:
     for pipe in (ours, theirs):
         pipe.vae.enable_tiling(64, 64, 16, 32, 32, 8)
         pipe.vae.use_framewise_decoding = framewise
-    call = {"height": 96, "width": 128, "num_frames": 25, "num_inference_steps": 1, "decode_timestep": 0.05}
+    call = {
+        "height": 96,
+        "width": 128,
+        "num_frames": 25,
+        "num_inference_steps": 1,
+        "decode_timestep": 0.05,
+    }
     assert_same(run(ours, **call), run(theirs, **call))
 
 
@@ -131,9 +155,19 @@ def test_given_latents() -> None:
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_given_embeddings(guidance: float) -> None:
     ours, theirs = pipelines()
-    names = ("prompt_embeds", "prompt_attention_mask", "negative_prompt_embeds", "negative_prompt_attention_mask")
+    names = (
+        "prompt_embeds",
+        "prompt_attention_mask",
+        "negative_prompt_embeds",
+        "negative_prompt_attention_mask",
+    )
     encoded = [
-        pipe.encode_prompt(["a cat", "a dog runs"], ["red", "blue"], num_videos_per_prompt=1, max_sequence_length=16)
+        pipe.encode_prompt(
+            ["a cat", "a dog runs"],
+            ["red", "blue"],
+            num_videos_per_prompt=1,
+            max_sequence_length=16,
+        )
         for pipe in (ours, theirs)
     ]
     for a, b in zip(*encoded, strict=True):
@@ -163,8 +197,17 @@ def test_callback_sees_what_diffusers_shows() -> None:
     for pipe in pipelines():
         seen.append([])
 
-        def record(p: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any], log: Any = seen[-1]) -> Any:
-            log.append((index, float(timestep), p.num_timesteps, {k: v.clone() for k, v in tensors.items()}))
+        def record(
+            p: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any], log: Any = seen[-1]
+        ) -> Any:
+            log.append(
+                (
+                    index,
+                    float(timestep),
+                    p.num_timesteps,
+                    {k: v.clone() for k, v in tensors.items()},
+                )
+            )
             return tensors
 
         names = ["latents", "prompt_embeds", "negative_prompt_embeds"]
@@ -200,10 +243,19 @@ def test_decode_lists_may_have_a_value_for_each_prompt_or_video() -> None:
 
 def test_given_embeddings_serve_several_videos() -> None:
     ours, _ = pipelines()
-    names = ("prompt_embeds", "prompt_attention_mask", "negative_prompt_embeds", "negative_prompt_attention_mask")
-    given = dict(zip(names, ours.encode_prompt(["a cat", "a dog"], max_sequence_length=16), strict=True))
+    names = (
+        "prompt_embeds",
+        "prompt_attention_mask",
+        "negative_prompt_embeds",
+        "negative_prompt_attention_mask",
+    )
+    given = dict(
+        zip(names, ours.encode_prompt(["a cat", "a dog"], max_sequence_length=16), strict=True)
+    )
     call = {"num_videos_per_prompt": 2, "seed": [1, 2, 3, 4], "num_inference_steps": 2}
-    assert_same(run(ours, prompt=None, **given, **call), run(ours, prompt=["a cat", "a dog"], **call))
+    assert_same(
+        run(ours, prompt=None, **given, **call), run(ours, prompt=["a cat", "a dog"], **call)
+    )
 
 
 def test_custom_timesteps_are_what_the_model_is_told() -> None:
@@ -221,19 +273,26 @@ def test_custom_timesteps_are_what_the_model_is_told() -> None:
 def test_guidance_switched_off_on_the_way_keeps_each_prompt() -> None:
     ours, theirs = pipelines()
 
-    def off(pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any]) -> dict[str, Any]:
+    def off(
+        pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any]
+    ) -> dict[str, Any]:
         if index == 0:
             pipe._guidance_scale = 0.0
         return tensors
 
     call = {"prompt": ["a cat", "a dog runs"], "seed": [1, 2]}
     plain = run(ours, callback_on_step_end=off, **call)
-    by_class = run(ours, callback_on_step_end=SDCFGCutoffCallback(None, cutoff_step_index=0), **call)
+    by_class = run(
+        ours, callback_on_step_end=SDCFGCutoffCallback(None, cutoff_step_index=0), **call
+    )
     assert torch.equal(plain, by_class)
 
     # Step by step with diffusers: the first step guided, the others not, from the latents it left.
     latents = run(
-        theirs, output_type="latent", callback_on_step_end=lambda p, *_: setattr(p, "_interrupt", True) or {}, **call
+        theirs,
+        output_type="latent",
+        callback_on_step_end=lambda p, *_: setattr(p, "_interrupt", True) or {},
+        **call,
     )
     scheduler, sigmas = theirs.scheduler, None
     embeds, mask, _, _ = theirs.encode_prompt(call["prompt"], None, False, max_sequence_length=16)

@@ -1,4 +1,6 @@
-"""The LTX transformer gives diffusers' numbers for every constructor option and every way of calling it."""
+"""The LTX transformer gives diffusers' numbers for every constructor option and every way of
+calling it.
+"""
 
 from typing import Any
 
@@ -6,7 +8,7 @@ import diffusers
 import pytest
 import torch
 
-from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
+from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
 from tests.parity.common import assert_same, pair
 
 BASE = {
@@ -37,7 +39,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 SCALE = (8 / 25, 32, 32)
 
 
-def call(batch: int = 2, size: tuple[int, int, int] = (3, 2, 5), text: int = 7, **changes: Any) -> dict[str, Any]:
+def call(
+    batch: int = 2, size: tuple[int, int, int] = (3, 2, 5), text: int = 7, **changes: Any
+) -> dict[str, Any]:
     """Arguments of a forward call with random inputs."""
     frames, height, width = size
     mask = torch.ones(batch, text)
@@ -73,7 +77,9 @@ def test_option_gives_the_same_output(options: dict[str, Any]) -> None:
         base, _ = pair(LTXVideoTransformer3DModel, diffusers.LTXVideoTransformer3DModel, BASE)
         with torch.no_grad():
             unchanged = base(**arguments)[0]
-        assert (unchanged - output).abs().max() > 1e-4, "the option changes nothing, so the comparison shows nothing"
+        assert (unchanged - output).abs().max() > 1e-4, (
+            "the option changes nothing, so the comparison shows nothing"
+        )
 
 
 MASKS = {
@@ -101,10 +107,14 @@ def test_dropping_padding_changes_no_number() -> None:
     arguments = call(batch=1)
     arguments["encoder_attention_mask"] = torch.tensor([[1, 1, 0, 0, 0, 0, 0]])
     with torch.no_grad():
-        prepared = ours.prepare(arguments["encoder_hidden_states"], arguments["encoder_attention_mask"], 3, 2, 5, SCALE)
+        prepared = ours.prepare(
+            arguments["encoder_hidden_states"], arguments["encoder_attention_mask"], 3, 2, 5, SCALE
+        )
         assert prepared.keys_values[0][0].shape == (1, 2, 20)
         assert prepared.bias is None
-        output = ours(arguments["hidden_states"], timestep=arguments["timestep"], prepared=prepared).sample
+        output = ours(
+            arguments["hidden_states"], timestep=arguments["timestep"], prepared=prepared
+        ).sample
         arguments["encoder_hidden_states"][:, 2:] = 1e3
         assert torch.equal(output, ours(**arguments)[0])
 
@@ -117,7 +127,9 @@ CALLS: dict[str, dict[str, Any]] = {
     "integer timestep": {"timestep": torch.tensor([999, 3])},
     "no scale": {"rope_interpolation_scale": None},
     "scale as a tensor": {"rope_interpolation_scale": torch.tensor([0.4, 16.0, 8.0])},
-    "coordinates": {"video_coords": torch.rand(2, 3, 30) * torch.tensor([3.0, 500.0, 700.0])[:, None]},
+    "coordinates": {
+        "video_coords": torch.rand(2, 3, 30) * torch.tensor([3.0, 500.0, 700.0])[:, None]
+    },
 }
 
 
@@ -131,7 +143,10 @@ def test_bfloat16_is_as_close_to_float32_as_diffusers() -> None:
     arguments = call()
     with torch.no_grad():
         exact = ours(**arguments)[0]
-        half = {k: v.bfloat16() if k in ("hidden_states", "encoder_hidden_states") else v for k, v in arguments.items()}
+        half = {
+            k: v.bfloat16() if k in ("hidden_states", "encoder_hidden_states") else v
+            for k, v in arguments.items()
+        }
         ours_error = (ours.bfloat16()(**half)[0].float() - exact).norm()
         theirs_error = (theirs.bfloat16()(**half)[0].float() - exact).norm()
     assert ours_error <= 1.2 * theirs_error

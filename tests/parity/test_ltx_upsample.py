@@ -1,4 +1,6 @@
-"""The latent upsampler and its pipeline give diffusers' numbers, and right ones where diffusers crashes."""
+"""The latent upsampler and its pipeline give diffusers' numbers, and right ones where diffusers
+crashes.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -7,13 +9,14 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from diffusers.pipelines.ltx.modeling_latent_upsampler import LTXLatentUpsamplerModel as TheirUpsampler
+from diffusers.pipelines.ltx.modeling_latent_upsampler import (
+    LTXLatentUpsamplerModel as TheirUpsampler,
+)
 
 import filmstrip
 from filmstrip import AutoencoderKLLTXVideo, LTXLatentUpsamplerModel
 from tests.parity.common import assert_same, pair
-from tests.parity.pipelines import VAE_090, VAE_091, VAE_095
-from tests.parity.pipelines import run as run_call
+from tests.parity.pipelines import VAE_090, VAE_091, VAE_095, run as run_call
 from tests.parity.test_ltx_condition import clip
 from tests.parity.test_ltx_pipeline import VAES
 
@@ -39,13 +42,18 @@ def test_model(config: dict[str, Any], frames: int) -> None:
 def pipes(vae: dict[str, Any] = VAE_090, **upsampler: Any) -> list[Any]:
     models = pair(LTXLatentUpsamplerModel, TheirUpsampler, UPSAMPLER | upsampler, seed=1)
     vaes = pair(AutoencoderKLLTXVideo, diffusers.AutoencoderKLLTXVideo, vae, seed=2)
-    return [getattr((filmstrip, diffusers)[i], KIND)(vae=vaes[i], latent_upsampler=models[i]) for i in range(2)]
+    return [
+        getattr((filmstrip, diffusers)[i], KIND)(vae=vaes[i], latent_upsampler=models[i])
+        for i in range(2)
+    ]
 
 
 def run(pipe: Any, **changes: Any) -> torch.Tensor:
     """The frames of a call; arguments that only the other pipelines take are left out."""
     kept = {"height", "width", "output_type", "generator", *changes} - {"seed"}
-    return run_call(lambda **call: pipe(**{name: call[name] for name in kept if name in call}), **changes)
+    return run_call(
+        lambda **call: pipe(**{name: call[name] for name in kept if name in call}), **changes
+    )
 
 
 def latents(videos: int = 1) -> torch.Tensor:
@@ -81,7 +89,12 @@ def test_call(call: dict[str, Any]) -> None:
 @pytest.mark.parametrize("vae", VAES.values(), ids=VAES)
 def test_vaes_and_models(vae: dict[str, Any], config: dict[str, Any]) -> None:
     ours, theirs = pipes(vae, **config)
-    call = {"latents": latents(2), "decode_timestep": [0.05, 0.2], "decode_noise_scale": [0.1, 0.3], "seed": [1, 2]}
+    call = {
+        "latents": latents(2),
+        "decode_timestep": [0.05, 0.2],
+        "decode_noise_scale": [0.1, 0.3],
+        "seed": [1, 2],
+    }
     assert_same(run(ours, **call), run(theirs, **call))
 
 
@@ -94,7 +107,9 @@ def test_folder_opens_in_both_libraries_with_the_same_frames(tmp_path: Path, ori
         (tmp_path / "model_index.json").read_text().split()
     ).replace("[ ", "[").replace(" ]", "]")
     for loader in (getattr(filmstrip, KIND), filmstrip.DiffusionPipeline, getattr(diffusers, KIND)):
-        assert_same(run(loader.from_pretrained(tmp_path), latents=latents(), decode_timestep=0.1), frames)
+        assert_same(
+            run(loader.from_pretrained(tmp_path), latents=latents(), decode_timestep=0.1), frames
+        )
 
 
 # Where diffusers crashes or drops videos: against its single runs.
@@ -102,7 +117,9 @@ def test_folder_opens_in_both_libraries_with_the_same_frames(tmp_path: Path, ori
 
 @pytest.mark.parametrize("temporal", [False, True])
 def test_frame_by_frame_model_also_upsamples_time(temporal: bool) -> None:
-    model = LTXLatentUpsamplerModel(**UPSAMPLER, dims=2, spatial_upsample=not temporal, temporal_upsample=True)
+    model = LTXLatentUpsamplerModel(
+        **UPSAMPLER, dims=2, spatial_upsample=not temporal, temporal_upsample=True
+    )
     shape = model(torch.randn(1, 6, 3, 4, 5)).shape
     assert shape == ((1, 6, 5, 4, 5) if temporal else (1, 6, 5, 8, 10))
 
@@ -112,4 +129,6 @@ def test_videos_of_a_batch_equal_single_runs() -> None:
     videos = torch.rand(2, 9, 3, 64, 96)
     call = {"decode_timestep": 0.1, "adain_factor": 1.0}
     batch = run(ours, video=videos, seed=[1, 2], **call)
-    assert_same(batch, torch.cat([run(theirs, video=videos[i], seed=i + 1, **call) for i in range(2)]))
+    assert_same(
+        batch, torch.cat([run(theirs, video=videos[i], seed=i + 1, **call) for i in range(2)])
+    )

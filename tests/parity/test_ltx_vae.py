@@ -1,4 +1,6 @@
-"""The LTX autoencoder gives diffusers' numbers for every published variant, option and way of tiling."""
+"""The LTX autoencoder gives diffusers' numbers for every published variant, option and way of
+tiling.
+"""
 
 from typing import Any
 
@@ -6,7 +8,7 @@ import diffusers
 import pytest
 import torch
 
-from filmstrip.ltx.vae import AutoencoderKLLTXVideo
+from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
 from tests.parity.common import assert_same, pair
 
 # The published variants, narrowed: 0.9.0, 0.9.1 and 0.9.5 (which 0.9.7 and 0.9.8 share).
@@ -47,9 +49,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "not causal encoder": V095 | {"encoder_causal": False},
     "0.9.0, both turned": V090 | {"encoder_causal": False, "decoder_causal": True},
     "convolutions in 0.9.5's blocks": V095
-    | {"downsample_type": ("conv",) * 4, "block_out_channels": (8,) * 5, "spatial_compression_ratio": 32},
+    | {
+        "downsample_type": ("conv",) * 4,
+        "block_out_channels": (8,) * 5,
+        "spatial_compression_ratio": 32,
+    },
     "blocks without scaling": V095
-    | {"spatio_temporal_scaling": (True, False, True, True), "block_out_channels": (8, 16, 16, 32, 32)},
+    | {
+        "spatio_temporal_scaling": (True, False, True, True),
+        "block_out_channels": (8, 16, 16, 32, 32),
+    },
     "no residual": V091 | {"upsample_residual": (False, True, False)},
     "factor 1": V090
     | {
@@ -62,7 +71,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "pixel patch 4": V090 | {"patch_size": 4},
     "norm epsilon": V090 | {"resnet_norm_eps": 0.5},
     "channels": V090 | {"in_channels": 2, "out_channels": 5},
-    "computed ratios": V095 | {"spatial_compression_ratio": None, "temporal_compression_ratio": None},
+    "computed ratios": V095
+    | {"spatial_compression_ratio": None, "temporal_compression_ratio": None},
 }
 
 
@@ -75,8 +85,12 @@ def time(config: dict[str, Any], batch: int) -> torch.Tensor | None:
 
 
 @torch.no_grad()
-def compare_decode(ours: Any, theirs: Any, latents: torch.Tensor, temb: torch.Tensor | None) -> torch.Tensor:
-    """Decode with both from the same state of the global generator, which injected noise is drawn from."""
+def compare_decode(
+    ours: Any, theirs: Any, latents: torch.Tensor, temb: torch.Tensor | None
+) -> torch.Tensor:
+    """Decode with both from the same state of the global generator, which injected noise is drawn
+    from.
+    """
     torch.manual_seed(1)
     video = ours.decode(latents, temb).sample
     torch.manual_seed(1)
@@ -98,7 +112,9 @@ def test_encode(config: dict[str, Any]) -> None:
         a, b = ours.encode(video).latent_dist, theirs.encode(video).latent_dist
     assert_same(a.mean, b.mean)
     assert_same(a.logvar, b.logvar)
-    assert_same(a.sample(torch.Generator().manual_seed(3)), b.sample(torch.Generator().manual_seed(3)))
+    assert_same(
+        a.sample(torch.Generator().manual_seed(3)), b.sample(torch.Generator().manual_seed(3))
+    )
     assert ours.spatial_compression_ratio == theirs.spatial_compression_ratio
     assert ours.temporal_compression_ratio == theirs.temporal_compression_ratio
 
@@ -184,7 +200,9 @@ def test_weights_and_inputs_of_convolutions_are_channels_last() -> None:
         if isinstance(module, torch.nn.Conv3d):
             assert module.weight.is_contiguous(memory_format=torch.channels_last_3d), name
             module.register_forward_pre_hook(
-                lambda _, inputs, name=name: layouts.update({name: inputs[0].movedim(1, -1).is_contiguous()})
+                lambda _, inputs, name=name: layouts.update(
+                    {name: inputs[0].movedim(1, -1).is_contiguous()}
+                )
             )
     with torch.no_grad():
         vae(torch.rand(2, 3, 17, 64, 64), temb=torch.tensor([0.1, 0.2]))

@@ -8,9 +8,11 @@ import PIL.Image
 import pytest
 import torch
 from diffusers.image_processor import VaeImageProcessor as DiffusersImageProcessor
-from diffusers.utils import export_to_gif as diffusers_export_to_gif
-from diffusers.utils import load_image as diffusers_load_image
-from diffusers.utils import load_video as diffusers_load_video
+from diffusers.utils import (
+    export_to_gif as diffusers_export_to_gif,
+    load_image as diffusers_load_image,
+    load_video as diffusers_load_video,
+)
 from diffusers.video_processor import VideoProcessor as DiffusersVideoProcessor
 
 from filmstrip.media.export import export_to_gif
@@ -85,9 +87,15 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-def both(config: dict[str, Any], call: Callable[[Any], Any], video: bool = False) -> tuple[Any, Any]:
+def both(
+    config: dict[str, Any], call: Callable[[Any], Any], video: bool = False
+) -> tuple[Any, Any]:
     """The results of filmstrip and of diffusers, each on inputs of its own."""
-    ours, theirs = (VideoProcessor, DiffusersVideoProcessor) if video else (VaeImageProcessor, DiffusersImageProcessor)
+    ours, theirs = (
+        (VideoProcessor, DiffusersVideoProcessor)
+        if video
+        else (VaeImageProcessor, DiffusersImageProcessor)
+    )
     return call(ours(**config)), call(theirs(**config))
 
 
@@ -121,7 +129,12 @@ def test_preprocess_gives_diffusers_numbers(image: str, config: str) -> None:
 
 @pytest.mark.parametrize("image", GREY_IMAGES)
 def test_preprocess_gives_diffusers_numbers_for_grey_pictures(image: str) -> None:
-    assert_same(*both({"do_convert_grayscale": True}, lambda processor: processor.preprocess(GREY_IMAGES[image]())))
+    assert_same(
+        *both(
+            {"do_convert_grayscale": True},
+            lambda processor: processor.preprocess(GREY_IMAGES[image]()),
+        )
+    )
 
 
 @pytest.mark.parametrize("image", ["RGB", "L", "RGBA", "array BHWC", "tensor BCHW"])
@@ -131,7 +144,11 @@ def test_preprocess_to_a_size_gives_diffusers_numbers(
     image: str, size: tuple[int | None, int | None], mode: str
 ) -> None:
     config = {"vae_scale_factor": 1}
-    assert_same(*both(config, lambda processor: processor.preprocess(IMAGES[image](), *size, resize_mode=mode)))
+    assert_same(
+        *both(
+            config, lambda processor: processor.preprocess(IMAGES[image](), *size, resize_mode=mode)
+        )
+    )
 
 
 @pytest.mark.parametrize("output_type", ["pil", "np", "pt", "latent"])
@@ -198,14 +215,22 @@ VIDEOS: dict[str, Callable[[], Any]] = {
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("video", VIDEOS)
 @pytest.mark.parametrize("size", [(None, None), (32, 64)])
-def test_preprocess_video_gives_diffusers_numbers(video: str, size: tuple[int | None, int | None]) -> None:
+def test_preprocess_video_gives_diffusers_numbers(
+    video: str, size: tuple[int | None, int | None]
+) -> None:
     config = {"vae_scale_factor": 16}
-    assert_same(*both(config, lambda processor: processor.preprocess_video(VIDEOS[video](), *size), video=True))
+    assert_same(
+        *both(
+            config, lambda processor: processor.preprocess_video(VIDEOS[video](), *size), video=True
+        )
+    )
 
 
 def test_preprocess_video_crops_like_diffusers() -> None:
     crop = {"height": 16, "width": 48, "resize_mode": "crop"}
-    assert_same(*both({}, lambda processor: processor.preprocess_video(VIDEOS["PIL"](), **crop), video=True))
+    assert_same(
+        *both({}, lambda processor: processor.preprocess_video(VIDEOS["PIL"](), **crop), video=True)
+    )
 
 
 @pytest.mark.parametrize("output_type", ["pil", "np", "pt"])
@@ -215,7 +240,9 @@ def test_postprocess_video_gives_diffusers_numbers(
     output_type: str, dtype: torch.dtype, layout: torch.memory_format
 ) -> None:
     decoded = tensor(2, 3, 5, 9, 14, dtype=dtype, low=-1.5).to(memory_format=layout)
-    ours, theirs = both({}, lambda processor: processor.postprocess_video(decoded, output_type), video=True)
+    ours, theirs = both(
+        {}, lambda processor: processor.postprocess_video(decoded, output_type), video=True
+    )
     assert_same(ours, theirs)
     if output_type != "pil":
         assert ours.flags.c_contiguous if output_type == "np" else ours.is_contiguous()
@@ -231,7 +258,11 @@ def test_load_image_gives_diffusers_pictures(tmp_path: Any) -> None:
 
 
 def test_gifs_are_diffusers_gifs(tmp_path: Any) -> None:
-    frames = [picture("RGB", 20, 12), picture("RGB", 20, 12).rotate(180), picture("L", 20, 12).convert("RGB")]
+    frames = [
+        picture("RGB", 20, 12),
+        picture("RGB", 20, 12).rotate(180),
+        picture("L", 20, 12).convert("RGB"),
+    ]
     for fps in (10, 24, 7):
         ours = export_to_gif(frames, str(tmp_path / "ours.gif"), fps)
         theirs = diffusers_export_to_gif(frames, str(tmp_path / "theirs.gif"), fps)

@@ -37,7 +37,11 @@ ENDS = {
     "terminal": {"shift_terminal": 0.2},
     "terminal zero": {"shift_terminal": 0.0},
     "inverted": {"invert_sigmas": True},
-    "inverted terminal": {"invert_sigmas": True, "shift_terminal": 0.05, "num_train_timesteps": 4000},
+    "inverted terminal": {
+        "invert_sigmas": True,
+        "shift_terminal": 0.05,
+        "num_train_timesteps": 4000,
+    },
 }
 SCHEDULES = {
     "steps": {"num_inference_steps": 7},
@@ -50,7 +54,9 @@ SCHEDULES = {
 
 
 def pair(**config):
-    return FlowMatchEulerDiscreteScheduler(**config), diffusers.FlowMatchEulerDiscreteScheduler(**config)
+    return FlowMatchEulerDiscreteScheduler(**config), diffusers.FlowMatchEulerDiscreteScheduler(
+        **config
+    )
 
 
 def assert_same_schedule(ours, theirs):
@@ -117,7 +123,8 @@ def test_a_single_step_with_a_terminal_is_nan_in_diffusers_and_the_plain_step_he
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(
-    "config", [{}, {"shift": 3.0}, PUBLISHED, {"stochastic_sampling": True}, {"invert_sigmas": True}]
+    "config",
+    [{}, {"shift": 3.0}, PUBLISHED, {"stochastic_sampling": True}, {"invert_sigmas": True}],
 )
 def test_the_same_walk(config, dtype):
     ours, theirs = pair(**config)
@@ -156,11 +163,19 @@ def test_per_token_timesteps(config, dtype):
     for scheduler in (ours, theirs):
         scheduler.set_timesteps(6, mu=1.1)
         steps = scheduler.timesteps
-        tokens = torch.stack([steps[[0, 1, 2, 5, 5]], torch.tensor([0.0, 5.0, 640.0, steps[3], 1000.0])])
+        tokens = torch.stack(
+            [steps[[0, 1, 2, 5, 5]], torch.tensor([0.0, 5.0, 640.0, steps[3], 1000.0])]
+        )
         generator = torch.Generator().manual_seed(2)
         results.append(
             [
-                scheduler.step(-output, t, sample, generator=generator, per_token_timesteps=torch.minimum(t, tokens))[0]
+                scheduler.step(
+                    -output,
+                    t,
+                    sample,
+                    generator=generator,
+                    per_token_timesteps=torch.minimum(t, tokens),
+                )[0]
                 for t in steps
             ]
         )
@@ -213,7 +228,9 @@ def test_the_helpers_that_pipelines_call():
         torch.testing.assert_close(mine, wanted)
     schedule = torch.tensor([5.0, 3.0, 3.0, 3.0, 1.0])
     for wanted in (5.0, 3.0, torch.tensor(1.0)):
-        assert ours.index_for_timestep(wanted, schedule) == theirs.index_for_timestep(wanted, schedule)
+        assert ours.index_for_timestep(wanted, schedule) == theirs.index_for_timestep(
+            wanted, schedule
+        )
     ours.set_timesteps(6, mu=0.9)
     assert ours.index_for_timestep(ours.timesteps[4].item()) == 4
 
@@ -228,7 +245,9 @@ def test_set_shift_takes_effect_at_the_next_schedule():
 
 
 def both_refuse(call):
-    """`call`, given a library's scheduler class, must raise: filmstrip an InputError that is a sentence."""
+    """`call`, given a library's scheduler class, must raise: filmstrip an InputError that is a
+    sentence.
+    """
     with pytest.raises(Exception):  # noqa: B017 (which one it is differs)
         call(diffusers.FlowMatchEulerDiscreteScheduler)
     with pytest.raises(InputError) as raised:
@@ -266,7 +285,9 @@ def test_the_same_schedules_are_refused(arguments):
 def test_the_same_calls_are_refused():
     dynamic = {"use_dynamic_shifting": True}
     both_refuse(lambda scheduler: scheduler(**dynamic).set_timesteps(4))
-    both_refuse(lambda scheduler: scheduler(use_exponential_sigmas=True).set_timesteps(sigmas=[1.0, 0.0]))
+    both_refuse(
+        lambda scheduler: scheduler(use_exponential_sigmas=True).set_timesteps(sigmas=[1.0, 0.0])
+    )
 
     sample = torch.zeros(1, 2, 3)
 
@@ -285,7 +306,9 @@ def test_the_same_calls_are_refused():
     both_refuse(step(1000.0, times=5))
 
 
-@pytest.mark.parametrize("config", [PUBLISHED, {}, {"use_beta_sigmas": True, "stochastic_sampling": True}])
+@pytest.mark.parametrize(
+    "config", [PUBLISHED, {}, {"use_beta_sigmas": True, "stochastic_sampling": True}]
+)
 def test_configs_travel_between_the_libraries(config, tmp_path):
     ours, theirs = pair(**config)
     ours.save_pretrained(tmp_path / "ours")
@@ -297,4 +320,7 @@ def test_configs_travel_between_the_libraries(config, tmp_path):
     assert_same_schedule(back, there)
     options = [name for name in theirs.config if not name.startswith("_")]
     assert [back.config[name] for name in options] == [there.config[name] for name in options]
-    assert FlowMatchEulerDiscreteScheduler.from_config(theirs.config).config.shift == theirs.config.shift
+    assert (
+        FlowMatchEulerDiscreteScheduler.from_config(theirs.config).config.shift
+        == theirs.config.shift
+    )

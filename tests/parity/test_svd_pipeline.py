@@ -1,4 +1,6 @@
-"""StableVideoDiffusionPipeline gives diffusers' frames for the same call, and right ones where diffusers does not."""
+"""StableVideoDiffusionPipeline gives diffusers' frames for the same call, and right ones where
+diffusers does not.
+"""
 
 from typing import Any
 
@@ -6,9 +8,11 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from diffusers.pipelines.stable_video_diffusion import pipeline_stable_video_diffusion as theirs_module
+from diffusers.pipelines.stable_video_diffusion import (
+    pipeline_stable_video_diffusion as theirs_module,
+)
 
-from filmstrip.svd.image import resize_antialiased
+from filmstrip.svd.pipelines.images import resize_antialiased
 from tests.parity.common import assert_same
 from tests.parity.svd_pipelines import FRAMES, arguments, picture, pipelines, run
 
@@ -18,7 +22,9 @@ def blur(pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any])
     return tensors
 
 
-def weaken(pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any]) -> dict[str, Any]:
+def weaken(
+    pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any]
+) -> dict[str, Any]:
     pipe._guidance_scale = pipe.guidance_scale * 0.8 + 0.5
     return tensors
 
@@ -38,7 +44,9 @@ CALLS: dict[str, dict[str, Any]] = {
     "no noise on the picture": {"noise_aug_strength": 0},
     "one step": {"num_inference_steps": 1},
     "given sigmas": {"sigmas": [500.0, 20.0, 1.0, 0.1]},
-    "given latents": {"latents": torch.randn((1, FRAMES, 4, 8, 12), generator=torch.Generator().manual_seed(5))},
+    "given latents": {
+        "latents": torch.randn((1, FRAMES, 4, 8, 12), generator=torch.Generator().manual_seed(5))
+    },
     "chunks of two frames": {"decode_chunk_size": 2},
     "single frames": {"decode_chunk_size": 1},
     "a large chunk": {"decode_chunk_size": 50},
@@ -47,8 +55,12 @@ CALLS: dict[str, dict[str, Any]] = {
     "two pictures, a generator each": {"image": [picture(1), picture(2)], "seed": [4, 5]},
     "a list of one picture and one generator": {"image": [picture(1)], "seed": [9]},
     "global generator": {"seed": None},
-    "a tensor of CLIP's size": {"image": torch.rand((1, 3, 224, 224), generator=torch.Generator().manual_seed(6))},
-    "two signed tensors": {"image": torch.rand((2, 3, 224, 224), generator=torch.Generator().manual_seed(6)) * 2 - 1},
+    "a tensor of CLIP's size": {
+        "image": torch.rand((1, 3, 224, 224), generator=torch.Generator().manual_seed(6))
+    },
+    "two signed tensors": {
+        "image": torch.rand((2, 3, 224, 224), generator=torch.Generator().manual_seed(6)) * 2 - 1
+    },
     "callback changes latents": {"callback_on_step_end": blur},
     "callback changes guidance": {"callback_on_step_end": weaken},
     "arrays": {"output_type": "np"},
@@ -65,7 +77,9 @@ def test_call(call: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "scheduler", [{"use_karras_sigmas": False}, {"prediction_type": "epsilon", "sigma_max": 9.0}], ids=str
+    "scheduler",
+    [{"use_karras_sigmas": False}, {"prediction_type": "epsilon", "sigma_max": 9.0}],
+    ids=str,
 )
 def test_other_schedules(scheduler: dict[str, Any]) -> None:
     ours, theirs = pipelines(**scheduler)
@@ -90,15 +104,22 @@ def test_without_return_dict_come_the_frames_themselves(output_type: str) -> Non
 @pytest.mark.parametrize("size", [(300, 417), (224, 224), (90, 640), (576, 1024), (30, 20)])
 def test_the_antialiased_resize(size: tuple[int, int]) -> None:
     pixels = torch.randn((3, *size))
-    assert_same(resize_antialiased(pixels, 224), theirs_module._resize_with_antialiasing(pixels[None], (224, 224))[0])
+    assert_same(
+        resize_antialiased(pixels, 224),
+        theirs_module._resize_with_antialiasing(pixels[None], (224, 224))[0],
+    )
 
 
 @pytest.mark.parametrize("videos", [1, 2])
 @pytest.mark.parametrize("chunk", [None, 2])
-def test_a_batch_with_a_generator_for_each_video_equals_single_runs(videos: int, chunk: int | None) -> None:
+def test_a_batch_with_a_generator_for_each_video_equals_single_runs(
+    videos: int, chunk: int | None
+) -> None:
     pipe, theirs = pipelines()
     pictures, seeds = [picture(1), picture(2, 40, 70)], list(range(20, 20 + 2 * videos))
-    batch = run(pipe, image=pictures, num_videos_per_prompt=videos, seed=seeds, decode_chunk_size=chunk)
+    batch = run(
+        pipe, image=pictures, num_videos_per_prompt=videos, seed=seeds, decode_chunk_size=chunk
+    )
     for row, seed in enumerate(seeds):
         call = {"image": pictures[row // videos], "seed": seed, "decode_chunk_size": chunk}
         alone = run(pipe, **call)
@@ -112,14 +133,23 @@ def test_one_generator_draws_the_pictures_noise_once_for_all_videos_of_a_picture
     pictures = [picture(1), picture(2)]
     both = run(pipe, image=pictures, num_videos_per_prompt=2, noise_aug_strength=0, latents=latents)
     for row in range(4):
-        alone = run(pipe, image=pictures[row // 2], noise_aug_strength=0, latents=latents[row : row + 1])
+        alone = run(
+            pipe, image=pictures[row // 2], noise_aug_strength=0, latents=latents[row : row + 1]
+        )
         assert_same(both[row : row + 1], alone)
-    same = run(pipe, num_videos_per_prompt=2, noise_aug_strength=1.0, latents=latents[:1].expand(2, -1, -1, -1, -1))
+    same = run(
+        pipe,
+        num_videos_per_prompt=2,
+        noise_aug_strength=1.0,
+        latents=latents[:1].expand(2, -1, -1, -1, -1),
+    )
     assert_same(same[0], same[1])
 
 
 def test_guidance_switched_off_on_the_way_keeps_each_picture() -> None:
-    def off(pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any]) -> dict[str, Any]:
+    def off(
+        pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any]
+    ) -> dict[str, Any]:
         pipe._guidance_scale = 0.0 if index == 1 else pipe._guidance_scale
         return tensors
 
@@ -148,15 +178,27 @@ SAME: dict[str, tuple[Any, Any]] = {
     "an array": (np.asarray(picture()), picture()),
     "floats": (np.asarray(picture(), np.float32) / 255, picture()),
     "signed floats": (np.asarray(picture(), np.float64) / 127.5 - 1, picture()),
-    "a batch of arrays": (np.stack([np.asarray(picture(i)) for i in range(2)]), [picture(0), picture(1)]),
+    "a batch of arrays": (
+        np.stack([np.asarray(picture(i)) for i in range(2)]),
+        [picture(0), picture(1)],
+    ),
     "a list of arrays": ([np.asarray(picture(i)) for i in range(2)], [picture(0), picture(1)]),
     "grey": (GREY, GREY.convert("RGB")),
     "a grey array": (np.asarray(GREY), GREY.convert("RGB")),
-    "sixteen bits": (PIL.Image.fromarray(np.asarray(GREY).astype(np.uint16) * 257), GREY.convert("RGB")),
+    "sixteen bits": (
+        PIL.Image.fromarray(np.asarray(GREY).astype(np.uint16) * 257),
+        GREY.convert("RGB"),
+    ),
     "a palette": (picture().convert("P"), picture().convert("P").convert("RGB")),
     "opaque": (picture().convert("RGBA"), picture()),
-    "transparent": (PIL.Image.new("RGBA", (90, 60), (255, 0, 0, 0)), PIL.Image.new("RGB", (90, 60), "white")),
-    "half transparent": (PIL.Image.new("RGBA", (9, 6), (0, 0, 0, 51)), PIL.Image.new("RGB", (9, 6), (204,) * 3)),
+    "transparent": (
+        PIL.Image.new("RGBA", (90, 60), (255, 0, 0, 0)),
+        PIL.Image.new("RGB", (90, 60), "white"),
+    ),
+    "half transparent": (
+        PIL.Image.new("RGBA", (9, 6), (0, 0, 0, 51)),
+        PIL.Image.new("RGB", (9, 6), (204,) * 3),
+    ),
 }
 
 
@@ -194,12 +236,19 @@ def test_a_tensor_shows_clip_the_picture_that_a_pil_image_does() -> None:
     assert_same(pipe.encode_image(tensor), pipe.encode_image(picture()))
 
 
-def test_a_scheduler_that_does_not_suit_the_model_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_scheduler_that_does_not_suit_the_model_is_warned_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     pipe, _ = pipelines(prediction_type="epsilon", timestep_type="discrete", sigma_max=9.0)
-    assert "its prediction_type is 'epsilon', not 'v_prediction' and its timestep_type is 'discrete'" in caplog.text
+    assert (
+        "its prediction_type is 'epsilon', not 'v_prediction' and its timestep_type is 'discrete'"
+        in caplog.text
+    )
     run(pipe)
     assert caplog.text.count("does not suit") == 1
-    pipe.scheduler = pipe.scheduler.from_config(pipe.scheduler.config, prediction_type="v_prediction")
+    pipe.scheduler = pipe.scheduler.from_config(
+        pipe.scheduler.config, prediction_type="v_prediction"
+    )
     run(pipe)
     assert caplog.text.count("does not suit") == 2
     caplog.clear()

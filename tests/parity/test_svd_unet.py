@@ -41,9 +41,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "num_attention_heads": 4,
     },
     "other block types": {"down_block_types": (DOWN, CROSS_DOWN), "up_block_types": (CROSS_UP, UP)},
-    "no transformers but in the middle": {"down_block_types": (DOWN, DOWN), "up_block_types": (UP, UP)},
+    "no transformers but in the middle": {
+        "down_block_types": (DOWN, DOWN),
+        "up_block_types": (UP, UP),
+    },
     "narrowing": {"block_out_channels": (64, 32)},
-    "odd time embedding": {"addition_time_embed_dim": 5, "projection_class_embeddings_input_dim": 15},
+    "odd time embedding": {
+        "addition_time_embed_dim": 5,
+        "projection_class_embeddings_input_dim": 15,
+    },
     "layers": {"layers_per_block": 2},
     "layers of each block": {**THREE, "layers_per_block": (2, 1, 3)},
     "context width of each block": {"cross_attention_dim": (12, 12)},
@@ -51,16 +57,24 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "transformer layers of each block": {**THREE, "transformer_layers_per_block": (2, 1, 3)},
     "transformer layers of each transformer": {"transformer_layers_per_block": ((1, 2), (2, 1))},
     "one number of heads": {"num_attention_heads": 2},
-    "from a json file": {"layers_per_block": [1, 2], "block_out_channels": [32, 64], "num_attention_heads": [4, 8]},
+    "from a json file": {
+        "layers_per_block": [1, 2],
+        "block_out_channels": [32, 64],
+        "num_attention_heads": [4, 8],
+    },
 }
 
 
-def call(config: dict[str, Any], batch: int = 2, tokens: int = 1, frames: int = 3, **changes: Any) -> dict[str, Any]:
+def call(
+    config: dict[str, Any], batch: int = 2, tokens: int = 1, frames: int = 3, **changes: Any
+) -> dict[str, Any]:
     """Arguments of a forward call with random inputs."""
     generator = torch.Generator().manual_seed(1)
     height, width = changes.pop("size", (8, 12))
     values = {
-        "sample": torch.randn(batch, frames, config["in_channels"], height, width, generator=generator),
+        "sample": torch.randn(
+            batch, frames, config["in_channels"], height, width, generator=generator
+        ),
         "timestep": torch.tensor(1.3),
         "encoder_hidden_states": torch.randn(batch, tokens, 12, generator=generator),
         "added_time_ids": torch.tensor([[6, 127, 0.02], [5, 40, 0.3], [24, 1, 0]])[:batch],
@@ -70,7 +84,9 @@ def call(config: dict[str, Any], batch: int = 2, tokens: int = 1, frames: int = 
 
 
 def models(config: dict[str, Any]) -> tuple[Any, Any]:
-    return pair(UNetSpatioTemporalConditionModel, diffusers.UNetSpatioTemporalConditionModel, config)
+    return pair(
+        UNetSpatioTemporalConditionModel, diffusers.UNetSpatioTemporalConditionModel, config
+    )
 
 
 @torch.no_grad()
@@ -89,7 +105,9 @@ def test_option_gives_the_same_output(options: dict[str, Any]) -> None:
     if options and output.shape == (2, 3, 3, 8, 12) and "cross_attention_dim" not in options:
         with torch.no_grad():
             unchanged = models(BASE)[0](**call(BASE))[0]
-        assert (unchanged - output).abs().max() > 1e-3, "the option changes nothing, so the comparison shows nothing"
+        assert (unchanged - output).abs().max() > 1e-3, (
+            "the option changes nothing, so the comparison shows nothing"
+        )
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -101,8 +119,13 @@ def test_option_gives_the_same_state_dict(options: dict[str, Any]) -> None:
 
 def test_default_config_is_that_of_the_published_model() -> None:
     with torch.device("meta"):
-        ours, theirs = UNetSpatioTemporalConditionModel(), diffusers.UNetSpatioTemporalConditionModel()
-    assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in theirs.state_dict().items()}
+        ours, theirs = (
+            UNetSpatioTemporalConditionModel(),
+            diffusers.UNetSpatioTemporalConditionModel(),
+        )
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {
+        k: v.shape for k, v in theirs.state_dict().items()
+    }
     written = {k: v for k, v in theirs.config.items() if not k.startswith("_")}
     assert {k: v for k, v in ours.config.items() if not k.startswith("_")} == written
 
@@ -166,9 +189,12 @@ def test_image_only_indicator_gives_the_same_output() -> None:
     without = ours(**arguments)[0]
     for blender in (module for module in theirs.modules() if isinstance(module, AlphaBlender)):
         blender.register_forward_pre_hook(
-            lambda module, args, kwargs: (args, kwargs | {"image_only_indicator": indicator}), with_kwargs=True
+            lambda module, args, kwargs: (args, kwargs | {"image_only_indicator": indicator}),
+            with_kwargs=True,
         )
-    prepared = ours.prepare(arguments["encoder_hidden_states"], arguments["added_time_ids"], 3, indicator)
+    prepared = ours.prepare(
+        arguments["encoder_hidden_states"], arguments["added_time_ids"], 3, indicator
+    )
     output = ours(arguments["sample"], arguments["timestep"], prepared=prepared).sample
     assert_same(output, theirs(**arguments)[0], bound=5e-5)
     assert (output - without).abs().max() > 1e-3
@@ -179,7 +205,10 @@ def test_bfloat16_is_as_close_to_float32_as_diffusers() -> None:
     ours, theirs = models(BASE)
     arguments = call(BASE)
     exact = ours(**arguments)[0]
-    half = {k: v.bfloat16() if k in ("sample", "encoder_hidden_states") else v for k, v in arguments.items()}
+    half = {
+        k: v.bfloat16() if k in ("sample", "encoder_hidden_states") else v
+        for k, v in arguments.items()
+    }
     ours_error = (ours.bfloat16()(**half)[0].float() - exact).norm()
     theirs_error = (theirs.bfloat16()(**half)[0].float() - exact).norm()
     assert ours_error <= 1.2 * theirs_error

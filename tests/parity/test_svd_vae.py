@@ -1,4 +1,6 @@
-"""SVD's autoencoder gives diffusers' numbers for every constructor option and every way of calling it."""
+"""SVD's autoencoder gives diffusers' numbers for every constructor option and every way of calling
+it.
+"""
 
 from typing import Any
 
@@ -37,15 +39,24 @@ def test_encodes_and_decodes_the_same(options: dict[str, Any]) -> None:
         assert_same(getattr(posteriors[0], name), getattr(posteriors[1], name))
     latents = torch.randn(6, ours.config.latent_channels, 5, 3)
     for num_frames in (1, 3, 6):
-        assert_same(ours.decode(latents, num_frames).sample, theirs.decode(latents, num_frames=num_frames).sample)
-    assert_same(ours.decode(latents[:5], num_frames=5).sample, theirs.decode(latents[:5], num_frames=5).sample)
+        assert_same(
+            ours.decode(latents, num_frames).sample,
+            theirs.decode(latents, num_frames=num_frames).sample,
+        )
+    assert_same(
+        ours.decode(latents[:5], num_frames=5).sample,
+        theirs.decode(latents[:5], num_frames=5).sample,
+    )
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("mix", [-4.0, 0.0, 3.0])
 def test_the_blend_of_space_and_time(mix: float) -> None:
     ours, theirs = vaes()
-    weights = {name: mix + value if "mix_factor" in name else value for name, value in ours.state_dict().items()}
+    weights = {
+        name: mix + value if "mix_factor" in name else value
+        for name, value in ours.state_dict().items()
+    }
     ours.load_state_dict(weights)
     theirs.load_state_dict(weights)
     latents = torch.randn(4, 4, 3, 5)
@@ -61,10 +72,14 @@ def test_there_and_back_with_the_same_draws(sample_posterior: bool) -> None:
         results = []
         for vae in (ours, theirs):
             torch.manual_seed(5)
-            generator = None if seeds is None else [torch.Generator().manual_seed(seed) for seed in seeds]
+            generator = (
+                None if seeds is None else [torch.Generator().manual_seed(seed) for seed in seeds]
+            )
             options = {"generator": generator[0] if seeds == [3] else generator, "num_frames": 2}
             results.append(vae(frames, sample_posterior, **options).sample)
-            assert torch.equal(vae(frames, False, False, num_frames=2)[0], vae(frames, num_frames=2)[0])
+            assert torch.equal(
+                vae(frames, False, False, num_frames=2)[0], vae(frames, num_frames=2)[0]
+            )
         assert_same(*results)
 
 
@@ -89,5 +104,7 @@ def test_folders_travel_between_the_libraries(tmp_path: Any) -> None:
     frames = torch.randn(2, 3, 8, 10)
     assert_same(back(frames, num_frames=2).sample, there(frames, num_frames=2).sample, bound=1e-5)
     assert {k: v for k, v in back.config.items() if k[0] != "_"} == {
-        k: v if not isinstance(v, tuple) else list(v) for k, v in there.config.items() if k[0] != "_"
+        k: v if not isinstance(v, tuple) else list(v)
+        for k, v in there.config.items()
+        if k[0] != "_"
     }

@@ -3,10 +3,13 @@
 import pytest
 import torch
 
-from filmstrip.ltx.recipe import LTXRecipePipeline
+from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline
 from tests.parity.pipelines import tiny_t5, tiny_tokenizer
 
-PROMPTS = ["a red circle moves left", "the very very long blue star turns right over a green square"]
+PROMPTS = [
+    "a red circle moves left",
+    "the very very long blue star turns right over a green square",
+]
 
 
 @pytest.fixture(scope="module")
@@ -16,9 +19,13 @@ def pipe() -> LTXRecipePipeline:
 
 def test_prompts_are_padded_to_256_tokens_with_a_mask(pipe: LTXRecipePipeline) -> None:
     embeds, mask, negative, negative_mask = pipe.encode_prompt(PROMPTS, "a cat")
-    tokens = pipe.tokenizer([*PROMPTS, "a cat"], padding="max_length", max_length=256, return_tensors="pt")
+    tokens = pipe.tokenizer(
+        [*PROMPTS, "a cat"], padding="max_length", max_length=256, return_tensors="pt"
+    )
     with torch.no_grad():
-        wanted = pipe.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
+        wanted = pipe.text_encoder(
+            tokens.input_ids, attention_mask=tokens.attention_mask
+        ).last_hidden_state
     assert embeds is not None
     assert torch.equal(embeds, wanted[:2])
     assert torch.equal(negative, wanted[[2, 2]])  # type: ignore[arg-type]

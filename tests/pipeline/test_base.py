@@ -34,7 +34,9 @@ def quiet(pipe: Any) -> Any:
 
 
 @pytest.mark.parametrize("origin", [0, 1], ids=["saved here", "saved by diffusers"])
-@pytest.mark.parametrize("loader", [LTXPipeline, DiffusionPipeline, diffusers.LTXPipeline, diffusers.DiffusionPipeline])
+@pytest.mark.parametrize(
+    "loader", [LTXPipeline, DiffusionPipeline, diffusers.LTXPipeline, diffusers.DiffusionPipeline]
+)
 def test_folder_opens_in_both_libraries_with_the_same_frames(
     saved: tuple[Path, Path], frames: torch.Tensor, origin: int, loader: Any
 ) -> None:
@@ -48,7 +50,9 @@ def test_variant_saved_here_opens_in_diffusers(tmp_path: Path, frames: torch.Ten
         assert_same(run(quiet(loader.from_pretrained(tmp_path, variant="fp16"))), frames)
 
 
-def test_compiled_and_channels_last_models_are_saved_plainly(tmp_path: Path, frames: torch.Tensor) -> None:
+def test_compiled_and_channels_last_models_are_saved_plainly(
+    tmp_path: Path, frames: torch.Tensor
+) -> None:
     pipe, _ = pipelines(VAE_095)
     pipe.transformer = torch.compile(pipe.transformer, backend="eager")
     pipe.vae.to(memory_format=torch.channels_last_3d)
@@ -64,7 +68,9 @@ def test_weights_load_channels_last(saved: tuple[Path, Path]) -> None:
 
 
 def test_dtype_for_each_component(saved: tuple[Path, Path]) -> None:
-    pipe = LTXPipeline.from_pretrained(saved[0], torch_dtype={"vae": torch.float32, "default": torch.bfloat16})
+    pipe = LTXPipeline.from_pretrained(
+        saved[0], torch_dtype={"vae": torch.float32, "default": torch.bfloat16}
+    )
     assert pipe.vae.dtype == torch.float32
     assert pipe.transformer.dtype == pipe.text_encoder.dtype == torch.bfloat16
 
@@ -80,7 +86,13 @@ def test_component_by_hand_and_none(saved: tuple[Path, Path]) -> None:
 def test_to_moves_models_and_refuses_nonsense() -> None:
     pipe, _ = pipelines()
     assert pipe.to("cpu", torch.bfloat16) is pipe
-    assert pipe.transformer.dtype == pipe.vae.dtype == pipe.text_encoder.dtype == pipe.dtype == torch.bfloat16
+    assert (
+        pipe.transformer.dtype
+        == pipe.vae.dtype
+        == pipe.text_encoder.dtype
+        == pipe.dtype
+        == torch.bfloat16
+    )
     assert pipe.to(torch.float32).dtype == torch.float32
     assert pipe.to(device="cpu", dtype=torch.float64).dtype == torch.float64
     assert pipe.device == torch.device("cpu")
@@ -103,7 +115,9 @@ def test_pipeline_of_another_kind_is_named(saved: tuple[Path, Path], tmp_path: P
     (tmp_path / "model_index.json").write_text(text.replace("LTXPipeline", "FluxPipeline"))
     for part in ("transformer", "vae", "scheduler", "text_encoder", "tokenizer"):
         (tmp_path / part).symlink_to(saved[0] / part)
-    with pytest.raises(CheckpointError, match=r"holds a FluxPipeline, which is none of the pipelines here"):
+    with pytest.raises(
+        CheckpointError, match=r"holds a FluxPipeline, which is none of the pipelines here"
+    ):
         DiffusionPipeline.from_pretrained(tmp_path)
     assert LTXPipeline.from_pretrained(tmp_path).vae is not None
 
@@ -121,7 +135,11 @@ def test_folder_without_a_component_says_which(saved: tuple[Path, Path], tmp_pat
     assert LTXPipeline.from_pretrained(tmp_path, vae=None).vae is None
 
 
-def test_unknown_component_is_refused_before_anything_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("filmstrip.pipeline.base.fetch_pipeline", lambda *_: pytest.fail("fetching had begun"))
+def test_unknown_component_is_refused_before_anything_is_fetched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "filmstrip.pipeline.base.fetch_pipeline", lambda *_: pytest.fail("fetching had begun")
+    )
     with pytest.raises(InputError, match="does not take vea; its components are scheduler, vae"):
         LTXPipeline.from_pretrained("owner/name", vea=None)

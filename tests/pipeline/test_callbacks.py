@@ -7,7 +7,11 @@ import pytest
 import torch
 
 from filmstrip.errors import InputError
-from filmstrip.pipeline.callbacks import MultiPipelineCallbacks, PipelineCallback, SDCFGCutoffCallback
+from filmstrip.pipeline.callbacks import (
+    MultiPipelineCallbacks,
+    PipelineCallback,
+    SDCFGCutoffCallback,
+)
 
 TIMESTEP = torch.tensor(500.0)
 
@@ -48,7 +52,11 @@ def run(callback, pipe, tensors):
 )
 def test_guidance_is_cut_off_at_the_step_where_diffusers_does(cutoff):
     ours = run(SDCFGCutoffCallback(**cutoff), pipeline(), {"prompt_embeds": embeddings(2)})
-    theirs = run(diffusers.callbacks.SDCFGCutoffCallback(**cutoff), pipeline(), {"prompt_embeds": embeddings(2)})
+    theirs = run(
+        diffusers.callbacks.SDCFGCutoffCallback(**cutoff),
+        pipeline(),
+        {"prompt_embeds": embeddings(2)},
+    )
     assert ours == theirs
 
 
@@ -63,7 +71,9 @@ def test_the_cutoff_keeps_the_positive_prompt_of_every_video():
 
 def test_without_guidance_there_is_no_negative_half_to_drop():
     pipe = pipeline(scale=1.0)
-    kept = SDCFGCutoffCallback(cutoff_step_ratio=0.0)(pipe, 0, TIMESTEP, {"prompt_embeds": embeddings(3)})
+    kept = SDCFGCutoffCallback(cutoff_step_ratio=0.0)(
+        pipe, 0, TIMESTEP, {"prompt_embeds": embeddings(3)}
+    )
     assert torch.equal(kept["prompt_embeds"], embeddings(3))
 
 

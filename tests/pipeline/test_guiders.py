@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 import torch
-from diffusers.pipelines.ltx.pipeline_ltx import rescale_noise_cfg
+from diffusers.pipelines.ltx.pipeline_ltx import rescale_noise_cfg as diffusers_rescale
 
 from filmstrip.pipeline.guiders import (
     ClassifierFreeGuidance,
     SpatioTemporalGuidance,
-    match_deviation,
-    ramp,
+    linear_guidance,
+    rescale_noise_cfg,
 )
 
 NEGATIVE, POSITIVE = torch.randn(2, 3, 6, 4, generator=torch.Generator().manual_seed(0))
@@ -24,7 +24,7 @@ def test_guidance_gives_the_numbers_of_diffusers(scale, rescale):
     guided = ClassifierFreeGuidance(scale, rescale).combine(BOTH)
     wanted = NEGATIVE + scale * (POSITIVE - NEGATIVE)
     if rescale:
-        wanted = rescale_noise_cfg(wanted, POSITIVE, rescale)
+        wanted = diffusers_rescale(wanted, POSITIVE, rescale)
     torch.testing.assert_close(guided, wanted)
 
 
@@ -65,8 +65,8 @@ def test_each_sample_is_guided_as_if_it_were_alone():
 
 def test_matching_scales_towards_the_positive_prediction_by_the_share():
     guided = 2 * POSITIVE
-    torch.testing.assert_close(match_deviation(guided, POSITIVE, 1.0), POSITIVE)
-    torch.testing.assert_close(match_deviation(guided, POSITIVE, 0.25), 1.75 * POSITIVE)
+    torch.testing.assert_close(rescale_noise_cfg(guided, POSITIVE, 1.0), POSITIVE)
+    torch.testing.assert_close(rescale_noise_cfg(guided, POSITIVE, 0.25), 1.75 * POSITIVE)
 
 
 def test_a_guider_cannot_be_changed():
@@ -75,18 +75,24 @@ def test_a_guider_cannot_be_changed():
 
 
 def test_a_ramp_guides_each_frame_with_its_own_scale():
-    scales = ramp(1.0, 3.0, frames=5, videos=2)
+    scales = linear_guidance(1.0, 3.0, frames=5, videos=2)
     assert scales.shape == (2, 5, 1, 1, 1)
     negative, positive = torch.randn(2, 2, 5, 4, 3, 2)
     guided = ClassifierFreeGuidance(scales).combine(torch.cat([negative, positive]))
     for frame, scale in enumerate((1.0, 1.5, 2.0, 2.5, 3.0)):
-        wanted = ClassifierFreeGuidance(scale).combine(torch.cat([negative, positive])) if scale > 1 else positive
+        wanted = (
+            ClassifierFreeGuidance(scale).combine(torch.cat([negative, positive]))
+            if scale > 1
+            else positive
+        )
         assert torch.allclose(guided[:, frame], wanted[:, frame], atol=1e-6)
 
 
-@pytest.mark.parametrize(("first", "last", "enabled"), [(1.0, 3.0, True), (3.0, 1.0, True), (0.5, 1.0, False)])
+@pytest.mark.parametrize(
+    ("first", "last", "enabled"), [(1.0, 3.0, True), (3.0, 1.0, True), (0.5, 1.0, False)]
+)
 def test_a_ramp_is_guidance_where_any_frame_is_guided(first, last, enabled):
-    assert ClassifierFreeGuidance(ramp(first, last, 3, 1)).enabled is enabled
+    assert ClassifierFreeGuidance(linear_guidance(first, last, 3, 1)).enabled is enabled
 
 
 PERTURBED = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(1))
@@ -97,7 +103,9 @@ def test_spatio_temporal_guidance_comes_after_the_prompts_and_before_the_rescale
     guidance = SpatioTemporalGuidance(3.0, 0.8, rescale=0.7, blocks=(1,))
     assert guidance.conditions == ("negative", "positive", "perturbed")
     guided = NEGATIVE + 3 * (POSITIVE - NEGATIVE) + 0.8 * (POSITIVE - PERTURBED)
-    wanted = torch.stack([0.7 * g * p.std() / g.std() + 0.3 * g for g, p in zip(guided, POSITIVE, strict=True)])
+    wanted = torch.stack(
+        [0.7 * g * p.std() / g.std() + 0.3 * g for g, p in zip(guided, POSITIVE, strict=True)]
+    )
     torch.testing.assert_close(guidance.combine(ALL), wanted)
 
 
@@ -114,10 +122,14 @@ def test_without_blocks_there_is_nothing_to_push_away_from():
 
 
 def test_cfg_star_keeps_of_the_negative_prediction_what_is_along_the_positive():
-    guided = SpatioTemporalGuidance(4.0, star=True).combine(BOTH)
+    guided = SpatioTemporalGuidance(4.0, cfg_zero_star=True).combine(BOTH)
     for row in range(3):
         negative, positive = NEGATIVE[row], POSITIVE[row]
         scaled = negative * (negative * positive).sum() / negative.square().sum()
         torch.testing.assert_close(guided[row], scaled + 4 * (positive - scaled))
-    aligned = torch.cat([0.2 * POSITIVE, POSITIVE])  # a negative that differs in size alone says nothing
-    torch.testing.assert_close(SpatioTemporalGuidance(4.0, star=True).combine(aligned), POSITIVE)
+    aligned = torch.cat(
+        [0.2 * POSITIVE, POSITIVE]
+    )  # a negative that differs in size alone says nothing
+    torch.testing.assert_close(
+        SpatioTemporalGuidance(4.0, cfg_zero_star=True).combine(aligned), POSITIVE
+    )

@@ -5,8 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from filmstrip.errors import InputError
 from filmstrip.schedulers.euler_discrete import EulerDiscreteScheduler
@@ -21,7 +20,9 @@ CONFIGS = st.fixed_dictionaries(
     },
     optional={name: st.just(True) for name in ("use_karras_sigmas",)},
 )
-DATA, NOISE = torch.randn(2, 2, 5, 3, dtype=torch.float32, generator=torch.Generator().manual_seed(0))
+DATA, NOISE = torch.randn(
+    2, 2, 5, 3, dtype=torch.float32, generator=torch.Generator().manual_seed(0)
+)
 
 
 def made(steps=5, device=None, **config):
@@ -78,8 +79,12 @@ def test_the_input_of_the_model_has_unit_variance():
 
 
 def test_continuous_timesteps_are_a_quarter_of_the_logarithm():
-    scheduler = made(5, timestep_type="continuous", prediction_type="v_prediction", use_karras_sigmas=True)
-    np.testing.assert_allclose(scheduler.host_timesteps, np.log(scheduler.host_sigmas[:-1]) / 4, rtol=1e-6)
+    scheduler = made(
+        5, timestep_type="continuous", prediction_type="v_prediction", use_karras_sigmas=True
+    )
+    np.testing.assert_allclose(
+        scheduler.host_timesteps, np.log(scheduler.host_sigmas[:-1]) / 4, rtol=1e-6
+    )
     assert scheduler.is_continuous
     assert not made(timestep_type="continuous").is_continuous
 
@@ -130,14 +135,20 @@ def test_noise_is_added_at_the_level_of_each_timestep():
 
 def test_given_levels_and_timesteps_are_walked_as_they_are():
     scheduler = EulerDiscreteScheduler()
-    for kind in ([20.0, 3.0, 0.0], np.array([20.0, 3.0, 0.0]), torch.tensor([20.0, 3.0, 0.0], dtype=torch.float64)):
+    for kind in (
+        [20.0, 3.0, 0.0],
+        np.array([20.0, 3.0, 0.0]),
+        torch.tensor([20.0, 3.0, 0.0], dtype=torch.float64),
+    ):
         scheduler.set_timesteps(sigmas=kind)
         assert scheduler.host_sigmas.tolist() == [20.0, 3.0, 0.0]
         assert scheduler.num_inference_steps == len(scheduler.timesteps) == 2
     scheduler.set_timesteps(timesteps=[700, 20.5])
     assert scheduler.timesteps.tolist() == [700.0, 20.5]
     trained = EulerDiscreteScheduler().host_sigmas[::-1][1:]
-    np.testing.assert_allclose(scheduler.host_sigmas, [trained[700], (trained[20] + trained[21]) / 2, 0], rtol=1e-6)
+    np.testing.assert_allclose(
+        scheduler.host_sigmas, [trained[700], (trained[20] + trained[21]) / 2, 0], rtol=1e-6
+    )
 
 
 def test_a_step_without_scaled_input_is_warned_of(caplog):

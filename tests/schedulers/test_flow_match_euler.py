@@ -6,8 +6,7 @@ import logging
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from filmstrip.errors import InputError
 from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
@@ -20,9 +19,13 @@ CONFIGS = st.fixed_dictionaries(
         "shift_terminal": st.none() | st.floats(0.01, 0.5),
         "stochastic_sampling": st.booleans(),
     }
-) | st.sampled_from([{"use_karras_sigmas": True}, {"use_exponential_sigmas": True}, {"use_beta_sigmas": True}])
+) | st.sampled_from(
+    [{"use_karras_sigmas": True}, {"use_exponential_sigmas": True}, {"use_beta_sigmas": True}]
+)
 
-DATA, NOISE = torch.randn(2, 2, 5, 3, dtype=torch.float32, generator=torch.Generator().manual_seed(0))
+DATA, NOISE = torch.randn(
+    2, 2, 5, 3, dtype=torch.float32, generator=torch.Generator().manual_seed(0)
+)
 
 
 def made(steps=5, device=None, **config):
@@ -49,7 +52,9 @@ def test_levels_fall_from_noise_to_data(config, steps):
 @settings(deadline=None)
 @given(CONFIGS, st.integers(1, 12))
 def test_a_perfect_model_is_led_to_the_data_in_any_number_of_steps(config, steps):
-    """Along a straight path Euler's method is exact, and so is stepping to the data and adding noise."""
+    """Along a straight path Euler's method is exact, and so is stepping to the data and adding
+    noise.
+    """
     scheduler = made(steps, **config)
     sample = NOISE
     for index, timestep in enumerate(scheduler.timesteps):
@@ -70,7 +75,9 @@ def test_scale_noise_puts_each_sample_on_the_path_at_its_level():
     for row, level in enumerate(scheduler.host_sigmas[[0, 3]].tolist()):
         torch.testing.assert_close(noised[row], level * NOISE[row] + (1 - level) * DATA[row])
     one = scheduler.scale_noise(DATA[:1], scheduler.timesteps[3], NOISE[:1])
-    torch.testing.assert_close(one, scheduler.scale_noise(DATA[:1], scheduler.timesteps[3:4], NOISE[:1]))
+    torch.testing.assert_close(
+        one, scheduler.scale_noise(DATA[:1], scheduler.timesteps[3:4], NOISE[:1])
+    )
 
 
 def test_tokens_walk_at_their_own_pace_and_clean_ones_stay():
@@ -139,7 +146,12 @@ def test_given_timesteps_reach_the_model_as_they_are_and_warn_without_sigmas(cap
 
 
 def test_numbers_may_come_in_any_kind_of_list():
-    kinds = [[0.8, 0.3], (0.8, 0.3), np.array([0.8, 0.3]), torch.tensor([0.8, 0.3], dtype=torch.float64)]
+    kinds = [
+        [0.8, 0.3],
+        (0.8, 0.3),
+        np.array([0.8, 0.3]),
+        torch.tensor([0.8, 0.3], dtype=torch.float64),
+    ]
     for kind in kinds:
         scheduler = made(2)
         scheduler.set_timesteps(sigmas=kind)
@@ -147,13 +159,21 @@ def test_numbers_may_come_in_any_kind_of_list():
 
 
 def test_config_round_trip_and_changes(tmp_path):
-    scheduler = FlowMatchEulerDiscreteScheduler(shift=2.5, shift_terminal=0.1, use_karras_sigmas=True)
+    scheduler = FlowMatchEulerDiscreteScheduler(
+        shift=2.5, shift_terminal=0.1, use_karras_sigmas=True
+    )
     scheduler.save_pretrained(tmp_path)
     written = json.loads((tmp_path / "scheduler_config.json").read_text())
     assert written["_class_name"] == "FlowMatchEulerDiscreteScheduler"
     back = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path)
-    changed = FlowMatchEulerDiscreteScheduler.from_config(scheduler.config, use_karras_sigmas=False, shift=7.0)
-    assert (back.config.shift, back.config.shift_terminal, back.config.use_karras_sigmas) == (2.5, 0.1, True)
+    changed = FlowMatchEulerDiscreteScheduler.from_config(
+        scheduler.config, use_karras_sigmas=False, shift=7.0
+    )
+    assert (back.config.shift, back.config.shift_terminal, back.config.use_karras_sigmas) == (
+        2.5,
+        0.1,
+        True,
+    )
     assert (changed.shift, changed.config.shift_terminal, changed.config.use_karras_sigmas) == (
         7.0,
         0.1,
@@ -164,12 +184,18 @@ def test_config_round_trip_and_changes(tmp_path):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: FlowMatchEulerDiscreteScheduler(num_train_timesteps=0), "num_train_timesteps is 0"),
+        (
+            lambda: FlowMatchEulerDiscreteScheduler(num_train_timesteps=0),
+            "num_train_timesteps is 0",
+        ),
         (lambda: FlowMatchEulerDiscreteScheduler(shift=-2.0), "shift is -2"),
         (lambda: FlowMatchEulerDiscreteScheduler(time_shift_type="cubic"), "'cubic'"),
         (lambda: made().set_timesteps(0), "0 steps"),
         (lambda: made().set_timesteps(), "needs"),
-        (lambda: made().set_timesteps(3, sigmas=[0.5]), "sigmas says 1, num_inference_steps says 3"),
+        (
+            lambda: made().set_timesteps(3, sigmas=[0.5]),
+            "sigmas says 1, num_inference_steps says 3",
+        ),
         (lambda: made().set_timesteps(sigmas=[[0.5, 0.2]]), r"\(1, 2\)"),
         (lambda: made(use_dynamic_shifting=True).set_timesteps(3), "mu"),
         (lambda: made().step(NOISE, 2, DATA), "timestep 2 is an integer"),

@@ -6,8 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from filmstrip.errors import InputError
 from filmstrip.schedulers.sigmas import (
@@ -58,7 +57,9 @@ def test_beta_levels_are_symmetric_and_dense_at_the_ends():
 @given(shifts, shifts)
 def test_static_shifts_compose_by_multiplying(first, second):
     np.testing.assert_allclose(
-        static_shift(second, static_shift(first, LEVELS)), static_shift(first * second, LEVELS), rtol=1e-9
+        static_shift(second, static_shift(first, LEVELS)),
+        static_shift(first * second, LEVELS),
+        rtol=1e-9,
     )
 
 

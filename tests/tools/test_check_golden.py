@@ -1,6 +1,7 @@
 """The checker of golden data passes what is right, fails what is not, and says so."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -47,7 +48,11 @@ def test_a_result_off_by_more_than_the_bound_fails(folder, capsys):
     change_tensor(folder, "out.latents", lambda latents: latents * 1.0003)
     assert main([str(folder)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("FAIL  t2v_stochastic: error 3.00e-04 (bound 1.0e-04) in out.latents")
+    reported = re.match(
+        r"FAIL  t2v_stochastic: error (\S+) \(bound 1.0e-04\) in out.latents", lines[0]
+    )
+    assert reported, lines[0]
+    assert float(reported[1]) == pytest.approx(3e-4, rel=0.02)
     assert lines[-1] == "0 passed, 1 failed"
 
 

@@ -13,8 +13,11 @@ ERRORS = {"absent": (404, "RepoNotFound"), "gated": (403, "GatedRepo"), "broken"
 
 
 @contextmanager
-def serve(repositories: Mapping[str, Mapping[str, bytes]], revision: str = "main") -> Iterator[tuple[str, list[str]]]:
-    """Serve files by repository and name. Yields the address and a list that fills with what is downloaded.
+def serve(
+    repositories: Mapping[str, Mapping[str, bytes]], revision: str = "main"
+) -> Iterator[tuple[str, list[str]]]:
+    """Serve files by repository and name. Yields the address and a list that fills with what is
+    downloaded.
 
     Repositories called "owner/absent", "owner/gated" and "owner/broken" answer accordingly.
     """
@@ -51,14 +54,26 @@ def serve(repositories: Mapping[str, Mapping[str, bytes]], revision: str = "main
             if action[1] not in (revision, COMMIT):
                 self.answer(404, b"{}", X_Error_Code="RevisionNotFound")
             elif action[0] == "revision":
-                self.json({"id": repository, "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]})
+                self.json(
+                    {
+                        "id": repository,
+                        "sha": COMMIT,
+                        "siblings": [{"rfilename": name} for name in files],
+                    }
+                )
             elif action[0] == "tree":
                 self.json([entry(name, files[name]) for name in files])
             elif (name := "/".join(action[2:])) in files:
                 if self.command == "GET":
                     downloads.append(name)
                 etag = f'"{digest(files[name])}"'
-                self.answer(200, files[name], ETag=etag, X_Repo_Commit=COMMIT, Content_Type="application/octet-stream")
+                self.answer(
+                    200,
+                    files[name],
+                    ETag=etag,
+                    X_Repo_Commit=COMMIT,
+                    Content_Type="application/octet-stream",
+                )
             else:
                 self.answer(404, b"", X_Error_Code="EntryNotFound", X_Repo_Commit=COMMIT)
 

@@ -1,12 +1,14 @@
-"""Small things to save and load: a model of every kind of tensor, and the components of an LTX pipeline."""
+"""Small things to save and load: a model of every kind of tensor, and the components of an LTX
+pipeline.
+"""
 
 import torch
 from torch import nn
 
-from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
-from filmstrip.ltx.vae import AutoencoderKLLTXVideo
+from filmstrip.config import Configurable
+from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
+from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
 from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
-from filmstrip.weights.config import Configurable
 from filmstrip.weights.model import Model
 
 
@@ -28,7 +30,9 @@ class Steps(Configurable):
 
 
 class Tiny(Model):
-    """Layers, a bare parameter, buffers inside and outside the state dict, and a weight in channels-last."""
+    """Layers, a bare parameter, buffers inside and outside the state dict, and a weight in
+    channels-last.
+    """
 
     def __init__(self, width: int = 4, widths: tuple[int, ...] = (1,)) -> None:
         super().__init__()
@@ -37,7 +41,9 @@ class Tiny(Model):
         self.table = nn.Parameter(torch.randn(2, width) / width**0.5)
         self.register_buffer("mean", torch.arange(width) / 7)
         self.register_buffer("count", torch.tensor(width))
-        self.register_buffer("frequencies", 1 / 100 ** (torch.arange(width) / width), persistent=False)
+        self.register_buffer(
+            "frequencies", 1 / 100 ** (torch.arange(width) / width), persistent=False
+        )
         self.scales = torch.linspace(0, 1, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -86,7 +92,9 @@ def text_encoder() -> nn.Module:
     """A small T5 encoder."""
     from transformers import T5Config, T5EncoderModel
 
-    return T5EncoderModel(T5Config(vocab_size=100, d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4)).eval()
+    return T5EncoderModel(
+        T5Config(vocab_size=100, d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4)
+    ).eval()
 
 
 def tokenizer() -> object:
@@ -94,7 +102,9 @@ def tokenizer() -> object:
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
-    words = Tokenizer(models.WordLevel({"<pad>": 0, "</s>": 1, "<unk>": 2, "a": 3}, unk_token="<unk>"))
+    words = Tokenizer(
+        models.WordLevel({"<pad>": 0, "</s>": 1, "<unk>": 2, "a": 3}, unk_token="<unk>")
+    )
     special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     return PreTrainedTokenizerFast(tokenizer_object=words, **special)
 
@@ -114,4 +124,6 @@ def components() -> dict[str, object]:
 def same_weights(one: nn.Module, other: nn.Module) -> bool:
     """Whether two models have the same keys and numbers."""
     first, second = one.state_dict(), other.state_dict()
-    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    return first.keys() == second.keys() and all(
+        torch.equal(first[key], second[key]) for key in first
+    )

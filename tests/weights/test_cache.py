@@ -22,7 +22,9 @@ SIZE = sum(map(len, FILES.values()))
 
 
 def put(cache, repo_id, files=FILES, commit="a" * 40, reference="main"):
-    """Write a repository as the Hub's client does: blobs, links to them by revision, and names of revisions."""
+    """Write a repository as the Hub's client does: blobs, links to them by revision, and names of
+    revisions.
+    """
     repository = cache / f"models--{repo_id.replace('/', '--')}"
     (repository / "blobs").mkdir(parents=True, exist_ok=True)
     for number, (name, content) in enumerate(files.items()):
@@ -48,25 +50,37 @@ def test_every_revision_is_listed_with_name_and_size(tmp_path):
     (tmp_path / "datasets--someone--pictures" / "snapshots" / "b").mkdir(parents=True)
     snapshots = repository / "snapshots"
     assert cached_models(tmp_path) == [
-        CachedModel("alone", "refs/pr/1", SIZE, True, tmp_path / "models--alone" / "snapshots" / ("a" * 40)),
         CachedModel(
-            "nobody/names", "a" * 40, SIZE, True, tmp_path / "models--nobody--names" / "snapshots" / ("a" * 40)
+            "alone", "refs/pr/1", SIZE, True, tmp_path / "models--alone" / "snapshots" / ("a" * 40)
+        ),
+        CachedModel(
+            "nobody/names",
+            "a" * 40,
+            SIZE,
+            True,
+            tmp_path / "models--nobody--names" / "snapshots" / ("a" * 40),
         ),
         CachedModel("someone/film", "main", SIZE, True, snapshots / ("a" * 40)),
     ]
     assert cached_models(str(tmp_path)) == cached_models(tmp_path)
 
 
-@pytest.mark.parametrize("lost", ["scheduler/scheduler_config.json", "vae/diffusion_pytorch_model.safetensors"])
+@pytest.mark.parametrize(
+    "lost", ["scheduler/scheduler_config.json", "vae/diffusion_pytorch_model.safetensors"]
+)
 def test_a_pipeline_that_lacks_a_file_is_not_complete(lost, tmp_path):
-    put(tmp_path, "someone/film", {name: content for name, content in FILES.items() if name != lost})
+    put(
+        tmp_path, "someone/film", {name: content for name, content in FILES.items() if name != lost}
+    )
     (found,) = cached_models(tmp_path)
     assert not found.complete
 
 
 def test_a_pipeline_with_one_variant_is_complete(tmp_path):
     files = dict(FILES)
-    files["vae/diffusion_pytorch_model.fp16.safetensors"] = files.pop("vae/diffusion_pytorch_model.safetensors")
+    files["vae/diffusion_pytorch_model.fp16.safetensors"] = files.pop(
+        "vae/diffusion_pytorch_model.safetensors"
+    )
     put(tmp_path, "someone/film", files)
     assert cached_models(tmp_path)[0].complete
 

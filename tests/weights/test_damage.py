@@ -8,8 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from safetensors.torch import load, save
 
 from filmstrip.errors import FilmstripError
@@ -18,7 +17,15 @@ from filmstrip.weights.folder import load_components, read_index, save_component
 from . import samples
 
 EXAMPLES = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-DTYPES = [torch.int8, torch.int64, torch.bool, torch.float16, torch.float64, torch.float8_e4m3fn, torch.complex64]
+DTYPES = [
+    torch.int8,
+    torch.int64,
+    torch.bool,
+    torch.float16,
+    torch.float64,
+    torch.float8_e4m3fn,
+    torch.complex64,
+]
 
 # Numbers stay small: a config that asks for a model of a billion layers is not damaged.
 VALUES = st.recursive(
@@ -28,7 +35,9 @@ VALUES = st.recursive(
     | st.floats(-9, 9)
     | st.sampled_from([float("nan"), "\ud800", "../x"])
     | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 
@@ -45,16 +54,26 @@ def tiny_files(tmp_path_factory):
 def pipeline_files(tmp_path_factory):
     """A pipeline without its text encoder, which transformers reads slowly."""
     folder = tmp_path_factory.mktemp("pipeline")
-    components = {k: v for k, v in samples.components().items() if k in ("scheduler", "transformer", "tokenizer")}
+    components = {
+        k: v
+        for k, v in samples.components().items()
+        if k in ("scheduler", "transformer", "tokenizer")
+    }
     save_components(folder, "LTXPipeline", components)
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def edited_bytes(draw, content):
     """Other bytes in some places, mostly early ones: a safetensors file begins with its header."""
     data = bytearray(content)
     places = st.integers(0, min(len(data) - 1, 40)) | st.integers(0, len(data) - 1)
-    for place, byte in draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=4)):
+    for place, byte in draw(
+        st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=4)
+    ):
         data[place] = byte
     return bytes(data)
 
@@ -72,7 +91,11 @@ def changed_json(draw, content):
         del entries[name]
     elif action == "inside" and isinstance(entries[name], dict | list) and entries[name]:
         key = draw(
-            st.sampled_from(sorted(entries[name]) if isinstance(entries[name], dict) else range(len(entries[name])))
+            st.sampled_from(
+                sorted(entries[name])
+                if isinstance(entries[name], dict)
+                else range(len(entries[name]))
+            )
         )
         entries[name][key] = draw(VALUES)
     elif action == "whole":

@@ -7,7 +7,7 @@ import diffusers
 import pytest
 import torch
 
-from filmstrip.ltx.vae import AutoencoderKLLTXVideo
+from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
 from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
 from filmstrip.weights.folder import load_components, read_index, save_components
 
@@ -22,7 +22,12 @@ def public(config):
 
 
 def test_a_scheduler_config_goes_there_and_back(tmp_path):
-    options = {"shift": 3.0, "use_dynamic_shifting": True, "shift_terminal": 0.1, "time_shift_type": "linear"}
+    options = {
+        "shift": 3.0,
+        "use_dynamic_shifting": True,
+        "shift_terminal": 0.1,
+        "time_shift_type": "linear",
+    }
     theirs = diffusers.FlowMatchEulerDiscreteScheduler(**options)
     theirs.save_pretrained(tmp_path / "theirs")
     ours = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "theirs")
@@ -36,7 +41,9 @@ def test_from_config_crosses_over():
     ours = FlowMatchEulerDiscreteScheduler(shift=3.0)
     theirs = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
     for other in (diffusers.FlowMatchEulerDiscreteScheduler, diffusers.UniPCMultistepScheduler):
-        assert public(other.from_config(ours.config).config) == public(other.from_config(theirs.config).config)
+        assert public(other.from_config(ours.config).config) == public(
+            other.from_config(theirs.config).config
+        )
     back = FlowMatchEulerDiscreteScheduler.from_config(
         diffusers.UniPCMultistepScheduler.from_config(theirs.config).config
     )
@@ -50,10 +57,14 @@ def test_from_config_crosses_over():
 def test_a_model_config_goes_there_and_back(tmp_path):
     ours = samples.vae()
     ours.save_config(tmp_path / "ours")
-    theirs = diffusers.AutoencoderKLLTXVideo.from_config(diffusers.AutoencoderKLLTXVideo.load_config(tmp_path / "ours"))
+    theirs = diffusers.AutoencoderKLLTXVideo.from_config(
+        diffusers.AutoencoderKLLTXVideo.load_config(tmp_path / "ours")
+    )
     assert public(theirs.config) == public(ours.config)
     theirs.save_config(tmp_path / "theirs")
-    again = AutoencoderKLLTXVideo.from_config(AutoencoderKLLTXVideo.load_config(tmp_path / "theirs"))
+    again = AutoencoderKLLTXVideo.from_config(
+        AutoencoderKLLTXVideo.load_config(tmp_path / "theirs")
+    )
     assert public(again.config) == public(ours.config)
 
 
@@ -96,16 +107,22 @@ def test_a_pipeline_with_missing_components_opens_in_diffusers(components, tmp_p
 @pytest.mark.parametrize("options", [{}, {"variant": "fp16"}, {"max_shard_size": "20KB"}])
 def test_a_pipeline_that_diffusers_saved_is_loaded(options, components, tmp_path):
     save_components(tmp_path / "ours", "LTXPipeline", components)
-    diffusers.LTXPipeline.from_pretrained(tmp_path / "ours").save_pretrained(tmp_path / "theirs", **options)
+    diffusers.LTXPipeline.from_pretrained(tmp_path / "ours").save_pretrained(
+        tmp_path / "theirs", **options
+    )
     index = read_index(tmp_path / "theirs")
     assert index.class_name == "LTXPipeline"
-    read = load_components(tmp_path / "theirs", index, tuple(components), {}, variant=options.get("variant"))
+    read = load_components(
+        tmp_path / "theirs", index, tuple(components), {}, variant=options.get("variant")
+    )
     assert all(samples.same_weights(read[name], components[name]) for name in MODELS)
     assert public(read["scheduler"].config) == public(components["scheduler"].config)
     assert read["tokenizer"]("a a").input_ids == components["tokenizer"]("a a").input_ids
 
 
-@pytest.mark.parametrize("dtype", [None, torch.float16, {"vae": torch.bfloat16}, {"default": torch.bfloat16}])
+@pytest.mark.parametrize(
+    "dtype", [None, torch.float16, {"vae": torch.bfloat16}, {"default": torch.bfloat16}]
+)
 def test_every_component_has_the_type_that_diffusers_gives_it(dtype, components, tmp_path):
     half = {name: value for name, value in samples.components().items() if name != "scheduler"}
     for name in MODELS:
@@ -113,16 +130,22 @@ def test_every_component_has_the_type_that_diffusers_gives_it(dtype, components,
     save_components(tmp_path, "LTXPipeline", half | {"scheduler": components["scheduler"]})
     pipe = diffusers.LTXPipeline.from_pretrained(tmp_path, dtype=dtype)
     read = load_components(tmp_path, read_index(tmp_path), tuple(components), {}, dtype=dtype)
-    assert {name: read[name].dtype for name in MODELS} == {name: getattr(pipe, name).dtype for name in MODELS}
+    assert {name: read[name].dtype for name in MODELS} == {
+        name: getattr(pipe, name).dtype for name in MODELS
+    }
 
 
 def test_both_libraries_refuse_a_variant_that_is_not_there(components, tmp_path):
     save_components(tmp_path, "LTXPipeline", components)
     for load in (
         lambda: diffusers.LTXPipeline.from_pretrained(tmp_path, variant="fp16"),
-        lambda: load_components(tmp_path, read_index(tmp_path), tuple(components), {}, variant="fp16"),
+        lambda: load_components(
+            tmp_path, read_index(tmp_path), tuple(components), {}, variant="fp16"
+        ),
     ):
-        with pytest.raises(ValueError, match="You are trying to load the model files of the `variant=fp16`"):
+        with pytest.raises(
+            ValueError, match="You are trying to load the model files of the `variant=fp16`"
+        ):
             load()
     shutil.rmtree(tmp_path / "vae")
     samples.vae().save_pretrained(tmp_path / "vae", variant="fp16")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from filmstrip.errors import CheckpointError, InputError
+from filmstrip.registry import COMPONENT_CLASSES
 from filmstrip.weights.folder import (
-    CLASSES,
     PipelineIndex,
     is_complete,
     load_components,
@@ -71,7 +71,9 @@ def test_the_index_names_classes_as_diffusers_and_older_transformers_know_them(s
 def test_a_t5_tokenizer_is_written_and_read_by_its_old_name(tmp_path):
     from transformers import T5TokenizerFast
 
-    tokenizer = T5TokenizerFast(vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁a", -1.0)], extra_ids=0)
+    tokenizer = T5TokenizerFast(
+        vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁a", -1.0)], extra_ids=0
+    )
     save_components(tmp_path, "LTXPipeline", {"tokenizer": tokenizer})
     index = read_index(tmp_path)
     assert index.components["tokenizer"] == ("transformers", "T5TokenizerFast")
@@ -82,10 +84,16 @@ def test_a_t5_tokenizer_is_written_and_read_by_its_old_name(tmp_path):
 
 
 def test_every_row_of_the_table_leads_to_a_class():
-    for (_, name), row in CLASSES.items():
-        assert row.load().__name__ in (name, row.name, "CLIPImageProcessorPil", "T5Tokenizer", "TokenizersBackend")
+    for (_, name), row in COMPONENT_CLASSES.items():
+        assert row.load().__name__ in (
+            name,
+            row.name,
+            "CLIPImageProcessorPil",
+            "T5Tokenizer",
+            "TokenizersBackend",
+        )
     with pytest.raises(TypeError):
-        CLASSES["os", "system"] = next(iter(CLASSES.values()))
+        COMPONENT_CLASSES["os", "system"] = next(iter(COMPONENT_CLASSES.values()))
 
 
 def test_components_that_are_passed_or_null_are_not_loaded(copied):
@@ -105,9 +113,14 @@ def test_components_that_are_passed_or_null_are_not_loaded(copied):
 
 
 def test_none_is_saved_as_null(tmp_path):
-    save_components(tmp_path, "LTXPipeline", {"vae": None, "scheduler": samples.components()["scheduler"]})
+    save_components(
+        tmp_path, "LTXPipeline", {"vae": None, "scheduler": samples.components()["scheduler"]}
+    )
     index = read_index(tmp_path)
-    assert index.components == {"scheduler": ("diffusers", "FlowMatchEulerDiscreteScheduler"), "vae": None}
+    assert index.components == {
+        "scheduler": ("diffusers", "FlowMatchEulerDiscreteScheduler"),
+        "vae": None,
+    }
     assert not (tmp_path / "vae").exists()
 
 
@@ -121,7 +134,10 @@ def test_none_is_saved_as_null(tmp_path):
             {"vae": torch.float16, "default": "bfloat16"},
             {"vae": torch.float16, "text_encoder": torch.bfloat16, "transformer": torch.bfloat16},
         ),
-        ({"vae": torch.float16}, {"vae": torch.float16, "text_encoder": torch.float32, "transformer": torch.float32}),
+        (
+            {"vae": torch.float16},
+            {"vae": torch.float16, "text_encoder": torch.float32, "transformer": torch.float32},
+        ),
     ],
 )
 def test_the_type_may_be_one_for_all_or_one_for_each(dtype, found, saved):
@@ -140,13 +156,15 @@ def test_a_variant_is_read_where_it_is_and_plain_weights_elsewhere(components, c
     (copied / "vae" / "diffusion_pytorch_model.safetensors").unlink()
     save_components(copied, "LTXPipeline", components | {"vae": None})
     index = PipelineIndex(
-        "LTXPipeline", {**read_index(copied).components, "vae": ("diffusers", "AutoencoderKLLTXVideo")}
+        "LTXPipeline",
+        {**read_index(copied).components, "vae": ("diffusers", "AutoencoderKLLTXVideo")},
     )
     read = load_components(copied, index, NAMES, {}, variant="fp16")
     assert samples.same_weights(read["vae"], components["vae"])
     assert samples.same_weights(read["text_encoder"], components["text_encoder"])
     assert warnings == [
-        "There are no weights of the variant fp16 for text_encoder, transformer; the plain ones are read."
+        "There are no weights of the variant fp16 for text_encoder, transformer; the plain ones "
+        "are read."
     ]
 
 
@@ -163,7 +181,8 @@ def test_a_variant_of_every_component_is_saved_and_read(components, tmp_path, wa
 
 def test_a_variant_that_no_component_has_is_refused(saved, components, tmp_path):
     with pytest.raises(
-        ValueError, match=r"You are trying to load the model files of the `variant=fp16`.*there is none"
+        ValueError,
+        match=r"You are trying to load the model files of the `variant=fp16`.*there is none",
     ):
         load(saved, variant="fp16")
     save_components(tmp_path, "LTXPipeline", components, variant="bf16")
@@ -181,24 +200,33 @@ def test_saving_again_leaves_no_weights_of_before(components, copied):
 def test_compiled_components_are_saved_as_what_they_are(components, tmp_path):
     compiled = torch.compile(components["transformer"])
     save_components(tmp_path, "LTXPipeline", {"transformer": compiled})
-    assert read_index(tmp_path).components["transformer"] == ("diffusers", "LTXVideoTransformer3DModel")
+    assert read_index(tmp_path).components["transformer"] == (
+        "diffusers",
+        "LTXVideoTransformer3DModel",
+    )
     assert samples.same_weights(load(tmp_path)["transformer"], components["transformer"])
 
 
 @pytest.mark.parametrize("component", [object(), 3, "folder"])
-def test_what_cannot_be_saved_is_refused_before_anything_is_written(component, components, tmp_path):
+def test_what_cannot_be_saved_is_refused_before_anything_is_written(
+    component, components, tmp_path
+):
     with pytest.raises(InputError, match=r"unet is a .*cannot be saved"):
         save_components(tmp_path / "new", "LTXPipeline", {**components, "unet": component})
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
-    "tag", [["os", "system"], ["diffusers", "UNet2DModel"], ["custom", "LTXVideoTransformer3DModel"]]
+    "tag",
+    [["os", "system"], ["diffusers", "UNet2DModel"], ["custom", "LTXVideoTransformer3DModel"]],
 )
 def test_a_class_beyond_the_table_is_refused_unless_it_is_passed(tag, copied):
     content = json.loads((copied / "model_index.json").read_text()) | {"transformer": tag}
     (copied / "model_index.json").write_text(json.dumps(content))
-    with pytest.raises(CheckpointError, match=f"transformer is of the class {'.'.join(tag)}.*pass it as transformer="):
+    with pytest.raises(
+        CheckpointError,
+        match=f"transformer is of the class {'.'.join(tag)}.*pass it as transformer=",
+    ):
         load(copied)
     assert load(copied, {"transformer": None})["transformer"] is None
 
@@ -210,8 +238,14 @@ def test_a_class_beyond_the_table_is_refused_unless_it_is_passed(tag, copied):
         ({"_class_name": ["pipeline", "Custom"]}, "code of their own"),
         ({"_class_name": "LTXPipeline", "vae": ["diffusers"]}, "library and a class"),
         ({"_class_name": "LTXPipeline", "vae": ["diffusers", 3]}, "library and a class"),
-        ({"_class_name": "LTXPipeline", "../vae": ["diffusers", "AutoencoderKLLTXVideo"]}, "outside its own folder"),
-        ({"_class_name": "LTXPipeline", "..": ["diffusers", "AutoencoderKLLTXVideo"]}, "outside its own folder"),
+        (
+            {"_class_name": "LTXPipeline", "../vae": ["diffusers", "AutoencoderKLLTXVideo"]},
+            "outside its own folder",
+        ),
+        (
+            {"_class_name": "LTXPipeline", "..": ["diffusers", "AutoencoderKLLTXVideo"]},
+            "outside its own folder",
+        ),
         ([], "JSON object"),
     ],
 )
@@ -252,12 +286,15 @@ def test_a_text_encoder_that_lacks_weights_is_refused(copied):
     state = load_file(file)
     state.pop("encoder.final_layer_norm.weight")
     save_file(state, file, metadata={"format": "pt"})
-    with pytest.raises(CheckpointError, match=r"text_encoder lack.*encoder\.final_layer_norm\.weight"):
+    with pytest.raises(
+        CheckpointError, match=r"text_encoder lack.*encoder\.final_layer_norm\.weight"
+    ):
         load(copied)
 
 
 @pytest.mark.parametrize(
-    "file", ["tokenizer/tokenizer.json", "text_encoder/config.json", "scheduler/scheduler_config.json"]
+    "file",
+    ["tokenizer/tokenizer.json", "text_encoder/config.json", "scheduler/scheduler_config.json"],
 )
 def test_a_damaged_json_is_an_error_of_our_own(file, copied):
     (copied / file).write_text("{")

@@ -16,19 +16,27 @@ REPO = "someone/film"
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    return {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    return {
+        file.relative_to(path).as_posix(): file.read_bytes()
+        for file in path.rglob("*")
+        if file.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory):
-    """The files of a repository: a pipeline with an fp16 variant of its models, and what nobody needs."""
+    """The files of a repository: a pipeline with an fp16 variant of its models, and what nobody
+    needs.
+    """
     path = tmp_path_factory.mktemp("repository")
     components = samples.components()
     folder.save_components(path, "LTXPipeline", components, max_shard_size="20KB")
     extra = {name: components[name] for name in ("vae", "transformer")}
     folder.save_components(path / "fp16", "LTXPipeline", extra, variant="fp16")
     files = {
-        name.removeprefix("fp16/"): content for name, content in contents(path).items() if "fp16/model" not in name
+        name.removeprefix("fp16/"): content
+        for name, content in contents(path).items()
+        if "fp16/model" not in name
     }
     unwanted = (
         "film-2b.safetensors",
@@ -43,14 +51,21 @@ def pipeline(tmp_path_factory):
 @pytest.fixture
 def online(pipeline, monkeypatch):
     """The list of what is downloaded from a Hub that has the repository."""
-    with hub.serve({REPO: pipeline, "someone/model": {n: c for n, c in pipeline.items() if n.startswith("vae/")}}) as (
+    with hub.serve(
+        {
+            REPO: pipeline,
+            "someone/model": {n: c for n, c in pipeline.items() if n.startswith("vae/")},
+        }
+    ) as (
         address,
         downloads,
     ):
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "ENDPOINT", address)
         monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
+            constants,
+            "HUGGINGFACE_CO_URL_TEMPLATE",
+            address + "/{repo_id}/resolve/{revision}/{filename}",
         )
         yield downloads
 
@@ -62,8 +77,12 @@ def fetch(cache, variant=None, skip=(), **options):
 def test_only_the_files_that_are_needed_are_downloaded(online, pipeline, tmp_path):
     found = fetch(tmp_path)
     assert set(contents(found)) == set(online)
-    assert set(online) == {name for name in pipeline if "fp16" not in name and pipeline[name] != b"unwanted"}
-    read = folder.load_components(found, folder.read_index(found), ["vae", "text_encoder", "tokenizer"], {})
+    assert set(online) == {
+        name for name in pipeline if "fp16" not in name and pipeline[name] != b"unwanted"
+    }
+    read = folder.load_components(
+        found, folder.read_index(found), ["vae", "text_encoder", "tokenizer"], {}
+    )
     assert samples.same_weights(read["vae"], samples.components()["vae"])
 
 
@@ -71,7 +90,9 @@ def test_a_variant_is_downloaded_instead_of_the_plain_weights(online, tmp_path, 
     fetch(tmp_path, variant="fp16")
     weights = sorted(name.split("/")[0] for name in online if "fp16" in name)
     assert weights == ["transformer", "vae"]
-    assert not [name for name in online if name.startswith(("vae", "transformer")) and "-of-" in name]
+    assert not [
+        name for name in online if name.startswith(("vae", "transformer")) and "-of-" in name
+    ]
     assert [name for name in online if name.startswith("text_encoder") and "-of-" in name]
     assert "fp16 for text_encoder" in warnings[0]
     with pytest.raises(InputError, match=r"variant=bf16.*\(fp16\)"):
@@ -93,7 +114,9 @@ def test_what_is_cached_is_not_downloaded_again_unless_forced(online, tmp_path):
 
 
 def test_a_single_model_is_read_from_a_subfolder(online, tmp_path):
-    read = type(samples.vae()).from_pretrained("someone/model", subfolder="vae", cache_dir=tmp_path, variant="fp16")
+    read = type(samples.vae()).from_pretrained(
+        "someone/model", subfolder="vae", cache_dir=tmp_path, variant="fp16"
+    )
     assert set(online) == {"vae/config.json", "vae/diffusion_pytorch_model.fp16.safetensors"}
     assert samples.same_weights(read, samples.components()["vae"])
     assert read.config._name_or_path == "someone/model"
@@ -116,14 +139,20 @@ def test_a_revision_is_passed_on(online, tmp_path):
     ],
 )
 def test_why_the_hub_gives_nothing_is_said(name, says, online, tmp_path):
-    with pytest.raises(CheckpointError, match=f"{name} is neither a folder nor in the Hub's cache, and .*{says}"):
+    with pytest.raises(
+        CheckpointError, match=f"{name} is neither a folder nor in the Hub's cache, and .*{says}"
+    ):
         folder.fetch_pipeline(Source(name, cache_dir=tmp_path))
 
 
 def test_a_file_that_the_repository_lacks_is_named(online, tmp_path):
-    with pytest.raises(CheckpointError, match=r"someone/model on the Hub has no file model_index.json"):
+    with pytest.raises(
+        CheckpointError, match=r"someone/model on the Hub has no file model_index.json"
+    ):
         folder.fetch_pipeline(Source("someone/model", cache_dir=tmp_path))
-    with pytest.raises(CheckpointError, match=r"someone/model on the Hub has no file unet/config.json"):
+    with pytest.raises(
+        CheckpointError, match=r"someone/model on the Hub has no file unet/config.json"
+    ):
         type(samples.vae()).from_pretrained("someone/model", subfolder="unet", cache_dir=tmp_path)
 
 
@@ -142,9 +171,14 @@ def test_without_the_network_the_cache_is_used(online, tmp_path, monkeypatch):
 def test_offline_and_not_cached_names_the_command_that_downloads(tmp_path):
     with pytest.raises(CheckpointError) as error:
         fetch(tmp_path, revision="v2")
-    command = f'hf download {REPO} --include "model_index.json" --include "config.json" --include "*/*"'
+    command = (
+        f'hf download {REPO} --include "model_index.json" --include "config.json" --include "*/*"'
+    )
     assert f"{command} --revision v2 --cache-dir {tmp_path}" in str(error.value)
-    assert "neither a folder nor in the Hub's cache, and nothing is downloaded in offline mode" in str(error.value)
+    assert (
+        "neither a folder nor in the Hub's cache, and nothing is downloaded in offline mode"
+        in str(error.value)
+    )
     with pytest.raises(CheckpointError, match=f'hf download {REPO} --include "vae/\\*"'):
         type(samples.vae()).from_pretrained(REPO, subfolder="vae", cache_dir=tmp_path)
 
@@ -153,7 +187,9 @@ def test_what_the_cached_copy_lacks_is_named(online, tmp_path, monkeypatch):
     found = fetch(tmp_path)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     next((found / "vae").glob("*-00001-of-*")).unlink()
-    with pytest.raises(CheckpointError, match=r"not complete.*shards 1 of .* are missing.*hf download"):
+    with pytest.raises(
+        CheckpointError, match=r"not complete.*shards 1 of .* are missing.*hf download"
+    ):
         fetch(tmp_path)
     assert fetch(tmp_path, skip=("vae",)) == found
     (found / "model_index.json").unlink()
@@ -184,7 +220,12 @@ def test_the_cache_is_listed(online, tmp_path):
     found = fetch(tmp_path)
     type(samples.vae()).from_pretrained("someone/model", subfolder="vae", cache_dir=tmp_path)
     pipeline, model = sorted(cached_models(tmp_path), key=lambda entry: entry.repo_id)
-    assert (pipeline.repo_id, pipeline.revision, pipeline.folder, pipeline.complete) == (REPO, "main", found, True)
+    assert (pipeline.repo_id, pipeline.revision, pipeline.folder, pipeline.complete) == (
+        REPO,
+        "main",
+        found,
+        True,
+    )
     assert pipeline.size == sum(len(content) for content in contents(found).values())
     assert (model.repo_id, model.complete) == ("someone/model", True)
     next(found.glob("transformer/*-00002-of-*")).unlink()

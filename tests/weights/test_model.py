@@ -92,7 +92,9 @@ def test_what_is_no_device_is_refused(device, name, saved):
 def test_a_variant_is_read_by_its_name_only(tmp_path):
     tiny().save_pretrained(tmp_path, variant="fp16")
     assert same_weights(Tiny.from_pretrained(tmp_path, variant="fp16"), tiny())
-    with pytest.raises(CheckpointError, match=r"nor diffusion_pytorch_model\.safetensors.* pass variant='fp16'"):
+    with pytest.raises(
+        CheckpointError, match=r"nor diffusion_pytorch_model\.safetensors.* pass variant='fp16'"
+    ):
         Tiny.from_pretrained(tmp_path)
 
 
@@ -105,7 +107,9 @@ def test_shards_are_read_in_one_piece(variant, tmp_path):
 
 def test_config_entries_may_be_changed_while_reading(saved):
     assert Tiny.from_pretrained(saved, widths=(7,)).config.widths == (7,)
-    with pytest.raises(CheckpointError, match=r"table of shape \(2, 5\); Tiny with this config needs \(2, 6\)"):
+    with pytest.raises(
+        CheckpointError, match=r"table of shape \(2, 5\); Tiny with this config needs \(2, 6\)"
+    ):
         Tiny.from_pretrained(saved, width=6)
 
 
@@ -145,7 +149,9 @@ def test_no_second_copy_is_ever_in_memory(dtype, saved, monkeypatch):
         def get_tensor(self, key):
             nonlocal most
             if not alive:
-                real_at_first.extend(name for name, p in built[0].named_parameters() if not p.is_meta)
+                real_at_first.extend(
+                    name for name, p in built[0].named_parameters() if not p.is_meta
+                )
             most = max(most, sum(ref() is not None for ref in alive))
             tensor = self.tensors.get_tensor(key)
             alive.append(weakref.ref(tensor))
@@ -154,11 +160,15 @@ def test_no_second_copy_is_ever_in_memory(dtype, saved, monkeypatch):
     built: list[nn.Module] = []
     load, safe_open = module._load, safetensors.safe_open
     monkeypatch.setattr(safetensors, "safe_open", Counting)
-    monkeypatch.setattr(module, "_load", lambda model, *rest: (built.append(model), load(model, *rest)))
+    monkeypatch.setattr(
+        module, "_load", lambda model, *rest: (built.append(model), load(model, *rest))
+    )
     read = Tiny.from_pretrained(saved, dtype=dtype)
     assert len(alive) == len(read.state_dict())
     assert real_at_first == ["table"]  # made from random numbers, not from torch.empty
-    kept = sum(ref() is not None for ref in alive)  # tensors that became the model's own, without a copy
+    kept = sum(
+        ref() is not None for ref in alive
+    )  # tensors that became the model's own, without a copy
     assert most <= kept + 1
     if dtype:
         assert most <= 2  # the one before, and integers that need no conversion
@@ -170,7 +180,11 @@ def test_a_model_without_weights_has_a_type_and_a_place():
             super().__init__()
 
     model = Empty()
-    assert (model.dtype, model.device, model.num_parameters()) == (torch.float32, torch.device("cpu"), 0)
+    assert (model.dtype, model.device, model.num_parameters()) == (
+        torch.float32,
+        torch.device("cpu"),
+        0,
+    )
     model.register_buffer("mean", torch.zeros(2, dtype=torch.float16))
     assert model.dtype == torch.float16
 
@@ -210,16 +224,22 @@ def test_a_missing_buffer_keeps_its_initial_value_with_a_warning(saved, warnings
 def test_unexpected_weights_are_left_with_a_warning(saved, warnings):
     edit(saved, lambda state: state.update({f"more.{i}": torch.ones(1) for i in range(7)}))
     assert same_weights(Tiny.from_pretrained(saved), tiny(width=5))
-    assert "more.0, more.1, more.2, more.3, more.4 and 2 more, which Tiny does not use" in warnings[0]
+    assert (
+        "more.0, more.1, more.2, more.3, more.4 and 2 more, which Tiny does not use" in warnings[0]
+    )
 
 
 def test_weights_of_another_shape_are_named_with_file_key_and_shapes(saved):
     edit(saved, lambda state: state.update(table=torch.ones(3, 5)))
-    with pytest.raises(CheckpointError, match=rf"{WEIGHTS} holds table of shape \(3, 5\); .* needs\s\(2, 5\)"):
+    with pytest.raises(
+        CheckpointError, match=rf"{WEIGHTS} holds table of shape \(3, 5\); .* needs\s\(2, 5\)"
+    ):
         Tiny.from_pretrained(saved)
 
 
-@pytest.mark.parametrize(("key", "dtype"), [("table", torch.int8), ("count", torch.float32), ("table", torch.bool)])
+@pytest.mark.parametrize(
+    ("key", "dtype"), [("table", torch.int8), ("count", torch.float32), ("table", torch.bool)]
+)
 def test_weights_of_another_kind_are_named(key, dtype, saved):
     edit(saved, lambda state: state.update({key: state[key].to(dtype)}))
     with pytest.raises(CheckpointError, match=f"holds {key} of type"):
@@ -228,7 +248,9 @@ def test_weights_of_another_kind_are_named(key, dtype, saved):
 
 def test_narrow_floats_are_widened(saved):
     edit(saved, lambda state: state.update(table=state["table"].to(torch.float8_e4m3fn)))
-    assert torch.equal(Tiny.from_pretrained(saved).table, tiny(width=5).table.to(torch.float8_e4m3fn).float())
+    assert torch.equal(
+        Tiny.from_pretrained(saved).table, tiny(width=5).table.to(torch.float8_e4m3fn).float()
+    )
 
 
 def test_a_config_of_another_class_says_so(saved):

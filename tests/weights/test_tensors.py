@@ -9,7 +9,13 @@ import torch
 from safetensors.torch import save_file
 
 from filmstrip.errors import CheckpointError, InputError
-from filmstrip.weights.tensors import open_tensors, read_headers, variants, weight_files, write_tensors
+from filmstrip.weights.tensors import (
+    open_tensors,
+    read_headers,
+    variants,
+    weight_files,
+    write_tensors,
+)
 
 STEM = "model"
 STATE = {f"layer.{i}": torch.full((4, 2), float(i)) for i in range(3)}
@@ -30,9 +36,17 @@ def write(folder, variant=None, size="10GB"):
         (["model.fp16.safetensors", "model.safetensors"], "fp16", ["model.fp16.safetensors"]),
         (["other.safetensors", "model.bin"], None, []),
         (
-            ["model.safetensors.index.json", "model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors"],
+            [
+                "model.safetensors.index.json",
+                "model-00002-of-00002.safetensors",
+                "model-00001-of-00002.safetensors",
+            ],
             None,
-            ["model.safetensors.index.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"],
+            [
+                "model.safetensors.index.json",
+                "model-00001-of-00002.safetensors",
+                "model-00002-of-00002.safetensors",
+            ],
         ),
         (
             ["model.safetensors.index.fp16.json", "model.fp16-00001-of-00001.safetensors"],
@@ -54,7 +68,12 @@ def test_missing_shards_are_numbered():
 
 
 def test_variants_are_listed():
-    names = ["model.safetensors", "model.fp16.safetensors", "model.bf16-00001-of-00002.safetensors", "model.fp8.bin"]
+    names = [
+        "model.safetensors",
+        "model.fp16.safetensors",
+        "model.bf16-00001-of-00002.safetensors",
+        "model.fp8.bin",
+    ]
     assert variants(names, STEM) == ["bf16", "fp16"]
 
 
@@ -81,7 +100,9 @@ def test_names_and_index_are_those_of_diffusers(tmp_path):
         model = AutoencoderKL(block_out_channels=(8,), norm_num_groups=2)
         model.save_pretrained(theirs, max_shard_size="10KB", variant=variant)
         write_tensors(ours, model.state_dict(), "diffusion_pytorch_model", variant, "10KB")
-        assert {p.name for p in theirs.iterdir()} - {"config.json"} == {p.name for p in ours.iterdir()}
+        assert {p.name for p in theirs.iterdir()} - {"config.json"} == {
+            p.name for p in ours.iterdir()
+        }
         (index,) = ours.glob("*.json")
         assert json.loads(index.read_text()) == json.loads((theirs / index.name).read_text())
 
@@ -161,7 +182,9 @@ def test_an_index_that_points_elsewhere_is_refused(name, tmp_path):
         read_headers(tmp_path / "inside", STEM)
 
 
-@pytest.mark.parametrize("content", ['{"weight_map": []}', '{"weight_map": {}}', "{}", '{"weight_map": "x"}'])
+@pytest.mark.parametrize(
+    "content", ['{"weight_map": []}', '{"weight_map": {}}', "{}", '{"weight_map": "x"}']
+)
 def test_an_index_without_a_map_is_named(content, tmp_path):
     (tmp_path / "model.safetensors.index.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"index\.json has no weight_map"):
@@ -179,7 +202,9 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
     try:
-        with pytest.raises(InputError, match=r"model.safetensors cannot be written: .*File too large"):
+        with pytest.raises(
+            InputError, match=r"model.safetensors cannot be written: .*File too large"
+        ):
             write(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -1,15 +1,34 @@
 """The training clips of the two embedded models, and what measures the clips that these make.
 
-For the LTX model clips are drawn (`draw_clips`), described (`caption`) and judged (`measure_clips`, `judge_clips`).
-For the SVD model pictures are drawn with the clips that follow from them (`draw_pointers`), and what the model makes
-of them is measured (`measure_travel`).
+For the LTX model clips are drawn (`draw_clips`), described (`caption`) and judged (`measure_clips`,
+`judge_clips`). For the SVD model pictures are drawn with the clips that follow from them
+(`draw_pointers`), and what the model makes of them is measured (`measure_travel`).
 """
 
 from tools.demo_clips.captions import caption, evaluation_prompts
 from tools.demo_clips.clips import Change, draw_clips
-from tools.demo_clips.measure import JUDGED, Measurement, judge_clips, measure_clips, swapped_colours
-from tools.demo_clips.pointers import POINTER_ATTRIBUTES, draw_picture, draw_pointers, sample_pointers, velocity
-from tools.demo_clips.scenes import ATTRIBUTES, Scene, all_scenes, from_indices, sample_scenes, to_indices
+from tools.demo_clips.measure import (
+    JUDGED,
+    Measurement,
+    judge_clips,
+    measure_clips,
+    swapped_colours,
+)
+from tools.demo_clips.pointers import (
+    POINTER_ATTRIBUTES,
+    draw_picture,
+    draw_pointers,
+    sample_pointers,
+    velocity,
+)
+from tools.demo_clips.scenes import (
+    ATTRIBUTES,
+    Scene,
+    all_scenes,
+    from_indices,
+    sample_scenes,
+    to_indices,
+)
 from tools.demo_clips.travel import Travel, measure_travel
 
 __all__ = [

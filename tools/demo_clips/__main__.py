@@ -1,4 +1,6 @@
-"""Writes a picture for the embedded model to animate: `python -m tools.demo_clips picture.png --direction up-left`."""
+"""Writes a picture for the embedded model to animate: `python -m tools.demo_clips picture.png
+--direction up-left`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ def main() -> None:
         parser.add_argument(f"--{name}", choices=allowed, default=default)
     parser.add_argument("--seed", type=int, default=0, help="decides the place")
     arguments = vars(parser.parse_args())
-    draw_picture(**{name: value for name, value in arguments.items() if name != "file"}).save(arguments["file"])
+    draw_picture(**{name: value for name, value in arguments.items() if name != "file"}).save(
+        arguments["file"]
+    )
 
 
 if __name__ == "__main__":

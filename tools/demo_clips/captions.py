@@ -63,11 +63,16 @@ REST: tuple[Phrase, ...] = (
     ("stands still", "standing still"),
     ("rests", "resting"),
 )
-SIZE = {"small": ("small", "little", "tiny"), "medium": ("", "", "medium"), "large": ("large", "big", "huge")}
+SIZE = {
+    "small": ("small", "little", "tiny"),
+    "medium": ("", "", "medium"),
+    "large": ("large", "big", "huge"),
+}
 ALIASES = {"grey": ("grey", "grey", "gray"), "purple": ("purple", "purple", "violet")}
 
 # {thing}: "a small green star"; {does}: "moves up and grows"; {doing}: "moving up and growing";
-# {ground}: a colour; {ground_a}: a colour after its article; {adjectives}: "small green"; {over}: "on".
+# {ground}: a colour; {ground_a}: a colour after its article; {adjectives}: "small green"; {over}:
+# "on".
 TEMPLATES = (
     "{thing} {does} {over} {ground_a} background",
     "{thing} {does} {over} {ground_a} background",
@@ -114,7 +119,8 @@ def _motion(scene: Scene, rng: random.Random) -> Phrase:
 
 
 def caption(scene: Scene, rng: random.Random) -> str:
-    """Describe a scene in a sentence, such as "a small green star moves up and grows over a grey background".
+    """Describe a scene in a sentence, such as "a small green star moves up and grows over a grey
+    background".
 
     Args:
         scene: what to describe.
@@ -123,7 +129,9 @@ def caption(scene: Scene, rng: random.Random) -> str:
     Returns:
         Lower-case English without a final stop.
     """
-    colour, ground = (rng.choice(ALIASES.get(name, (name,))) for name in (scene.colour, scene.background))
+    colour, ground = (
+        rng.choice(ALIASES.get(name, (name,))) for name in (scene.colour, scene.background)
+    )
     adjectives = f"{rng.choice(SIZE[scene.size])} {colour}".strip()
     does, doing = _motion(scene, rng)
     return rng.choice(TEMPLATES).format(

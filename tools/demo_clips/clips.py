@@ -1,9 +1,9 @@
 """Drawing scenes: antialiased shapes from signed distances, many clips at once, on any device.
 
-Every shape is symmetric under rotation by a part of a turn and under reflection. Folding the plane into one
-such wedge leaves a boundary of one straight line (polygon, star, and the circle as a polygon of very many
-sides) or two (the cross), so one formula draws them all. Folding is the usual trick for symmetric distance
-fields (https://iquilezles.org/articles/distfunctions2d).
+Every shape is symmetric under rotation by a part of a turn and under reflection. Folding the plane
+into one such wedge leaves a boundary of one straight line (polygon, star, and the circle as a
+polygon of very many sides) or two (the cross), so one formula draws them all. Folding is the usual
+trick for symmetric distance fields (https://iquilezles.org/articles/distfunctions2d).
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ MARGIN = 2 / 128
 
 @dataclass(frozen=True)
 class Wedge:
-    """A shape of unit radius: `folds` mirrored wedges, each bounded by lines `normal · point = offset`.
+    """A shape of unit radius: `folds` mirrored wedges, each bounded by lines `normal · point =
+    offset`.
 
-    In the wedge the x axis runs along the line of symmetry that `upright` turns into its place on the screen.
+    In the wedge the x axis runs along the line of symmetry that `upright` turns into its place on
+    the screen.
     """
 
     folds: int
@@ -56,7 +58,9 @@ def _polygon(sides: int, outer: float, upright: float) -> Wedge:
 
 def _cross(arm: float, half_width: float) -> Wedge:
     area = 8 * arm * half_width - 4 * half_width**2
-    return Wedge(4, 0.0, math.hypot(arm, half_width), area, ((1.0, 0.0, arm), (0.0, 1.0, half_width)))
+    return Wedge(
+        4, 0.0, math.hypot(arm, half_width), area, ((1.0, 0.0, arm), (0.0, 1.0, half_width))
+    )
 
 
 UP = -math.pi / 2
@@ -71,15 +75,17 @@ WEDGES: dict[str, Wedge] = {
 
 @dataclass(frozen=True)
 class Paths:
-    """Where the object of each clip is in each frame: `centre` (B, T, 2) as x, y and `radius` (B, T) in frame
-    widths, `angle` (B, T) in radians clockwise from upright."""
+    """Where the object of each clip is in each frame: `centre` (B, T, 2) as x, y and `radius` (B,
+    T) in frame widths, `angle` (B, T) in radians clockwise from upright."""
 
     centre: torch.Tensor
     radius: torch.Tensor
     angle: torch.Tensor
 
 
-def _uniform(low: torch.Tensor | float, high: torch.Tensor | float, unit: torch.Tensor) -> torch.Tensor:
+def _uniform(
+    low: torch.Tensor | float, high: torch.Tensor | float, unit: torch.Tensor
+) -> torch.Tensor:
     return low + (high - low) * unit
 
 
@@ -87,8 +93,8 @@ def start_in_view(extent: torch.Tensor, way: torch.Tensor, unit: torch.Tensor) -
     """Starting points (B, 2) from which objects stay wholly in view, in frame widths.
 
     Args:
-        extent: how far the object reaches from its centre in some frames, the turning points of its way among them,
-            (B, T or 1, 1).
+        extent: how far the object reaches from its centre in some frames, the turning points of its
+            way among them, (B, T or 1, 1).
         way: from the first centre to that in these frames, (B, T, 2).
         unit: random numbers in [0, 1) that choose the point, (B, 2).
     """
@@ -110,7 +116,10 @@ class Change:
 
 
 def plan_paths(
-    indices: torch.Tensor, generator: torch.Generator, frames: int = FRAMES, before: Change | None = None
+    indices: torch.Tensor,
+    generator: torch.Generator,
+    frames: int = FRAMES,
+    before: Change | None = None,
 ) -> Paths:
     """Choose sizes, ways and places at random so that each object stays wholly in view.
 
@@ -141,12 +150,17 @@ def plan_paths(
         1 - RADIUS_SPREAD, 1 + RADIUS_SPREAD, unit[0]
     )
     radius = middle[:, None] * (growth - growth[:, [(frames - 1) // 2]]).exp()
-    extent = radius * torch.tensor([WEDGES[name].extent for name in SHAPES], device=device)[shape][:, None]
+    extent = (
+        radius
+        * torch.tensor([WEDGES[name].extent for name in SHAPES], device=device)[shape][:, None]
+    )
     start = start_in_view(extent[..., None], way, unit[3:].T)
     return Paths(centre=start[:, None] + way, radius=radius, angle=turn)
 
 
-def shape_distance(shape: torch.Tensor, x: torch.Tensor, y: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+def shape_distance(
+    shape: torch.Tensor, x: torch.Tensor, y: torch.Tensor, angle: torch.Tensor
+) -> torch.Tensor:
     """Signed distance to the edge of shapes of unit radius around the origin; negative inside.
 
     Args:
@@ -205,14 +219,21 @@ def draw_clips(
 
 
 def around(centre: torch.Tensor, side: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixel centres x and y, (B, T, side, side), as seen from `centre` (B, T, 2), in frame widths."""
+    """Pixel centres x and y, (B, T, side, side), as seen from `centre` (B, T, 2), in frame
+    widths.
+    """
     pixel = (torch.arange(side, device=centre.device) + 0.5) / side
-    x, y = torch.broadcast_tensors(pixel - centre[..., 0, None, None], pixel[:, None] - centre[..., 1, None, None])
+    x, y = torch.broadcast_tensors(
+        pixel - centre[..., 0, None, None], pixel[:, None] - centre[..., 1, None, None]
+    )
     return x, y
 
 
 def paint(
-    distance: torch.Tensor, colour: torch.Tensor, background: torch.Tensor, dtype: torch.dtype = torch.float32
+    distance: torch.Tensor,
+    colour: torch.Tensor,
+    background: torch.Tensor,
+    dtype: torch.dtype = torch.float32,
 ) -> torch.Tensor:
     """Videos (B, 3, T, H, W) of shapes with antialiased edges, of a dtype as in `draw_clips`.
 

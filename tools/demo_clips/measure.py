@@ -1,8 +1,9 @@
 """Reading a clip's attributes back from its pixels, without any model.
 
-The judge assumes what the demo clips promise: one object on a plain background. It reads the background from
-the rim of the picture, the object from what differs from it, then the object's place, area and orientation in
-each frame. What it cannot tell it calls unclear, and unclear never counts as right.
+The judge assumes what the demo clips promise: one object on a plain background. It reads the
+background from the rim of the picture, the object from what differs from it, then the object's
+place, area and orientation in each frame. What it cannot tell it calls unclear, and unclear never
+counts as right.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ CHUNK = 16
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was read from B clips. Attributes are indices in `ATTRIBUTES`, -1 where unclear; the rest are the
-    values that they were decided on.
+    """What was read from B clips. Attributes are indices in `ATTRIBUTES`, -1 where unclear; the
+    rest are the values that they were decided on.
 
     colour, background, shape, direction, change, size: (B,) int64.
     colour_error, background_error: (B,) distance to the nearest palette entry, RGB in [0, 1].
@@ -80,11 +81,17 @@ def measure_clips(videos: torch.Tensor) -> Measurement:
     """
     if videos.ndim != 5 or videos.shape[1] != 3 or videos.shape[2] < 2 * ENDS + 1:
         raise InputError(
-            f"measure_clips reads videos of shape (B, 3, T, H, W) with at least {2 * ENDS + 1} frames, "
+            f"measure_clips reads videos of shape (B, 3, T, H, W) with at least {2 * ENDS + 1} "
+            "frames, "
             f"but got {tuple(videos.shape)}."
         )
     parts = [_measure_chunk(chunk) for chunk in videos.split(CHUNK)]
-    return Measurement(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Measurement)})
+    return Measurement(
+        **{
+            f.name: torch.cat([getattr(part, f.name) for part in parts])
+            for f in fields(Measurement)
+        }
+    )
 
 
 def judge_clips(measured: Measurement, wanted: torch.Tensor) -> torch.Tensor:
@@ -103,7 +110,9 @@ def swapped_colours(measured: Measurement, wanted: torch.Tensor) -> torch.Tensor
     """Clips whose object has the wanted colour of the background, and the reverse: (B,) bool."""
     column = list(ATTRIBUTES).index
     wanted = wanted.to(measured.colour.device)
-    return (measured.colour == wanted[:, column("background")]) & (measured.background == wanted[:, column("colour")])
+    return (measured.colour == wanted[:, column("background")]) & (
+        measured.background == wanted[:, column("colour")]
+    )
 
 
 def _measure_chunk(videos: torch.Tensor) -> Measurement:
@@ -139,7 +148,9 @@ def _measure_chunk(videos: torch.Tensor) -> Measurement:
 
 
 def separate(videos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Background (B, 3), object colour (B, 3), and how much the object covers each pixel (B, T, H, W)."""
+    """Background (B, 3), object colour (B, 3), and how much the object covers each pixel (B, T, H,
+    W).
+    """
     edges = videos[..., :3, :], videos[..., -3:, :], videos[..., :3], videos[..., -3:]
     rim = torch.cat([edge.flatten(2) for edge in edges], dim=2)
     background = rim.median(dim=2).values
@@ -152,7 +163,8 @@ def separate(videos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Te
     mean = (blocks * core[:, None]).sum((2, 3, 4)) / core.sum((1, 2, 3))[:, None].clamp(min=1)
     axis = mean / mean.square().sum(1, keepdim=True).clamp(min=1e-6)
     cover = torch.einsum("bcthw,bc->bthw", difference, axis)
-    # Steeper around one half: the edge stays in place, and faint noise on the background adds up to nothing.
+    # Steeper around one half: the edge stays in place, and faint noise on the background adds up to
+    # nothing.
     cover = ((cover - 0.25) * 2).clamp(0, 1)
     return background, background + mean, cover * (peak > CONTRAST_LIMIT)
 
@@ -172,7 +184,9 @@ def _grid(cover: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def area_and_centre(cover: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Area (B, T) in squared frame widths and centre of mass (B, T, 2) of what is more than half covered."""
+    """Area (B, T) in squared frame widths and centre of mass (B, T, 2) of what is more than half
+    covered.
+    """
     solid = cover * (cover > 0.5)
     x, y = _grid(cover)
     mass = solid.sum((2, 3))
@@ -182,7 +196,9 @@ def area_and_centre(cover: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return cover.sum((2, 3)) / cover.shape[-1] ** 2, centre
 
 
-def _travel_and_growth(area: torch.Tensor, centre: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _travel_and_growth(
+    area: torch.Tensor, centre: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Both over the whole clip, from means of a few frames at either end."""
     frames = area.shape[1]
     stretch = (frames - 1) / (frames - ENDS)
@@ -193,8 +209,12 @@ def _travel_and_growth(area: torch.Tensor, centre: torch.Tensor) -> tuple[torch.
 
 
 def _turn(cover: torch.Tensor, centre: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
-    """Clockwise turn over the clip (B,) in radians, from the phase of the shape's own angular harmonic."""
-    folds = torch.tensor([WEDGES[name].folds for name in SHAPES], device=cover.device)[shape.clamp(min=0)]
+    """Clockwise turn over the clip (B,) in radians, from the phase of the shape's own angular
+    harmonic.
+    """
+    folds = torch.tensor([WEDGES[name].folds for name in SHAPES], device=cover.device)[
+        shape.clamp(min=0)
+    ]
     x, y = _grid(cover)
     x = x - centre[..., 0, None, None]
     y = y - centre[..., 1, None, None]
@@ -222,7 +242,9 @@ def _change(growth: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
     name = CHANGES.index
     turns = turn.abs() > TURN_LIMIT
     grows, shrinks = growth > GROWTH_LIMIT, growth < 1 / GROWTH_LIMIT
-    size_change = torch.where(grows, name("grows"), torch.where(shrinks, name("shrinks"), name("steady")))
+    size_change = torch.where(
+        grows, name("grows"), torch.where(shrinks, name("shrinks"), name("steady"))
+    )
     turning = torch.where(grows | shrinks, -1, name("rotates"))
     return torch.where(turns, turning, size_change)
 
@@ -238,7 +260,9 @@ def _size(disc_radius: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
 
 @cache
 def _templates() -> tuple[torch.Tensor, torch.Tensor]:
-    """Masks of every shape at every turn, of the unit disc's area (N, CANVAS²), and whose they are (N,)."""
+    """Masks of every shape at every turn, of the unit disc's area (N, CANVAS²), and whose they are
+    (N,).
+    """
     axis = (torch.arange(CANVAS) + 0.5) / CANVAS * 2 - 1
     masks, owners = [], []
     for index, name in enumerate(SHAPES):
@@ -246,7 +270,9 @@ def _templates() -> tuple[torch.Tensor, torch.Tensor]:
         radius = math.sqrt(math.pi / wedge.area)
         turns = 1 if name == "circle" else TEMPLATE_TURNS
         angle = torch.arange(turns)[:, None, None] * (2 * math.pi / wedge.folds / turns)
-        x, y = torch.broadcast_tensors(axis * CANVAS_REACH / radius, axis[:, None] * CANVAS_REACH / radius)
+        x, y = torch.broadcast_tensors(
+            axis * CANVAS_REACH / radius, axis[:, None] * CANVAS_REACH / radius
+        )
         distance = shape_distance(torch.tensor(index), x, y, angle) * radius
         masks.append((0.5 - distance * CANVAS / 2 / CANVAS_REACH).clamp(0, 1).flatten(1))
         owners += [index] * turns
@@ -270,8 +296,12 @@ def crop(cover: torch.Tensor, centre: torch.Tensor, reach: torch.Tensor) -> torc
     return seen.view(*cover.shape[:2], CANVAS, CANVAS)
 
 
-def _template_overlap(cover: torch.Tensor, area: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
-    """Intersection over union with each shape's best turned template, mean of a few frames: (B, shapes)."""
+def _template_overlap(
+    cover: torch.Tensor, area: torch.Tensor, centre: torch.Tensor
+) -> torch.Tensor:
+    """Intersection over union with each shape's best turned template, mean of a few frames: (B,
+    shapes).
+    """
     batch, frames = cover.shape[:2]
     picks = torch.linspace(0, frames - 1, SHAPE_FRAMES, device=cover.device).round().long()
     cover, area, centre = cover[:, picks], area[:, picks], centre[:, picks]

@@ -1,9 +1,11 @@
-"""Pictures that say how they move: something with a front, which goes where it points, over a plain background.
+"""Pictures that say how they move: something with a front, which goes where it points, over a plain
+background.
 
-A picture is five attributes, one row of indices in the order of `POINTER_ATTRIBUTES`. The motion bucket sets the
-speed and fps the sampling: per second an object travels `motion_bucket / 1024` of the frame's width, so that from
-one frame to the next it moves `motion_bucket / (8 * fps)` pixels of a frame 128 wide. Some combinations of colour,
-shape and direction are held out of training.
+A picture is five attributes, one row of indices in the order of `POINTER_ATTRIBUTES`. The motion
+bucket sets the
+speed and fps the sampling: per second an object travels `motion_bucket / 1024` of the frame's
+width, so that from one frame to the next it moves `motion_bucket / (8 * fps)` pixels of a frame 128
+wide. Some combinations of colour, shape and direction are held out of training.
 """
 
 from __future__ import annotations
@@ -26,18 +28,35 @@ HIGHEST_BUCKET = 255
 
 Point = tuple[float, float]
 
-# Upper halves of objects that point to the right; the axis mirrors them. Each part is convex in this half, and its
-# corners run from the front over the top to the back.
+# Upper halves of objects that point to the right; the axis mirrors them. Each part is convex in
+# this half, and its corners run from the front over the top to the back.
 OUTLINES: dict[str, tuple[tuple[Point, ...], ...]] = {
-    "arrow": (((1.35, 0), (0.1, 1.05), (0.1, 0)), ((0.4, 0), (0.4, 0.38), (-1.25, 0.38), (-1.25, 0))),
+    "arrow": (
+        ((1.35, 0), (0.1, 1.05), (0.1, 0)),
+        ((0.4, 0), (0.4, 0.38), (-1.25, 0.38), (-1.25, 0)),
+    ),
     "dart": (((1.4, 0), (-1.1, 1.0), (-0.4, 0)),),
     "rocket": (((1.4, 0), (0.35, 0.62), (-1.15, 0.62), (-1.15, 0)),),
-    "truck": (((0.4, 0), (0.4, 0.85), (-1.15, 0.85), (-1.15, 0)), ((1.25, 0), (1.25, 0.42), (0.2, 0.42), (0.2, 0))),
+    "truck": (
+        ((0.4, 0), (0.4, 0.85), (-1.15, 0.85), (-1.15, 0)),
+        ((1.25, 0), (1.25, 0.42), (0.2, 0.42), (0.2, 0)),
+    ),
     "triangle": (((1.4, 0), (-0.8, 1.0), (-0.8, 0)),),
 }
 POINTERS = tuple(OUTLINES)
-EXTENTS = tuple(max(math.hypot(*p) for part in outline for p in part) for outline in OUTLINES.values())
-HEADINGS = ("right", "down-right", "down", "down-left", "left", "up-left", "up", "up-right")  # clockwise on the screen
+EXTENTS = tuple(
+    max(math.hypot(*p) for part in outline for p in part) for outline in OUTLINES.values()
+)
+HEADINGS = (
+    "right",
+    "down-right",
+    "down",
+    "down-left",
+    "left",
+    "up-left",
+    "up",
+    "up-right",
+)  # clockwise on the screen
 POINTER_RADIUS = {"small": 12 / 128, "medium": 14.5 / 128, "large": 17 / 128}  # frame widths
 
 POINTER_ATTRIBUTES: dict[str, tuple[str, ...]] = {
@@ -60,14 +79,17 @@ def _lines(part: tuple[Point, ...]) -> list[tuple[float, float, float]]:
 
 
 def pointer_distance(shape: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Signed distance to the edge of objects of unit radius that point to the right; negative inside.
+    """Signed distance to the edge of objects of unit radius that point to the right; negative
+    inside.
 
     Args:
         shape: index in `POINTERS`, (B,).
         x, y: coordinates from the object's centre, (B, T, H, W).
     """
     parts = [(outline * 2)[:2] for outline in OUTLINES.values()]
-    table = torch.tensor([[_lines(part) for part in pair] for pair in parts], device=x.device)  # shape, part, line, abc
+    table = torch.tensor(
+        [[_lines(part) for part in pair] for pair in parts], device=x.device
+    )  # shape, part, line, abc
     lines = table[shape][..., None, None, None]
     y = y.abs()
 
@@ -100,8 +122,10 @@ def draw_pointers(
 
     Args:
         indices: pictures, (B, 5) int64, on the device to draw on.
-        motion_bucket, fps: (B,), 0 to 255 and at least 6, the values that a pipeline is called with.
-        generator: a generator of that device; it decides places, from which the whole way is in view, and exact sizes.
+        motion_bucket, fps: (B,), 0 to 255 and at least 6, the values that a pipeline is called
+            with.
+        generator: a generator of that device; it decides places, from which the whole way is in
+            view, and exact sizes.
         frames: how long objects stay in view.
         shown: the number T of frames to draw; all by default, 1 for the pictures alone.
         side: height and width in pixels.
@@ -122,7 +146,10 @@ def draw_pointers(
     step = velocity(indices, motion_bucket, fps)
     way = step * (frames - 1)
     if (way.abs() > 1 - 2 * MARGIN - 2 * extent).any():
-        raise InputError(f"Objects would leave the picture: {frames} frames are too long for this speed. Draw fewer.")
+        raise InputError(
+            f"Objects would leave the picture: {frames} frames are too long for this speed. Draw "
+            "fewer."
+        )
     ends = torch.stack([torch.zeros_like(way), way], dim=1)
     start = start_in_view(extent[:, None], ends, unit[:, 1:])
 
@@ -131,7 +158,9 @@ def draw_pointers(
     angle = (direction * (2 * math.pi / len(HEADINGS)))[:, None, None, None]
     radius = radius[:, None, None, None]
     along, across = x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()
-    return paint(pointer_distance(shape, along / radius, across / radius) * radius, colour, background, dtype)
+    return paint(
+        pointer_distance(shape, along / radius, across / radius) * radius, colour, background, dtype
+    )
 
 
 def draw_picture(
@@ -146,7 +175,8 @@ def draw_picture(
 
     Args:
         colour, shape, background, direction, size: names listed in `POINTER_ATTRIBUTES`.
-        seed: decides the place, from which even the fastest object stays in view at 7 frames a second.
+        seed: decides the place, from which even the fastest object stays in view at 7 frames a
+            second.
 
     Raises:
         InputError: for a name that is not listed.
@@ -155,7 +185,9 @@ def draw_picture(
     names = (colour, shape, background, direction, size)
     for (attribute, allowed), name in zip(POINTER_ATTRIBUTES.items(), names, strict=True):
         if name not in allowed:
-            raise InputError(f"A picture's {attribute} cannot be {name!r}. Choose one of: {', '.join(allowed)}.")
+            raise InputError(
+                f"A picture's {attribute} cannot be {name!r}. Choose one of: {', '.join(allowed)}."
+            )
         row.append(allowed.index(name))
     generator = torch.Generator().manual_seed(seed)
     speed = torch.tensor([HIGHEST_BUCKET]), torch.tensor([7])
@@ -167,9 +199,12 @@ def draw_picture(
 def all_pointers(held_out: bool) -> torch.Tensor:
     """Every picture that is held out of training, or every other one, as indices (N, 5).
 
-    An eighth of the combinations of colour, shape and direction is held out, so that training meets each pair.
+    An eighth of the combinations of colour, shape and direction is held out, so that training meets
+    each pair.
     """
-    rows = torch.cartesian_prod(*(torch.arange(len(names)) for names in POINTER_ATTRIBUTES.values()))
+    rows = torch.cartesian_prod(
+        *(torch.arange(len(names)) for names in POINTER_ATTRIBUTES.values())
+    )
     colour, shape, background, direction, _ = rows.unbind(1)
     kept_back = (colour + 3 * shape + direction) % len(HEADINGS) == 0
     return rows[(colour != background) & (kept_back == held_out)]

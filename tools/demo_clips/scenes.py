@@ -1,8 +1,8 @@
 """What a demo clip can show: a coloured shape that moves and changes over a plain background.
 
 A scene is six attributes. One scene is a `Scene`; many are one row of indices each, in the order of
-`ATTRIBUTES`, so that they are drawn, sampled and judged in batches. Some *pairs* of attributes are held out of
-training; the adherence of the embedded model is measured on them.
+`ATTRIBUTES`, so that they are drawn, sampled and judged in batches. Some *pairs* of attributes are
+held out of training; the adherence of the embedded model is measured on them.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Scene:
     """One clip in words. Each field is one of the names listed in `ATTRIBUTES`.
 
     Raises:
-        InputError: for a name that is not listed, an object of the background's colour, or a rotating circle,
-            whose rotation nobody could see.
+        InputError: for a name that is not listed, an object of the background's colour, or a
+            rotating circle, whose rotation nobody could see.
     """
 
     colour: str
@@ -84,13 +84,19 @@ class Scene:
     def __post_init__(self) -> None:
         for (name, allowed), value in zip(ATTRIBUTES.items(), astuple(self), strict=True):
             if value not in allowed:
-                raise InputError(f"A scene's {name} cannot be {value!r}. Choose one of: {', '.join(allowed)}.")
+                raise InputError(
+                    f"A scene's {name} cannot be {value!r}. Choose one of: {', '.join(allowed)}."
+                )
         if self.colour == self.background:
             raise InputError(
-                f"A {self.colour} shape cannot be seen on a {self.background} background. Choose two colours."
+                f"A {self.colour} shape cannot be seen on a {self.background} background. Choose "
+                "two colours."
             )
         if self.shape == "circle" and self.change == "rotates":
-            raise InputError("A circle that rotates looks like one that does not. Choose another shape or change.")
+            raise InputError(
+                "A circle that rotates looks like one that does not. Choose another shape or "
+                "change."
+            )
 
     @property
     def held_out(self) -> bool:
@@ -105,7 +111,10 @@ class Scene:
 def to_indices(scenes: list[Scene]) -> torch.Tensor:
     """Scenes as rows of attribute indices, (B, 6) int64."""
     rows = [
-        [allowed.index(value) for allowed, value in zip(ATTRIBUTES.values(), astuple(scene), strict=True)]
+        [
+            allowed.index(value)
+            for allowed, value in zip(ATTRIBUTES.values(), astuple(scene), strict=True)
+        ]
         for scene in scenes
     ]
     return torch.tensor(rows, dtype=torch.long).reshape(len(scenes), len(ATTRIBUTES))
@@ -114,7 +123,8 @@ def to_indices(scenes: list[Scene]) -> torch.Tensor:
 def from_indices(indices: torch.Tensor) -> list[Scene]:
     """The scenes that rows of attribute indices (B, 6) stand for."""
     return [
-        Scene(*(allowed[i] for allowed, i in zip(ATTRIBUTES.values(), row, strict=True))) for row in indices.tolist()
+        Scene(*(allowed[i] for allowed, i in zip(ATTRIBUTES.values(), row, strict=True)))
+        for row in indices.tolist()
     ]
 
 

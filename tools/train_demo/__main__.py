@@ -1,6 +1,7 @@
 """Trains an embedded demo model, stage by stage; a stage is skipped when its result is there.
 
-Run the same command again after an interruption, or with the files that `--out` got copied into `--work`.
+Run the same command again after an interruption, or with the files that `--out` got copied into
+`--work`.
 """
 
 from __future__ import annotations
@@ -18,13 +19,29 @@ def main() -> None:
     """Parse the command line and run the stages."""
     parser = argparse.ArgumentParser(prog="python -m tools.train_demo", description=__doc__)
     parser.add_argument("model", choices=("ltx", "svd"))
-    parser.add_argument("--work", type=Path, required=True, help="state of the training; given again, it goes on")
-    parser.add_argument("--out", type=Path, required=True, help="gets results and the weights worth keeping")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="state of the training; given again, it goes on"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="gets results and the weights worth keeping"
+    )
     parser.add_argument("--preset", choices=("real", "smoke", "toy"), default="real")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="change one of the settings")
-    parser.add_argument("--from-embedded", action="store_true", help="ltx: go on from the embedded model")
-    parser.add_argument("--deadline", type=float, default=1e9, help="save and stop after so many seconds")
-    parser.add_argument("--finish", action="store_true", help="let the last training take what the deadline leaves")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="change one of the settings",
+    )
+    parser.add_argument(
+        "--from-embedded", action="store_true", help="ltx: go on from the embedded model"
+    )
+    parser.add_argument(
+        "--deadline", type=float, default=1e9, help="save and stop after so many seconds"
+    )
+    parser.add_argument(
+        "--finish", action="store_true", help="let the last training take what the deadline leaves"
+    )
     parser.add_argument("--last", default="judge", help="stop after this stage")
     parser.add_argument("--device", help="cuda where there is one, else cpu")
     parser.add_argument("--warm-up", action="store_true", help=argparse.SUPPRESS)
@@ -32,8 +49,11 @@ def main() -> None:
 
     deadline = time.monotonic() + arguments.deadline
     arguments.work.mkdir(parents=True, exist_ok=True)
-    # Shared with other runs beside this one, and with the process that compiles the last model meanwhile.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(arguments.work.resolve().parent / "inductor"))
+    # Shared with other runs beside this one, and with the process that compiles the last model
+    # meanwhile.
+    os.environ.setdefault(
+        "TORCHINDUCTOR_CACHE_DIR", str(arguments.work.resolve().parent / "inductor")
+    )
     import torch
 
     from tools.train_demo.common.command import Command, changed
@@ -60,7 +80,9 @@ def main() -> None:
     finally:
         if helper is not None and helper.poll() is None:
             helper.terminate()
-    print("finished" if finished else "out of time; run the same command again to go on", flush=True)
+    print(
+        "finished" if finished else "out of time; run the same command again to go on", flush=True
+    )
 
 
 if __name__ == "__main__":

@@ -11,8 +11,13 @@ from filmstrip.cli.display import open_display
 from filmstrip.cli.families import SVD
 from filmstrip.cli.run import carry_out
 from filmstrip.errors import CheckpointError, InputError
-from filmstrip.svd.presets import GOOD_MULTIPLE, SIZE_MULTIPLE, untrained, unusable
-from filmstrip.weights.files import read_json
+from filmstrip.files import read_json
+from filmstrip.svd.limits import (
+    BEST_SIZE_MULTIPLE,
+    SIZE_MULTIPLE,
+    scheduler_problems,
+    untrained_settings,
+)
 
 SAME_SHAPE = 1.1  # ratios of sides that differ by less look the same
 MODELS = {"unet": "UNetSpatioTemporalConditionModel", "vae": "AutoencoderKLTemporalDecoder"}
@@ -20,7 +25,10 @@ MODELS = {"unet": "UNetSpatioTemporalConditionModel", "vae": "AutoencoderKLTempo
 
 def animate(
     image: Annotated[
-        str, typer.Argument(help="The picture that the video starts from: a file or a URL.", show_default=False)
+        str,
+        typer.Argument(
+            help="The picture that the video starts from: a file or a URL.", show_default=False
+        ),
     ],
     model: options.Model = None,
     device: options.Device = "auto",
@@ -64,10 +72,11 @@ def animate(
         )
         if want.guidance_min > want.guidance_max:
             raise InputError(
-                f"--guidance-min {want.guidance_min:g} is above --guidance-max {want.guidance_max:g}: guidance grows "
+                f"--guidance-min {want.guidance_min:g} is above --guidance-max "
+                f"{want.guidance_max:g}: guidance grows "
                 "from the first frame to the last, so give the smaller number first."
             )
-        notes += untrained(want.frames, trained_frames, want.fps, want.motion)
+        notes += untrained_settings(want.frames, trained_frames, want.fps, want.motion)
         call: dict[str, Any] = {
             "image": image,
             "width": plan.side("width", want.width, SIZE_MULTIPLE, snap, notes),
@@ -80,13 +89,21 @@ def animate(
             "min_guidance_scale": want.guidance_min,
             "max_guidance_scale": want.guidance_max,
         }
-        if call["width"] % GOOD_MULTIPLE or call["height"] % GOOD_MULTIPLE:
-            notes.append(f"{call['width']}x{call['height']}: sides that are multiples of {GOOD_MULTIPLE} look better.")
+        if call["width"] % BEST_SIZE_MULTIPLE or call["height"] % BEST_SIZE_MULTIPLE:
+            notes.append(
+                f"{call['width']}x{call['height']}: sides that are multiples of "
+                f"{BEST_SIZE_MULTIPLE} look better."
+            )
         picture = conditions.picture(image, notes)
         stretch = (picture.width / picture.height) / (call["width"] / call["height"])
         if max(stretch, 1 / stretch) > SAME_SHAPE:
-            done = f"is {picture.width}x{picture.height} and will be stretched to {call['width']}x{call['height']}"
-            notes.append(f"{image} {done}: crop it first, or give --width and --height in its shape.")
+            done = (
+                f"is {picture.width}x{picture.height} and will be stretched to "
+                f"{call['width']}x{call['height']}"
+            )
+            notes.append(
+                f"{image} {done}: crop it first, or give --width and --height in its shape."
+            )
         decided = plan.decide(
             *(chosen, folder, call, notes),
             steps=want.steps,
@@ -99,15 +116,21 @@ def animate(
 
 
 def _check_models(folder: Path) -> int:
-    """Refuse what SVD cannot work with, from the configs alone; returns the number of frames it was trained for."""
+    """Refuse what SVD cannot work with, from the configs alone; returns the number of frames it was
+    trained for.
+    """
     for name, wanted in MODELS.items():
         kind = read_json(folder / name / "config.json").get("_class_name", wanted)
         if kind != wanted:
-            raise CheckpointError(f"{folder / name} is for {kind}, but Stable Video Diffusion needs {wanted}.")
+            raise CheckpointError(
+                f"{folder / name} is for {kind}, but Stable Video Diffusion needs {wanted}."
+            )
     file = folder / "scheduler" / "scheduler_config.json"
-    if wrong := unusable(read_json(file)):
+    if wrong := scheduler_problems(read_json(file)):
         raise CheckpointError(
-            f"The model cannot work with the scheduler of {file}, and the frames would be noise: its "
-            f"{' and its '.join(wrong)}. Take the scheduler folder of a published Stable Video Diffusion model."
+            f"The model cannot work with the scheduler of {file}, and the frames would be noise: "
+            "its "
+            f"{' and its '.join(wrong)}. Take the scheduler folder of a published Stable Video "
+            "Diffusion model."
         )
     return int(read_json(folder / "unet" / "config.json").get("num_frames", SVD.defaults.frames))

@@ -8,10 +8,9 @@ from typing import Generic
 
 from filmstrip.cli.families import FAMILIES, Family, P
 from filmstrip.errors import CheckpointError, InputError
-from filmstrip.ltx import presets as ltx
-from filmstrip.ltx.passes import Recipe
-from filmstrip.presets import locate, near
-from filmstrip.weights.files import read_json
+from filmstrip.files import read_json
+from filmstrip.ltx.recipes import Recipe
+from filmstrip.presets import locate, ltx as ltx, near
 from filmstrip.weights.hub import HubOptions, Source
 
 INDEX = "model_index.json"
@@ -39,12 +38,14 @@ class Checkpoint(Generic[P]):
         return None if Path(self.location).is_dir() else folder.name
 
     def folder(self) -> Path:
-        """The folder with the model's JSON files, which are fetched alone if they are on the Hub and not cached.
+        """The folder with the model's JSON files, which are fetched alone if they are on the Hub
+        and not cached.
 
         Of a preset of the authors' files nothing is fetched; see `presets.locate`.
 
         Raises:
-            CheckpointError: it is out of reach and not cached, no model's, or one of another family.
+            CheckpointError: it is out of reach and not cached, no model's, or one of another
+                family.
         """
         if self.recipe is not None and not Path(self.location).is_dir():
             return locate(self.preset, HubOptions(revision=self.revision))
@@ -52,20 +53,31 @@ class Checkpoint(Generic[P]):
             lambda names: [name for name in names if name == INDEX or name.endswith(CONFIGS)]
         )
         if not (folder / INDEX).is_file():
-            raise CheckpointError(f"{folder} has no {INDEX}, so it is not a model folder in diffusers' layout.")
+            raise CheckpointError(
+                f"{folder} has no {INDEX}, so it is not a model folder in diffusers' layout."
+            )
         kind, family = read_json(folder / INDEX).get("_class_name"), self.family
         if kind not in family.folders:
-            needed = f"one of {', '.join(family.folders)}" if len(family.folders) > 1 else f"a {family.folders[0]}"
+            needed = (
+                f"one of {', '.join(family.folders)}"
+                if len(family.folders) > 1
+                else f"a {family.folders[0]}"
+            )
             others = [other.command for other in FAMILIES if kind in other.folders]
             hint = f" `filmstrip {others[0]}` takes it." if others else ""
-            raise CheckpointError(f"{folder} holds a {kind}, but {family.command} needs {needed}.{hint}")
+            raise CheckpointError(
+                f"{folder} holds a {kind}, but {family.command} needs {needed}.{hint}"
+            )
         return folder
 
     @property
     def credit(self) -> str:
         """A line to print before the model is used: its licence, or where that stands."""
         if self.preset.name == "demo":
-            return f"Using the small demo model that ships with filmstrip. For a real one: {self.family.example}"
+            return (
+                "Using the small demo model that ships with filmstrip. For a real one: "
+                f"{self.family.example}"
+            )
         if Path(self.location).is_dir():
             return ""
         if self.preset.name:
@@ -86,7 +98,11 @@ def find(model: str | None, family: Family[P]) -> Checkpoint[P]:
     name, _, revision = model.partition("@")
     if name in rows and (not revision or rows[name].repo):
         return Checkpoint(
-            name, rows[name].repo or str(demo.path(family.embedded)), revision or None, rows[name], family
+            name,
+            rows[name].repo or str(demo.path(family.embedded)),
+            revision or None,
+            rows[name],
+            family,
         )
     path = Path(model).expanduser()
     if model and path.is_dir():
@@ -94,7 +110,9 @@ def find(model: str | None, family: Family[P]) -> Checkpoint[P]:
     if path.is_file():
         raise InputError(f"--model {model} is a file: give the folder that holds model_index.json.")
     if hub_id := HUB_ID.fullmatch(model):
-        return Checkpoint(hub_id["repo"], hub_id["repo"], hub_id["revision"], family.defaults, family)
+        return Checkpoint(
+            hub_id["repo"], hub_id["repo"], hub_id["revision"], family.defaults, family
+        )
     raise InputError(_unknown(model, rows))
 
 
@@ -104,4 +122,7 @@ def _unknown(model: str, names: Collection[str]) -> str:
     others = {row.name: family.command for family in FAMILIES for row in family.presets}
     if model in others:
         return f"--model {model} is a model for `filmstrip {others[model]}`."
-    return f"--model {model!r} is no known model, no folder and no Hub id (owner/name): {near(model, names)}"
+    return (
+        f"--model {model!r} is no known model, no folder and no Hub id (owner/name): "
+        f"{near(model, names)}"
+    )

@@ -1,4 +1,6 @@
-"""What the user sees while a command works, on standard error: live bars, plain lines, or nothing."""
+"""What the user sees while a command works, on standard error: live bars, plain lines, or
+nothing.
+"""
 
 import math
 import time
@@ -19,7 +21,9 @@ def open_display(quiet: bool) -> "Display":
 
 
 class Display:
-    """What the commands ask of a display, the pipelines' `Progress` included. This one shows nothing."""
+    """What the commands ask of a display, the pipelines' `Progress` included. This one shows
+    nothing.
+    """
 
     def checking(self) -> AbstractContextManager[Any]:
         """Around the checks before work, which may take seconds."""
@@ -100,23 +104,37 @@ class _News(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         count = f"{task.completed:.0f}/{task.total:.0f} " if task.total and task.total > 1 else ""
-        left = task.time_remaining if task.total and task.completed and task.stop_time is None else None
+        left = (
+            task.time_remaining
+            if task.total and task.completed and task.stop_time is None
+            else None
+        )
         if left is None:
             return Text(count + duration(task.elapsed or 0.0))
-        return Text(f"{count}{math.ceil(left)} s left" if left < 60 else f"{count}{duration(left)} left")
+        return Text(
+            f"{count}{math.ceil(left)} s left" if left < 60 else f"{count}{duration(left)} left"
+        )
 
 
 def duration(seconds: float) -> str:
-    """`0.42 s`, `12.3 s`, `3 min 05 s`, `2 h 03 min`: as much as matters."""
+    """`0.42 s`, `12.3 s`, `3 min 05 s`, `2 h 03 min`: as matters."""
     if seconds < 59.95:
         return f"{seconds:.2f} s" if seconds < 0.995 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )
 
 
 def entries(values: Mapping[str, Any]) -> str:
     """Names and values for reading, one a line; what is empty is left out."""
-    shown = {name.replace("_", " "): _on_one_line(value) for name, value in values.items() if value not in (None, "")}
+    shown = {
+        name.replace("_", " "): _on_one_line(value)
+        for name, value in values.items()
+        if value not in (None, "")
+    }
     width = max(map(len, shown), default=0) + 2
     return "\n".join(f"{name:<{width}}{value}" for name, value in shown.items())
 

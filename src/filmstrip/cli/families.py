@@ -1,11 +1,12 @@
-"""The two families of models: which command makes videos with them, and the table of those that are known."""
+"""The two families of models: which command makes videos with them, and the table of those that are
+known.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from filmstrip.ltx import presets as ltx
-from filmstrip.pipeline.presets import KnownModel
-from filmstrip.svd import presets as svd
+from filmstrip.presets import ltx as ltx, svd as svd
+from filmstrip.presets.base import KnownModel
 
 P = TypeVar("P", bound=KnownModel)
 
@@ -15,7 +16,9 @@ class Family(Generic[P]):
     """Models that one command makes videos with."""
 
     command: str
-    pipeline: str  # class name, importable from filmstrip, for folders and Hub ids that are no preset
+    pipeline: (
+        str  # class name, importable from filmstrip, for folders and Hub ids that are no preset
+    )
     folders: tuple[str, ...]  # pipelines whose folders hold the same components
     presets: tuple[P, ...]
     defaults: P  # for folders and Hub ids that are no preset
@@ -32,7 +35,9 @@ LTX = Family(
     embedded="ltx",
     example='filmstrip generate "..." --model ltx-2b-0.9.5 -o out.mp4',
 )
-CONDITIONED = replace(LTX, pipeline="LTXConditionPipeline")  # with pictures and clips, or from latents
+CONDITIONED = replace(
+    LTX, pipeline="LTXConditionPipeline"
+)  # with pictures and clips, or from latents
 UPSCALE = replace(
     LTX,
     command="upscale",

@@ -12,9 +12,10 @@ from filmstrip.cli.families import CONDITIONED, LTX
 from filmstrip.cli.run import carry_out, once
 from filmstrip.cli.upscale import again, check_upsampler, twice
 from filmstrip.errors import InputError
-from filmstrip.ltx.passes import Recipe
-from filmstrip.ltx.presets import GRID, Grid, Preset, grid
-from filmstrip.weights.files import read_json
+from filmstrip.files import read_json
+from filmstrip.ltx.recipes import Recipe
+from filmstrip.ltx.size_grid import PUBLISHED_GRID, SizeGrid, size_grid
+from filmstrip.presets.ltx import Preset
 
 
 def generate(
@@ -50,7 +51,12 @@ def generate(
     notes: list[str] = []
     with display.checking():
         _check(prompt, frames, seconds)
-        files = {"--image": image, "--video": video, "--extend": extend, "--extend-before": extend_before}
+        files = {
+            "--image": image,
+            "--video": video,
+            "--extend": extend,
+            "--extend-before": extend_before,
+        }
         shown = conditions.load(files, notes)
         chosen = checkpoint.find(model, CONDITIONED if shown or upscale else LTX)
         if upscale:
@@ -58,25 +64,42 @@ def generate(
         folder, own = chosen.folder(), chosen.preset
         windowed, theirs = bool(prompt_at) or window is not None, own.recipe is not None
         if windowed and not theirs:
-            raise InputError("--prompt-at and --window need a model that has a name: `filmstrip models` lists them.")
+            raise InputError(
+                "--prompt-at and --window need a model that has a name: `filmstrip models` lists "
+                "them."
+            )
         fps = next((one.rate for one in shown if one.continued), None) if fps is None else fps
         want = plan.settings(
-            own, width=width, height=height, frames=frames, fps=fps, steps=steps, guidance=guidance, negative=negative
+            own,
+            width=width,
+            height=height,
+            frames=frames,
+            fps=fps,
+            steps=steps,
+            guidance=guidance,
+            negative=negative,
         )
         if prompt_at and frames is None:
             want = replace(want, frames=want.frames + windows.last(prompt_at, want.fps))
-        sizes = _grid(own, folder)  # a recipe makes any size, but must end where a clip that it leads up to begins
-        made = Grid(side=1, stride=sizes.stride if extend_before else 1) if theirs else sizes
+        sizes = _grid(
+            own, folder
+        )  # a recipe makes any size, but must end where a clip that it leads up to begins
+        made = SizeGrid(side=1, stride=sizes.stride if extend_before else 1) if theirs else sizes
         call, parts = _call(prompt, want, made, seconds, snap, notes), 1
         if windowed:
             window = own.frames if window is None else window
             parts = windows.split(call, prompt_at or [], window, sizes.stride, snap, notes)
-        given: dict[str, Any] = {name: call[name] * (2 if upscale else 1) for name in ("width", "height")}
+        given: dict[str, Any] = {
+            name: call[name] * (2 if upscale else 1) for name in ("width", "height")
+        }
         frames = call["num_frames"]
         held = conditions.hold(shown, frames, call.get("window", frames), sizes.stride, snap, notes)
         if shown:
             call["conditions"], given["conditions"] = held.written, held.conditions
-        sampling: dict[str, Any] = {"num_inference_steps": want.steps, "guidance_scale": want.guidance}
+        sampling: dict[str, Any] = {
+            "num_inference_steps": want.steps,
+            "guidance_scale": want.guidance,
+        }
         sampling = {name: value for name, value in sampling.items() if value is not None}
         walked = (own.recipe or Recipe()).adjusted(**sampling)
         if negative and walked.largest_scale <= 1:
@@ -85,7 +108,11 @@ def generate(
             plan.odd_sides(given["width"], given["height"], output, snap, notes)
         decided = plan.decide(
             *(chosen, folder, call if theirs else call | sampling, notes),
-            steps=parts * (walked.first.count + (again(own.recipe, want.steps) if upscale or walked.second else 0)),
+            steps=parts
+            * (
+                walked.first.count
+                + (again(own.recipe, want.steps) if upscale or walked.second else 0)
+            ),
             changes=sampling if theirs else {},
             upscale=upscale,
             seeds=plan.seeds(own.seed if seed is None else seed, count),
@@ -105,11 +132,13 @@ def _check(prompt: str, frames: int | None, seconds: float | None) -> None:
     if not prompt.strip():
         raise InputError("The prompt is empty: say what the video should show.")
     if frames is not None and seconds is not None:
-        raise InputError(f"--frames {frames} and --seconds {seconds:g} both set the length: give one of them.")
+        raise InputError(
+            f"--frames {frames} and --seconds {seconds:g} both set the length: give one of them."
+        )
 
 
 def _call(
-    prompt: str, want: Preset, sizes: Grid, seconds: float | None, snap: bool, notes: list[str]
+    prompt: str, want: Preset, sizes: SizeGrid, seconds: float | None, snap: bool, notes: list[str]
 ) -> dict[str, Any]:
     """The arguments that every pipeline of LTX takes."""
     return {
@@ -122,9 +151,9 @@ def _call(
     }
 
 
-def _grid(own: Preset, folder: Path) -> Grid:
+def _grid(own: Preset, folder: Path) -> SizeGrid:
     """The sizes that the model can make."""
     if own.file:
-        return GRID
+        return PUBLISHED_GRID
     vae, transformer = (read_json(folder / name / "config.json") for name in ("vae", "transformer"))
-    return grid(vae, transformer)
+    return size_grid(vae, transformer)

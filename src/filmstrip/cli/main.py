@@ -1,6 +1,7 @@
 """The entry point: runs the app and turns what goes wrong into a sentence and an exit code.
 
-0 done, 1 failed, 2 bad input, 130 interrupted. Nothing heavy is imported before `main` can catch an interrupt.
+0 done, 1 failed, 2 bad input, 130 interrupted. Nothing heavy is imported before `main` can catch an
+interrupt.
 """
 
 import os
@@ -11,7 +12,8 @@ from types import FrameType
 
 def main() -> None:
     """Run `filmstrip` with the arguments of the process. Never returns: ends in `SystemExit`."""
-    # Threads of torch that wait by spinning take the cores of others: a busy machine becomes many times slower.
+    # Threads of torch that wait by spinning take the cores of others: a busy machine becomes many
+    # times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     interrupts = 0
 
@@ -30,7 +32,9 @@ def main() -> None:
 
         app(prog_name="filmstrip")
     except BaseException as error:
-        if interrupts:  # some libraries answer an interrupt of their import with an error of another kind
+        if (
+            interrupts
+        ):  # some libraries answer an interrupt of their import with an error of another kind
             sys.exit(130)
         code = _explain(error)
         if code is None:

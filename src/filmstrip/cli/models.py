@@ -11,10 +11,10 @@ from rich.filesize import decimal
 from filmstrip.cli.checkpoint import INDEX
 from filmstrip.cli.families import FAMILIES
 from filmstrip.errors import CheckpointError
-from filmstrip.ltx.presets import PARTS
-from filmstrip.pipeline.presets import Published
+from filmstrip.files import read_json
 from filmstrip.presets import is_cached
-from filmstrip.weights.files import read_json
+from filmstrip.presets.base import Published
+from filmstrip.presets.ltx import PARTS
 
 if TYPE_CHECKING:
     from filmstrip.weights.cache import CachedModel
@@ -34,12 +34,17 @@ def models(
     from filmstrip.weights.cache import cached_models
 
     cached = cached_models()
-    known = [(command, preset, preset.repo is None or is_cached(preset, {})) for command, preset in KNOWN]
-    others = [model for model in cached if model.repo_id not in {preset.repo for _, preset in KNOWN}]
+    known = [
+        (command, preset, preset.repo is None or is_cached(preset, {})) for command, preset in KNOWN
+    ]
+    others = [
+        model for model in cached if model.repo_id not in {preset.repo for _, preset in KNOWN}
+    ]
     runnable = {model: kind for model in others if (kind := _pipeline(model)) in COMMANDS}
     if as_json:
         rows = [
-            {"command": command or None, **asdict(preset), "on_disk": on_disk} for command, preset, on_disk in known
+            {"command": command or None, **asdict(preset), "on_disk": on_disk}
+            for command, preset, on_disk in known
         ]
         also = [{name: getattr(model, name) for name in JSON_FIELDS} for model in runnable]
         print(json.dumps({"known": rows, "also_cached": also}, indent=2))
@@ -57,11 +62,18 @@ def models(
         table.add_row(*map(Text, (preset.name, command, preset.about, preset.licence, state)))
     for model, kind in runnable.items():
         name = f"{model.repo_id}@{model.revision}"
-        table.add_row(*map(Text, (name, COMMANDS[kind], f"a {kind}", "see its page", _state(model))))
-    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)  # no narrow rows in a pipe
+        table.add_row(
+            *map(Text, (name, COMMANDS[kind], f"a {kind}", "see its page", _state(model)))
+        )
+    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(
+        table
+    )  # no narrow rows in a pipe
     rest = [model for model in others if model not in runnable]
     if rest:
-        print(f"Also in the cache: {len(rest)} models of other kinds ({decimal(sum(model.size for model in rest))}).")
+        print(
+            f"Also in the cache: {len(rest)} models of other kinds "
+            f"({decimal(sum(model.size for model in rest))})."
+        )
 
 
 def _pipeline(model: "CachedModel") -> str:

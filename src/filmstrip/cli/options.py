@@ -20,64 +20,100 @@ Model = Annotated[
     _model(
         "--model",
         "-m",
-        help="A name from `filmstrip models`, a folder in diffusers' layout, or a Hub id (owner/name, or "
-        "owner/name@revision). Without it: the demo model that ships with filmstrip.",
+        help="A name from `filmstrip models`, a folder in diffusers' layout, or a Hub id "
+        "(owner/name, or owner/name@revision). Without it: the demo model that ships with "
+        "filmstrip.",
     ),
 ]
 Device = Annotated[str, _model(help="auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE")]
 DType = Annotated[
     str,
-    _model(help="auto, float32, bfloat16 or float16. auto is bfloat16 on a GPU, float32 on a CPU.", metavar="DTYPE"),
+    _model(
+        help="auto, float32, bfloat16 or float16. auto is bfloat16 on a GPU, float32 on a CPU.",
+        metavar="DTYPE",
+    ),
 ]
 Width = Annotated[int | None, _own_size(help="Pixels.")]
 Height = Annotated[int | None, _own_size(help="Pixels.")]
 Frames = Annotated[int | None, _own_size(help="How many frames.")]
 Seconds = Annotated[float | None, _size(help="The length, instead of --frames.")]
 Fps = Annotated[float | None, _own_size(help="Frames per second, for the model and the file.")]
-Snap = Annotated[bool, _size(help="Move sizes the model cannot do to the nearest it can, or refuse.")]
-ClipPrompt = Annotated[str | None, _sampling(help="What the clip shows: a second pass then draws it finer.")]
+Snap = Annotated[
+    bool, _size(help="Move sizes the model cannot do to the nearest it can, or refuse.")
+]
+ClipPrompt = Annotated[
+    str | None, _sampling(help="What the clip shows: a second pass then draws it finer.")
+]
 Image = Annotated[
     list[str] | None,
     _shown(
         metavar="FILE@FRAME:STRENGTH",
-        help="A picture that the video shows, at which frame (0; -1 is the last), and how strongly it is held (0 to 1; "
-        "1). Give it again for more pictures.",
+        help="A picture that the video shows, at which frame (0; -1 is the last), and how strongly "
+        "it is held (0 to 1; 1). Give it again for more pictures.",
     ),
 ]
 Clips = Annotated[
     list[str] | None,
-    _shown("--video", metavar="FILE@FRAME:STRENGTH", help="A clip that the video shows from a frame on; as --image."),
+    _shown(
+        "--video",
+        metavar="FILE@FRAME:STRENGTH",
+        help="A clip that the video shows from a frame on; as --image.",
+    ),
 ]
 Extend = Annotated[
-    str | None, _shown(metavar="FILE", help="A clip to continue: its last frames are held, and new ones follow.")
+    str | None,
+    _shown(
+        metavar="FILE", help="A clip to continue: its last frames are held, and new ones follow."
+    ),
 ]
-ExtendBefore = Annotated[str | None, _shown(metavar="FILE", help="A clip to lead up to: new frames come before it.")]
+ExtendBefore = Annotated[
+    str | None, _shown(metavar="FILE", help="A clip to lead up to: new frames come before it.")
+]
 Upscale = Annotated[
-    bool, _own_size("--upscale", show_default=False, help="Double the sides by a latent upsampler and a second pass.")
+    bool,
+    _own_size(
+        "--upscale",
+        show_default=False,
+        help="Double the sides by a latent upsampler and a second pass.",
+    ),
 ]
 PromptAt = Annotated[
     list[str] | None,
     _long(
         metavar="TIME PROMPT",
-        help="What the video shows from a time on, such as 4s, 1m30s or 96f (frames). Give it again for more.",
+        help="What the video shows from a time on, such as 4s, 1m30s or 96f (frames). Give it "
+        "again for more.",
     ),
 ]
-Window = Annotated[int | None, _long(help="How many frames of a long video are made at once; without --prompt-at too.")]
+Window = Annotated[
+    int | None,
+    _long(help="How many frames of a long video are made at once; without --prompt-at too."),
+]
 Steps = Annotated[int | None, _own_sampling(help="Denoising steps.")]
-Guidance = Annotated[float | None, _own_sampling(help="How strictly to follow the prompt; 1 switches guidance off.")]
+Guidance = Annotated[
+    float | None, _own_sampling(help="How strictly to follow the prompt; 1 switches guidance off.")
+]
 Negative = Annotated[str | None, _own_sampling(help="What the video should not be like.")]
 GuidanceMin = Annotated[float | None, _own_sampling(help="Guidance of the first frame.")]
 GuidanceMax = Annotated[
-    float | None, _own_sampling(help="Guidance of the last frame; it grows evenly between. At 1, guidance is off.")
+    float | None,
+    _own_sampling(
+        help="Guidance of the last frame; it grows evenly between. At 1, guidance is off."
+    ),
 ]
 Motion = Annotated[int | None, _own_sampling(help="How much shall move, 0 to 255.")]
 NoiseAug = Annotated[
-    float | None, _own_sampling(help="Noise on the picture: more of it lets the video differ more from it.")
+    float | None,
+    _own_sampling(help="Noise on the picture: more of it lets the video differ more from it."),
 ]
 Seed = Annotated[
-    int | None, _sampling(help="The same seed gives the same video.", show_default="the model's, or random")
+    int | None,
+    _sampling(help="The same seed gives the same video.", show_default="the model's, or random"),
 ]
-Count = Annotated[int, _sampling(help="How many videos: NAME-0001.mp4 from SEED, NAME-0002.mp4 from SEED + 1, ...")]
+Count = Annotated[
+    int,
+    _sampling(help="How many videos: NAME-0001.mp4 from SEED, NAME-0002.mp4 from SEED + 1, ..."),
+]
 Output = Annotated[
     Path | None,
     _output(
@@ -91,8 +127,13 @@ Recipe = Annotated[
     bool,
     _output(
         "--recipe/--no-recipe",
-        help="Write into the file what is needed to make it again: prompt, seed, settings, versions.",
+        help="Write into the file what is needed to make it again: prompt, seed, settings, "
+        "versions.",
     ),
 ]
-Json = Annotated[bool, _output("--json", help="Print one JSON object on standard output, nothing else.")]
-DryRun = Annotated[bool, _output("--dry-run", help="Check everything, print the plan, make nothing.")]
+Json = Annotated[
+    bool, _output("--json", help="Print one JSON object on standard output, nothing else.")
+]
+DryRun = Annotated[
+    bool, _output("--dry-run", help="Check everything, print the plan, make nothing.")
+]

@@ -1,4 +1,6 @@
-"""What a command is about to do, decided and checked before any work: the parts every family shares."""
+"""What a command is about to do, decided and checked before any work: the parts every family
+shares.
+"""
 
 import itertools
 import math
@@ -14,14 +16,14 @@ from filmstrip.cli.checkpoint import Checkpoint
 from filmstrip.cli.display import duration, entries
 from filmstrip.cli.families import RECIPE_PIPELINE, P
 from filmstrip.errors import InputError
-from filmstrip.svd.presets import MOTION
+from filmstrip.svd.limits import MOTION_BUCKET_RANGE
 
 MAX_SEED = 2**63 - 1
 ALIASES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 LIMITS: dict[str, tuple[float, float]] = {  # of what a preset or an option sets, both ends included
     **dict.fromkeys(("width", "height", "frames", "steps"), (1, math.inf)),
     **dict.fromkeys(("guidance", "guidance_min", "guidance_max", "noise_aug"), (0, math.inf)),
-    "motion": MOTION,
+    "motion": MOTION_BUCKET_RANGE,
     "seconds": (0.001, math.inf),
     "fps": (0.1, 1000),
     "count": (1, 9999),
@@ -53,15 +55,23 @@ class Plan:
 
     def headline(self) -> str:
         """The plan in a line."""
-        seeds = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds[0]} to {self.seeds[-1]}"
+        seeds = (
+            f"seed {self.seeds[0]}"
+            if len(self.seeds) == 1
+            else f"seeds {self.seeds[0]} to {self.seeds[-1]}"
+        )
         steps = f"{plural(self.steps, 'step')}, " if self.steps else ""
         return f"{self.model}: {self.shape()}, {steps}{seeds}, {self.device} {self.dtype}"
 
     def shape(self) -> str:
         """Size and length of each video."""
         width, height, frames = (self.call[name] for name in ("width", "height", "num_frames"))
-        size = f"{width}x{height}" + (f" upscaled to {2 * width}x{2 * height}" if self.upscale else "")
-        return f"{size}, {plural(frames, 'frame')} ({duration(frames / self.fps)} at {self.fps:g} fps)"
+        size = f"{width}x{height}" + (
+            f" upscaled to {2 * width}x{2 * height}" if self.upscale else ""
+        )
+        return (
+            f"{size}, {plural(frames, 'frame')} ({duration(frames / self.fps)} at {self.fps:g} fps)"
+        )
 
     def as_text(self) -> str:
         """The plan for reading, an entry a line."""
@@ -88,7 +98,8 @@ def decide(
     output: Path | None,
     recipe: bool,
 ) -> Plan:
-    """The plan for a call of the checkpoint's pipeline; `asked` are device and type as the user gave them.
+    """The plan for a call of the checkpoint's pipeline; `asked` are device and type as the user
+    gave them.
 
     Raises:
         InputError: the device or the type is not there, or an output cannot be written.
@@ -97,9 +108,14 @@ def decide(
     pipeline = chosen.family.pipeline if chosen.recipe is None else RECIPE_PIPELINE
     drop_in = f"drop-in numbers (as diffusers' {pipeline})"
     size = (preset.width, preset.height, preset.frames)
-    if preset.one_size and (call["width"], call["height"], call.get("window", call["num_frames"])) != size:
+    if (
+        preset.one_size
+        and (call["width"], call["height"], call.get("window", call["num_frames"])) != size
+    ):
         trained = "{}x{} and {} frames".format(*size)
-        notes.append(f"The {preset.name} model is trained for {trained} only; other sizes look worse.")
+        notes.append(
+            f"The {preset.name} model is trained for {trained} only; other sizes look worse."
+        )
     paths = outputs(output, len(seeds), call["num_frames"], call["height"], call["width"], notes)
     return Plan(
         command=chosen.family.command,
@@ -107,7 +123,9 @@ def decide(
         source=chosen.location,
         revision=chosen.commit(folder),
         pipeline=pipeline,
-        side=drop_in if chosen.recipe is None else f"the authors' numbers (the recipe of {chosen.name})",
+        side=drop_in
+        if chosen.recipe is None
+        else f"the authors' numbers (the recipe of {chosen.name})",
         steps=steps,
         credit=chosen.credit,
         device=where,
@@ -153,11 +171,17 @@ def within(name: str, value: float, low: float, high: float) -> None:
 
 
 def side(name: str, asked: int, multiple: int, snap: bool, notes: list[str]) -> int:
-    """The multiple of `multiple` nearest to `asked` pixels, with a note; refused when `snap` is off."""
-    return snapped(asked, multiple, multiple, f"--{name} {asked} is not a multiple of {multiple}", snap, notes)
+    """The multiple of `multiple` nearest to `asked` pixels, with a note; refused when `snap` is
+    off.
+    """
+    return snapped(
+        asked, multiple, multiple, f"--{name} {asked} is not a multiple of {multiple}", snap, notes
+    )
 
 
-def frame_count(frames: int, seconds: float | None, fps: float, stride: int, snap: bool, notes: list[str]) -> int:
+def frame_count(
+    frames: int, seconds: float | None, fps: float, stride: int, snap: bool, notes: list[str]
+) -> int:
     """The `stride` * k + 1 nearest to `frames`, or to `seconds` where they are given; as `side`."""
     said = f"--frames {frames}"
     if seconds is not None:
@@ -168,11 +192,14 @@ def frame_count(frames: int, seconds: float | None, fps: float, stride: int, sna
 
 
 def snapped(asked: int, first: int, step: int, problem: str, snap: bool, notes: list[str]) -> int:
-    """The `first` + `step` * k nearest to `asked`, with a note of the problem; refused when `snap` is off."""
+    """The `first` + `step` * k nearest to `asked`, with a note of the problem; refused when `snap`
+    is off.
+    """
     nearest = first + max(0, math.floor((asked - first) / step + 0.5)) * step
     if nearest != asked and not snap:
         raise InputError(
-            f"{problem}, which this model needs; the nearest is {nearest}. Use that, or leave out --no-snap."
+            f"{problem}, which this model needs; the nearest is {nearest}. Use that, or leave out "
+            "--no-snap."
         )
     if nearest != asked:
         notes.append(f"{problem}: using {nearest}.")
@@ -180,11 +207,16 @@ def snapped(asked: int, first: int, step: int, problem: str, snap: bool, notes: 
 
 
 def cut(said: str, given: int, room: int, stride: int, snap: bool, notes: list[str]) -> int:
-    """How many of a clip's first `given` frames are used: `stride` * k + 1, no more than `room`; as `side`."""
-    from filmstrip.ltx.inputs import whole_frames
+    """How many of a clip's first `given` frames are used: `stride` * k + 1, no more than `room`; as
+    `side`.
+    """
+    from filmstrip.ltx.pipelines.check_inputs import round_down_frames
 
-    kept = whole_frames(min(given, room), stride)
-    problem = f"{said} has {plural(given, 'frame')}, of which the first {kept} can be used ({stride} * k + 1)"
+    kept = round_down_frames(min(given, room), stride)
+    problem = (
+        f"{said} has {plural(given, 'frame')}, of which the first {kept} can be used "
+        f"({stride} * k + 1)"
+    )
     if kept < given and not snap:
         raise InputError(f"{problem}. Cut it to these, or leave out --no-snap.")
     if kept < given:
@@ -193,13 +225,17 @@ def cut(said: str, given: int, room: int, stride: int, snap: bool, notes: list[s
 
 
 def odd_sides(width: int, height: int, output: Path | None, snap: bool, notes: list[str]) -> None:
-    """Note what a video file makes of odd sides, which H.264 in 4:2:0 cannot have; refused when `snap` is off."""
+    """Note what a video file makes of odd sides, which H.264 in 4:2:0 cannot have; refused when
+    `snap` is off.
+    """
     from filmstrip.media.export import MOVFLAGS
 
     suffix = ".mp4" if output is None else output.suffix.lower()
     if suffix in MOVFLAGS and (width % 2 or height % 2):
         even = f"{width + width % 2}x{height + height % 2}"
-        problem = f"{width}x{height} has an odd side, and {suffix} files (H.264, 4:2:0) have even ones"
+        problem = (
+            f"{width}x{height} has an odd side, and {suffix} files (H.264, 4:2:0) have even ones"
+        )
         if not snap:
             raise InputError(f"{problem}. Use {even}, another format, or leave out --no-snap.")
         notes.append(f"{problem}: the last line is written twice, {even}.")
@@ -216,7 +252,9 @@ def seeds(first: int | None, count: int) -> tuple[int, ...]:
 def outputs(
     output: Path | None, count: int, frames: int, height: int, width: int, notes: list[str]
 ) -> tuple[Path, ...]:
-    """The files to write, one a video, which can be written; without `output`, new ones in this folder."""
+    """The files to write, one a video, which can be written; without `output`, new ones in this
+    folder.
+    """
     from filmstrip.media.export import check_writable
 
     paths = _numbered(output, count) if output is not None else _unused(count)
@@ -231,7 +269,10 @@ def outputs(
 def _numbered(output: Path, count: int) -> tuple[Path, ...]:
     if count == 1:
         return (output,)
-    return tuple(output.with_name(f"{output.stem}-{number:04d}{output.suffix}") for number in range(1, count + 1))
+    return tuple(
+        output.with_name(f"{output.stem}-{number:04d}{output.suffix}")
+        for number in range(1, count + 1)
+    )
 
 
 def _unused(count: int) -> tuple[Path, ...]:
@@ -242,19 +283,30 @@ def _unused(count: int) -> tuple[Path, ...]:
 
 
 def device(asked: str) -> str:
-    """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; an `InputError` when it is not there."""
+    """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; an `InputError` when it is not
+    there.
+    """
     import torch
 
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", asked):
         raise InputError(f"--device {asked} is not known: use auto, cpu, cuda, cuda:N or mps.")
     kind, _, index = asked.partition(":")
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if kind == "auto":
         return next(name for name, there in available.items() if there)
     if not available[kind]:
-        raise InputError(f"--device {asked}: torch {torch.__version__} finds no {kind} device here. Use --device cpu.")
+        raise InputError(
+            f"--device {asked}: torch {torch.__version__} finds no {kind} device here. Use "
+            "--device cpu."
+        )
     if kind == "cuda" and index and int(index) >= torch.cuda.device_count():
-        raise InputError(f"--device {asked}: there are {torch.cuda.device_count()} GPUs, counted from cuda:0.")
+        raise InputError(
+            f"--device {asked}: there are {torch.cuda.device_count()} GPUs, counted from cuda:0."
+        )
     return asked
 
 
@@ -262,14 +314,22 @@ def dtype(asked: str, device: str) -> str:
     """The precision to use; an `InputError` when the device cannot work in it."""
     import torch
 
-    bfloat16_works = not device.startswith("cuda") or torch.cuda.is_bf16_supported(including_emulation=False)
+    bfloat16_works = not device.startswith("cuda") or torch.cuda.is_bf16_supported(
+        including_emulation=False
+    )
     if asked == "auto":
         return "float32" if device == "cpu" else "bfloat16" if bfloat16_works else "float16"
     chosen = ALIASES.get(asked, asked)
     if chosen not in ALIASES.values():
         raise InputError(f"--dtype {asked} is not known: use auto, float32, bfloat16 or float16.")
     if chosen == "float16" and device == "cpu":
-        raise InputError("--dtype float16 does not work on the CPU: use float32 (exact) or bfloat16 (half the memory).")
+        raise InputError(
+            "--dtype float16 does not work on the CPU: use float32 (exact) or bfloat16 (half the "
+            "memory)."
+        )
     if chosen == "bfloat16" and not bfloat16_works:
-        raise InputError(f"--dtype bfloat16: {torch.cuda.get_device_name(device)} cannot compute in it. Use float16.")
+        raise InputError(
+            f"--dtype bfloat16: {torch.cuda.get_device_name(device)} cannot compute in it. Use "
+            "float16."
+        )
     return chosen

@@ -16,7 +16,8 @@ from filmstrip.cli.plan import Plan
 
 # What a command is given before its options.
 SUBJECTS = {"generate": "prompt", "animate": "image", "upscale": "video"}
-# The option that sets an argument of the pipeline's call. Arguments that have none come with --model.
+# The option that sets an argument of the pipeline's call. Arguments that have none come with
+# --model.
 OPTIONS = {
     "prompt": "--prompt",
     "negative_prompt": "--negative",
@@ -77,17 +78,26 @@ def command(recipe: Mapping[str, Any], output: str) -> str:
     words += ["--device", recipe["device"], "--dtype", recipe["dtype"], "--output", output]
     words[2:2] = [] if subject.startswith("-") else [subject]
     words += ["--", subject] if subject.startswith("-") else []
-    return shlex.join(str(word).removesuffix(".0") if isinstance(word, float) else str(word) for word in words)
+    return shlex.join(
+        str(word).removesuffix(".0") if isinstance(word, float) else str(word) for word in words
+    )
 
 
 def show(
-    file: Annotated[Path, typer.Argument(help="A video or folder of frames that filmstrip wrote.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the recipe as it stands in the file.")] = False,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A video or folder of frames that filmstrip wrote.", show_default=False
+        ),
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the recipe as it stands in the file.")
+    ] = False,
 ) -> None:
     """Print what made FILE, and the command that makes it again."""
-    from filmstrip.media.recipe import read_recipe
+    from filmstrip.media.provenance import read_provenance
 
-    found = read_recipe(file)
+    found = read_provenance(file)
     if as_json:
         print(json.dumps(found, indent=2))
         return

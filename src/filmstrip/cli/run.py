@@ -37,7 +37,9 @@ Make = Callable[[Any, Mapping[str, Any], "torch.Generator"], Any]
 
 
 class UnfinishedError(Exception):
-    """What ended a video, as its cause, with the frames `(T, H, W, 3)` that were finished by then."""
+    """What ended a video, as its cause, with the frames `(T, H, W, 3)` that were finished by
+    then.
+    """
 
 
 def once(pipe: Any, call: Mapping[str, Any], generator: "torch.Generator") -> Any:
@@ -73,17 +75,33 @@ def carry_out(
         load_seconds, videos = _make(plan, display, make, {**plan.call, **given})
     memory = _peak_memory(plan.device)
     if as_json:
-        result = {"videos": [asdict(video) for video in videos], "load_seconds": load_seconds, "peak_memory": memory}
-        print(json.dumps(result | {"warnings": [*plan.notes, *warnings], "plan": plan.as_dict()}, indent=2))
+        result = {
+            "videos": [asdict(video) for video in videos],
+            "load_seconds": load_seconds,
+            "peak_memory": memory,
+        }
+        print(
+            json.dumps(
+                result | {"warnings": [*plan.notes, *warnings], "plan": plan.as_dict()}, indent=2
+            )
+        )
         return
     for video in videos:
-        times = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in video.seconds.items())
+        times = ", ".join(
+            f"{stage} {duration(seconds)}" for stage, seconds in video.seconds.items()
+        )
         print(f"{video.path}: {decimal(video.bytes)}, seed {video.seed}, {times}")
-    print(f"load {duration(load_seconds)}, peak memory {decimal(memory['bytes'])} ({memory['kind']})")
+    print(
+        f"load {duration(load_seconds)}, peak memory {decimal(memory['bytes'])} ({memory['kind']})"
+    )
 
 
-def _make(plan: Plan, display: Display, make: Make, call: Mapping[str, Any]) -> tuple[float, list[Video]]:
-    """Load, then make the videos one by one, each from its own seed, so that any can be made again alone."""
+def _make(
+    plan: Plan, display: Display, make: Make, call: Mapping[str, Any]
+) -> tuple[float, list[Video]]:
+    """Load, then make the videos one by one, each from its own seed, so that any can be made again
+    alone.
+    """
     import torch
 
     from filmstrip.media.export import save_video
@@ -104,11 +122,17 @@ def _make(plan: Plan, display: Display, make: Make, call: Mapping[str, Any]) -> 
                 except UnfinishedError as unfinished:
                     part = path.with_stem(f"{path.stem}-unfinished")
                     save_video(unfinished.args[0], part, plan.fps)
-                    display.warn(f"The frames that were finished, {len(unfinished.args[0])}, are in {part}.")
+                    display.warn(
+                        f"The frames that were finished, {len(unfinished.args[0])}, are in {part}."
+                    )
                     raise unfinished.__cause__ or unfinished from None
                 with watch.stage("write"):
-                    save_video(frames, path, plan.fps, recipe=recipe(plan, seed) if plan.recipe else None)
-                size = sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
+                    save_video(
+                        frames, path, plan.fps, recipe=recipe(plan, seed) if plan.recipe else None
+                    )
+                size = sum(
+                    file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path])
+                )
                 videos.append(Video(str(path), seed, size, watch.seconds))
     except KeyboardInterrupt:
         display.warn(f"Interrupted: {len(videos)} of {len(plan.seeds)} videos are written.")
@@ -121,7 +145,11 @@ def _load(plan: Plan) -> Any:
 
     import filmstrip
 
-    options = {"dtype": getattr(torch, plan.dtype), "device": plan.device, "revision": plan.revision}
+    options = {
+        "dtype": getattr(torch, plan.dtype),
+        "device": plan.device,
+        "revision": plan.revision,
+    }
     if plan.pipeline == RECIPE_PIPELINE:
         pipe: Any = filmstrip.load(plan.model, **options)
         pipe.recipe = pipe.recipe.adjusted(**plan.changes, upscale=plan.upscale)
@@ -150,7 +178,9 @@ def _download(plan: Plan, quiet: bool) -> None:
 
 
 class Stopwatch:
-    """A Progress that passes every stage on to a display and keeps how long each took, in seconds."""
+    """A Progress that passes every stage on to a display and keeps how long each took, in
+    seconds.
+    """
 
     def __init__(self, display: Display, device: str) -> None:
         self.display = display
@@ -171,7 +201,9 @@ class Stopwatch:
 
 
 def _peak_memory(device: str) -> dict[str, Any]:
-    """The most memory the process has held: allocated on a GPU, else resident (as getrusage(2) counts it)."""
+    """The most memory the process has held: allocated on a GPU, else resident (as getrusage(2)
+    counts it).
+    """
     if device.startswith("cuda"):
         import torch
 
@@ -184,7 +216,9 @@ def _peak_memory(device: str) -> dict[str, Any]:
 
 @contextmanager
 def _warnings_in_one_line(display: Display, notes: Sequence[str]) -> Iterator[list[str]]:
-    """Send what filmstrip's loggers warn of and the notes do not say to `display`, a line each, and collect it."""
+    """Send what filmstrip's loggers warn of and the notes do not say to `display`, a line each, and
+    collect it.
+    """
     from filmstrip.logging import disable_default_handler, enable_default_handler
 
     lines: list[str] = []
@@ -214,9 +248,12 @@ def _memory_errors_in_one_line(plan: Plan) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "allocate memory" not in str(error):
+        if not isinstance(
+            error, torch.OutOfMemoryError | MemoryError
+        ) and "allocate memory" not in str(error):
             raise
         raise FilmstripError(
-            f"{plan.device} ran out of memory for {plan.shape()} in {plan.dtype}. Use a smaller --width, "
+            f"{plan.device} ran out of memory for {plan.shape()} in {plan.dtype}. Use a smaller "
+            "--width, "
             "--height or --frames, or --dtype bfloat16."
         ) from error

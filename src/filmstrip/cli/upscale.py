@@ -1,4 +1,6 @@
-"""`filmstrip upscale`, and what `generate --upscale` does with folders: videos of twice the size."""
+"""`filmstrip upscale`, and what `generate --upscale` does with folders: videos of twice the
+size.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,9 +13,10 @@ from filmstrip.cli.display import open_display
 from filmstrip.cli.families import CONDITIONED, UPSAMPLER, UPSCALE
 from filmstrip.cli.run import carry_out
 from filmstrip.errors import InputError
-from filmstrip.ltx.passes import Recipe
-from filmstrip.ltx.presets import GRID, Preset, grid
-from filmstrip.weights.files import read_json
+from filmstrip.files import read_json
+from filmstrip.ltx.recipes import Recipe
+from filmstrip.ltx.size_grid import PUBLISHED_GRID, size_grid
+from filmstrip.presets.ltx import Preset
 
 if TYPE_CHECKING:
     import torch
@@ -44,14 +47,20 @@ def upscale(
     display = open_display(quiet=as_json)
     notes: list[str] = []
     with display.checking():
-        chosen = checkpoint.find(model, UPSCALE if prompt is None else replace(CONDITIONED, command="upscale"))
+        chosen = checkpoint.find(
+            model, UPSCALE if prompt is None else replace(CONDITIONED, command="upscale")
+        )
         check_upsampler(chosen)
         folder, own = chosen.folder(), chosen.preset
         pictures, rate = read_video(clip)
-        theirs = replace(own, width=pictures[0].width, height=pictures[0].height, frames=len(pictures))
+        theirs = replace(
+            own, width=pictures[0].width, height=pictures[0].height, frames=len(pictures)
+        )
         fps = rate if fps is None else fps
         want = plan.settings(theirs, width=width, height=height, frames=frames, fps=fps)
-        sizes = GRID if own.file else grid(read_json(folder / "vae" / "config.json"), {})
+        sizes = (
+            PUBLISHED_GRID if own.file else size_grid(read_json(folder / "vae" / "config.json"), {})
+        )
         call: dict[str, Any] = {
             "video": clip,
             "width": plan.side("width", want.width, sizes.side, snap, notes),
@@ -63,7 +72,11 @@ def upscale(
         steps = 0
         if prompt is not None:
             call["prompt"], given["negative_prompt"] = prompt, own.negative
-            given |= {} if own.recipe else {"num_inference_steps": own.steps, "guidance_scale": own.guidance}
+            given |= (
+                {}
+                if own.recipe
+                else {"num_inference_steps": own.steps, "guidance_scale": own.guidance}
+            )
             steps = again(own.recipe, own.steps)
         decided = plan.decide(
             *(chosen, folder, call, notes),
@@ -84,17 +97,25 @@ def check_upsampler(chosen: checkpoint.Checkpoint[Preset]) -> None:
     folder = None if chosen.preset.file else chosen.folder()
     if folder is None or not read_json(folder / checkpoint.INDEX).get(UPSAMPLER, [None])[0]:
         raise InputError(
-            f"The model {chosen.name} has no latent upsampler, which makes videos larger. Use one that has, such as "
+            f"The model {chosen.name} has no latent upsampler, which makes videos larger. Use one "
+            "that has, such as "
             f"ltx-2b-0.9.8-distilled, or a folder with a {UPSAMPLER}."
         )
     config = read_json(folder / UPSAMPLER / "config.json")
     if not config.get("spatial_upsample", True) or config.get("temporal_upsample", False):
-        raise InputError(f"The {UPSAMPLER} of {folder} makes more frames; one that doubles the sides alone is needed.")
+        raise InputError(
+            f"The {UPSAMPLER} of {folder} makes more frames; one that doubles the sides alone is "
+            "needed."
+        )
 
 
 def again(recipe: Recipe | None, steps: int | None) -> int:
     """The steps of the second pass of a recipe, or of a folder whose first one has so many."""
-    return int((steps or 0) * DENOISED) if recipe is None else recipe.adjusted(upscale=True).passes[-1].count
+    return (
+        int((steps or 0) * DENOISED)
+        if recipe is None
+        else recipe.adjusted(upscale=True).passes[-1].count
+    )
 
 
 def larger(pipe: Any, call: Mapping[str, Any], generator: "torch.Generator") -> Any:
@@ -115,11 +136,18 @@ def larger(pipe: Any, call: Mapping[str, Any], generator: "torch.Generator") -> 
 
 
 def twice(pipe: Any, call: Mapping[str, Any], generator: "torch.Generator") -> Any:
-    """The frames `(T, H, W, 3)` of a call of `LTXConditionPipeline`, after a first pass at half the size."""
+    """The frames `(T, H, W, 3)` of a call of `LTXConditionPipeline`, after a first pass at half the
+    size.
+    """
     half = {name: call[name] // 2 for name in ("width", "height")}
     latents = pipe(**{**call, **half}, generator=generator, output_type="latent").frames
     latents = _upsampled(pipe, generator, latents=latents, output_type="latent")
-    options = {"latents": latents, "denoise_strength": DENOISED, "generator": generator, "output_type": "np"}
+    options = {
+        "latents": latents,
+        "denoise_strength": DENOISED,
+        "generator": generator,
+        "output_type": "np",
+    }
     return pipe(**call, **options).frames[0]
 
 

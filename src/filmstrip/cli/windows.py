@@ -19,13 +19,18 @@ OVERLAP = 25  # frames that a window takes over from the one before, where it is
 
 
 class Pairs(TyperCommand):
-    """A command whose option `--prompt-at` takes two words each time, for which typer has no type."""
+    """A command whose option `--prompt-at` takes two words each time, for which typer has no
+    type.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Join the two words to one."""
         end = args.index("--") if "--" in args else len(args)
         words = iter(args[:end])
-        joined = [word if word != OPTION else f"{word}={next(words, '')} {next(words, '')}" for word in words]
+        joined = [
+            word if word != OPTION else f"{word}={next(words, '')} {next(words, '')}"
+            for word in words
+        ]
         return super().parse_args(ctx, [*joined, *args[end:]])
 
 
@@ -38,10 +43,16 @@ def parse(text: str, fps: float) -> tuple[float, str]:
     time, _, prompt = text.partition(" ")
     found = TIME.fullmatch(time)
     if not found:
-        raise InputError(f"{OPTION} {time!r}: a time is written as 4s, 1m30s, 2.5 (seconds) or 96f (frames).")
+        raise InputError(
+            f"{OPTION} {time!r}: a time is written as 4s, 1m30s, 2.5 (seconds) or 96f (frames)."
+        )
     if not prompt.strip():
-        raise InputError(f"{OPTION} {time}: the prompt is empty: say what the video should show from then on.")
-    frames, minutes, seconds = (float(found[name] or 0) for name in ("frames", "minutes", "seconds"))
+        raise InputError(
+            f"{OPTION} {time}: the prompt is empty: say what the video should show from then on."
+        )
+    frames, minutes, seconds = (
+        float(found[name] or 0) for name in ("frames", "minutes", "seconds")
+    )
     return frames / fps + 60 * minutes + seconds, prompt
 
 
@@ -50,28 +61,50 @@ def last(texts: Sequence[str], fps: float) -> int:
     return max(round(parse(text, fps)[0] * fps) for text in texts)
 
 
-def split(call: dict[str, Any], prompts_at: list[str], window: int, stride: int, snap: bool, notes: list[str]) -> int:
-    """Put the prompts and the windows of a long video into its call; returns how many windows there are.
+def split(
+    call: dict[str, Any],
+    prompts_at: list[str],
+    window: int,
+    stride: int,
+    snap: bool,
+    notes: list[str],
+) -> int:
+    """Put the prompts and the windows of a long video into its call; returns how many windows there
+    are.
 
     Raises:
         InputError: prompts or windows that cannot be.
     """
-    from filmstrip.ltx.inputs import whole_frames
-    from filmstrip.ltx.long import plan_windows
+    from filmstrip.ltx.pipelines.check_inputs import round_down_frames
+    from filmstrip.ltx.pipelines.long_video import plan_windows
 
-    window = plan.snapped(window, 1, stride, f"--window {window} is not {stride} * k + 1", snap, notes)
-    sizes = {"window": window, "overlap": whole_frames(max(1, min(OVERLAP, window // 2)), stride)}
+    window = plan.snapped(
+        window, 1, stride, f"--window {window} is not {stride} * k + 1", snap, notes
+    )
+    sizes = {
+        "window": window,
+        "overlap": round_down_frames(max(1, min(OVERLAP, window // 2)), stride),
+    }
     call |= {"prompts_at": prompts_at, **sizes}
-    count = len(plan_windows(_prompts(call), call["num_frames"], call["frame_rate"], **sizes, temporal_ratio=stride))
-    notes.append(f"The video is made in {plan.plural(count, 'window')} of up to {window} frames, one after the other.")
+    count = len(
+        plan_windows(
+            _prompts(call), call["num_frames"], call["frame_rate"], **sizes, temporal_ratio=stride
+        )
+    )
+    notes.append(
+        f"The video is made in {plan.plural(count, 'window')} of up to {window} frames, one after "
+        "the other."
+    )
     return count
 
 
 def make(pipe: Any, call: Mapping[str, Any], generator: "torch.Generator") -> Any:
-    """The frames `(T, H, W, 3)` of a long video, or `UnfinishedError` with those of the windows before an interrupt."""
+    """The frames `(T, H, W, 3)` of a long video, or `UnfinishedError` with those of the windows
+    before an interrupt.
+    """
     import numpy as np
 
-    from filmstrip.ltx.long import long_video
+    from filmstrip.ltx.pipelines.long_video import long_video
 
     options = {name: value for name, value in call.items() if name not in ("prompt", "prompts_at")}
     parts, made = [], 0
@@ -89,4 +122,7 @@ def make(pipe: Any, call: Mapping[str, Any], generator: "torch.Generator") -> An
 
 
 def _prompts(call: Mapping[str, Any]) -> list[tuple[float, str]]:
-    return [(0.0, call["prompt"]), *(parse(text, call["frame_rate"]) for text in call["prompts_at"])]
+    return [
+        (0.0, call["prompt"]),
+        *(parse(text, call["frame_rate"]) for text in call["prompts_at"]),
+    ]

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from PIL.Image import Resampling
 
+from filmstrip.config import Configurable
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.media.frames import to_uint8
-from filmstrip.weights.config import Configurable
 
 logger = get_logger(__name__)
 
@@ -28,18 +28,22 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 class VaeImageProcessor(Configurable):
     """Turns pictures into the tensor that a VAE encodes, and what it decodes into pictures.
 
-    The same numbers as diffusers' class of this name, less its helpers for inpainting and for safety checkers.
+    The same numbers as diffusers' class of this name, less its helpers for inpainting and for
+    safety checkers.
 
     Args:
         do_resize: fit sizes to multiples of `vae_scale_factor`, rounding down.
         vae_scale_factor: pixels on a side for one latent, at least 1.
-        vae_latent_channels: a tensor with as many channels is taken for latents, and passed through.
-        resample: filter for PIL images, one of `RESAMPLING`. Arrays and tensors take the nearest pixel.
+        vae_latent_channels: a tensor with as many channels is taken for latents, and passed
+            through.
+        resample: filter for PIL images, one of `RESAMPLING`. Arrays and tensors take the nearest
+            pixel.
         reducing_gap: PIL's speed-up for strong reductions.
         do_normalize: map [0, 1] to [-1, 1], and back after decoding.
         do_binarize: round to 0 and 1.
         do_convert_rgb: make PIL images RGB.
-        do_convert_grayscale: make PIL images grey; a 3-D array or tensor then is a batch of grey pictures.
+        do_convert_grayscale: make PIL images grey; a 3-D array or tensor then is a batch of grey
+            pictures.
 
     An unknown filter, a scale factor below 1, and both conversions at once are an InputError.
     """
@@ -59,9 +63,13 @@ class VaeImageProcessor(Configurable):
         do_convert_grayscale: bool = False,
     ) -> None:
         if do_convert_rgb and do_convert_grayscale:
-            raise InputError("do_convert_rgb and do_convert_grayscale exclude each other: set one of them.")
+            raise InputError(
+                "do_convert_rgb and do_convert_grayscale exclude each other: set one of them."
+            )
         if resample not in RESAMPLING:
-            raise InputError(f"resample={resample!r} is no filter. Use one of {', '.join(RESAMPLING)}.")
+            raise InputError(
+                f"resample={resample!r} is no filter. Use one of {', '.join(RESAMPLING)}."
+            )
         if vae_scale_factor < 1:
             raise InputError(f"vae_scale_factor={vae_scale_factor} must be at least 1.")
         self._mode = "RGB" if do_convert_rgb else "L" if do_convert_grayscale else None
@@ -73,33 +81,43 @@ class VaeImageProcessor(Configurable):
         width: int | None = None,
         resize_mode: str = "default",
     ) -> torch.Tensor:
-        """Turn one picture or a batch into a tensor `(B, C, H, W)`, in [-1, 1] when `do_normalize` is set.
+        """Turn one picture or a batch into a tensor `(B, C, H, W)`, in [-1, 1] when `do_normalize`
+        is set.
 
         Args:
-            image: a PIL image; an array `(H, W)`, `(H, W, C)` or `(B, H, W, C)`; a tensor `(C, H, W)` or
-                `(B, C, H, W)`, values in [0, 1], or in [-1, 1] already if one is below 0; or a list of one of them.
-                Other types or shapes, and sizes that cannot be made one batch, are an InputError.
-            height, width: by default those of the first picture; rounded down to multiples of `vae_scale_factor`.
+            image: a PIL image; an array `(H, W)`, `(H, W, C)` or `(B, H, W, C)`; a tensor `(C, H,
+                W)` or `(B, C, H, W)`, values in [0, 1], or in [-1, 1] already if one is below 0; or
+                a list of one of them. Other types or shapes, and sizes that cannot be made one
+                batch, are an InputError.
+            height, width: by default those of the first picture; rounded down to multiples of
+                `vae_scale_factor`.
             resize_mode: for PIL images, see `resize`.
         """
         pictures = self._listed(image)
         if isinstance(pictures[0], PIL.Image.Image):
             if self.config.do_resize:
                 size = self.get_default_height_width(pictures[0], height, width)
-                pictures = [self.resize(picture, *size, resize_mode=resize_mode) for picture in pictures]
+                pictures = [
+                    self.resize(picture, *size, resize_mode=resize_mode) for picture in pictures
+                ]
             if self._mode:
                 pictures = [picture.convert(self._mode) for picture in pictures]
             batch = self.numpy_to_pt(self.pil_to_numpy(pictures))
         else:
             batch = self._joined(pictures)
-            if isinstance(pictures[0], torch.Tensor) and batch.shape[1] == self.config.vae_latent_channels:
+            if (
+                isinstance(pictures[0], torch.Tensor)
+                and batch.shape[1] == self.config.vae_latent_channels
+            ):
                 return batch
             if self.config.do_resize:
                 batch = self.resize(batch, *self.get_default_height_width(batch, height, width))
         if self.config.do_normalize:
             low, high = batch.min(), batch.max()
             if low < 0 or high > 1:
-                logger.warning("The picture has values from %g to %g, where [0, 1] is expected.", low, high)
+                logger.warning(
+                    "The picture has values from %g to %g, where [0, 1] is expected.", low, high
+                )
             batch = batch if low < 0 else self.normalize(batch)
         return (batch >= 0.5).to(batch.dtype) if self.config.do_binarize else batch
 
@@ -107,71 +125,100 @@ class VaeImageProcessor(Configurable):
         """Turn a decoded batch, a tensor `(B, C, H, W)` or else an InputError, into pictures.
 
         Args:
-            output_type: "pil" (list of PIL images), "np" (float32 `(B, H, W, C)`), "pt" (`(B, C, H, W)`) or "latent"
-                (nothing is done). Others give "np" with a warning, as in diffusers.
+            output_type: "pil" (list of PIL images), "np" (float32 `(B, H, W, C)`), "pt" (`(B, C, H,
+                W)`) or "latent" (nothing is done). Others give "np" with a warning, as in
+                diffusers.
         """
         if not isinstance(image, torch.Tensor):
             raise InputError(f"Only a tensor can be postprocessed, not a {type(image).__name__}.")
         if output_type not in OUTPUT_TYPES:
             known = ", ".join(OUTPUT_TYPES)
-            logger.warning("output_type=%r is not one of %s: 'np' is used instead.", output_type, known)
+            logger.warning(
+                "output_type=%r is not one of %s: 'np' is used instead.", output_type, known
+            )
             output_type = "np"
         return image if output_type == "latent" else self._output(image, output_type)
 
-    def resize(self, image: AnyPicture, height: int, width: int, resize_mode: str = "default") -> AnyPicture:
+    def resize(
+        self, image: AnyPicture, height: int, width: int, resize_mode: str = "default"
+    ) -> AnyPicture:
         """Resize a PIL image, an array `(B, H, W, C)` or a tensor `(B, C, H, W)`.
 
-        Mode "default" stretches; "crop", for PIL images, keeps the shape, covers the size and cuts the overhang evenly.
-        An InputError refuses a size below 1, and a mode that is unknown or not for this type.
+        Mode "default" stretches; "crop", for PIL images, keeps the shape, covers the size and cuts
+        the overhang evenly. An InputError refuses a size below 1, and a mode that is unknown or not
+        for this type.
         """
         if height < 1 or width < 1:
             raise InputError(
-                f"A picture cannot be {width}x{height} pixels. Is it smaller than vae_scale_factor, "
+                f"A picture cannot be {width}x{height} pixels. Is it smaller than "
+                "vae_scale_factor, "
                 f"{self.config.vae_scale_factor}?"
             )
         modes = ("default", "crop") if isinstance(image, PIL.Image.Image) else ("default",)
         if resize_mode not in modes:
             kind = type(image).__name__
-            raise InputError(f"resize_mode={resize_mode!r} does not work on a {kind}. Use {' or '.join(modes)}.")
+            raise InputError(
+                f"resize_mode={resize_mode!r} does not work on a {kind}. Use {' or '.join(modes)}."
+            )
         if isinstance(image, PIL.Image.Image):
             resample = RESAMPLING[self.config.resample]
             if resize_mode == "default":
-                return image.resize((width, height), resample, reducing_gap=self.config.reducing_gap)
+                return image.resize(
+                    (width, height), resample, reducing_gap=self.config.reducing_gap
+                )
             if image.width / image.height < width / height:
                 inner = width, image.height * width // image.width
             else:
                 inner = image.width * height // image.height, height
             left, top = inner[0] // 2 - width // 2, inner[1] // 2 - height // 2
-            return image.resize(inner, resample).convert("RGB").crop((left, top, left + width, top + height))
+            return (
+                image.resize(inner, resample)
+                .convert("RGB")
+                .crop((left, top, left + width, top + height))
+            )
         if isinstance(image, np.ndarray):
             return self.pt_to_numpy(self.resize(self.numpy_to_pt(image), height, width))
         if not (image.is_floating_point() or image.dtype == torch.uint8):
-            raise InputError(f"A picture of type {image.dtype} cannot be resized: give floats in [0, 1].")
+            raise InputError(
+                f"A picture of type {image.dtype} cannot be resized: give floats in [0, 1]."
+            )
         return torch.nn.functional.interpolate(image, size=(height, width))
 
     def get_default_height_width(
         self, image: Picture, height: int | None = None, width: int | None = None
     ) -> tuple[int, int]:
-        """Height and width, by default those of the picture, rounded down to multiples of `vae_scale_factor`."""
+        """Height and width, by default those of the picture, rounded down to multiples of
+        `vae_scale_factor`.
+        """
         if isinstance(image, PIL.Image.Image):
             own_height, own_width = image.height, image.width
         else:
-            own_height, own_width = image.shape[2:4] if isinstance(image, torch.Tensor) else image.shape[1:3]
+            own_height, own_width = (
+                image.shape[2:4] if isinstance(image, torch.Tensor) else image.shape[1:3]
+            )
         factor = self.config.vae_scale_factor
-        height, width = own_height if height is None else height, own_width if width is None else width
+        height, width = (
+            own_height if height is None else height,
+            own_width if width is None else width,
+        )
         return height - height % factor, width - width % factor
 
     @staticmethod
     def pil_to_numpy(images: PIL.Image.Image | Sequence[PIL.Image.Image]) -> NDArray[np.float32]:
         """PIL images of one size to float32 `(B, H, W)` or `(B, H, W, C)` in [0, 1]."""
-        arrays = [np.asarray(image) for image in ([images] if isinstance(images, PIL.Image.Image) else images)]
+        arrays = [
+            np.asarray(image)
+            for image in ([images] if isinstance(images, PIL.Image.Image) else images)
+        ]
         _check_same_shape([array.shape for array in arrays])
         return np.stack(arrays).astype(np.float32) / np.float32(255)
 
     @staticmethod
     def numpy_to_pil(images: NDArray[Any]) -> list[PIL.Image.Image]:
         """An array `(H, W, C)` or `(B, H, W, C)` in [0, 1] to PIL images."""
-        return _pil_images(((images if images.ndim == 4 else images[None]) * 255).round().astype(np.uint8))
+        return _pil_images(
+            ((images if images.ndim == 4 else images[None]) * 255).round().astype(np.uint8)
+        )
 
     @staticmethod
     def numpy_to_pt(images: NDArray[Any]) -> torch.Tensor:
@@ -213,10 +260,13 @@ class VaeImageProcessor(Configurable):
     def _joined(self, pictures: Sequence[Any]) -> torch.Tensor:
         """Arrays or tensors, single or batches already, to one tensor `(B, C, H, W)`."""
         first = pictures[0]
-        grey = isinstance(first, np.ndarray) or self.config.do_convert_grayscale  # two dimensions do then
+        grey = (
+            isinstance(first, np.ndarray) or self.config.do_convert_grayscale
+        )  # two dimensions do then
         if first.ndim not in (3, 4) and not (grey and first.ndim == 2):
             raise InputError(
-                "A picture is an array (height, width, channels), a tensor (channels, height, width) or a batch of "
+                "A picture is an array (height, width, channels), a tensor (channels, height, "
+                "width) or a batch of "
                 f"them, but this one is a {type(first).__name__} of shape {tuple(first.shape)}."
             )
         batched = first.ndim == 4
@@ -242,17 +292,24 @@ class VaeImageProcessor(Configurable):
 
 
 class VideoProcessor(VaeImageProcessor):
-    """Turns videos into the tensor that a video VAE encodes, and what it decodes into videos, as in diffusers."""
+    """Turns videos into the tensor that a video VAE encodes, and what it decodes into videos, as in
+    diffusers.
+    """
 
     def preprocess_video(
-        self, video: Any, height: int | None = None, width: int | None = None, resize_mode: str = "default"
+        self,
+        video: Any,
+        height: int | None = None,
+        width: int | None = None,
+        resize_mode: str = "default",
     ) -> torch.Tensor:
-        """Turn one video or a batch into a tensor `(B, C, T, H, W)`, in [-1, 1] when `do_normalize` is set.
+        """Turn one video or a batch into a tensor `(B, C, T, H, W)`, in [-1, 1] when `do_normalize`
+        is set.
 
         Args:
-            video: a list of PIL images; an array `(T, H, W, C)` or tensor `(T, C, H, W)`, values in [0, 1]; a list of
-                these; or an array or tensor with a batch dimension in front. Other types or shapes, and videos of
-                different shapes, are an InputError.
+            video: a list of PIL images; an array `(T, H, W, C)` or tensor `(T, C, H, W)`, values in
+                [0, 1]; a list of these; or an array or tensor with a batch dimension in front.
+                Other types or shapes, and videos of different shapes, are an InputError.
             height, width, resize_mode: as in `preprocess`.
         """
         videos = [self.preprocess(frames, height, width, resize_mode) for frames in _videos(video)]
@@ -260,17 +317,22 @@ class VideoProcessor(VaeImageProcessor):
         return torch.stack(videos).permute(0, 2, 1, 3, 4)
 
     def postprocess_video(self, video: torch.Tensor, output_type: str = "np") -> Any:
-        """Turn a decoded batch of videos, a tensor `(B, C, T, H, W)` or else an InputError, into frames.
+        """Turn a decoded batch of videos, a tensor `(B, C, T, H, W)` or else an InputError, into
+        frames.
 
         Args:
-            output_type: "pil" (a list of images for each video), "np" (float32 `(B, T, H, W, C)`) or "pt"
-                (`(B, T, C, H, W)`); others are an InputError.
+            output_type: "pil" (a list of images for each video), "np" (float32 `(B, T, H, W, C)`)
+                or "pt" (`(B, T, C, H, W)`); others are an InputError.
         """
         if output_type not in ("pil", "np", "pt"):
-            raise InputError(f"output_type={output_type!r} is unknown for videos. Use pil, np or pt.")
+            raise InputError(
+                f"output_type={output_type!r} is unknown for videos. Use pil, np or pt."
+            )
         if not isinstance(video, torch.Tensor) or video.ndim != 5:
             given = tuple(video.shape) if isinstance(video, torch.Tensor) else type(video).__name__
-            raise InputError(f"A tensor (batch, channels, frames, height, width) is postprocessed, not {given}.")
+            raise InputError(
+                f"A tensor (batch, channels, frames, height, width) is postprocessed, not {given}."
+            )
         return self._output(video.transpose(1, 2), output_type)
 
 
@@ -280,22 +342,32 @@ def _videos(video: Any) -> Sequence[Any]:
     if isinstance(video, pixels):
         if video.ndim not in (3, 4, 5):
             raise InputError(
-                f"A video has four dimensions and a batch of videos five, but the shape is {tuple(video.shape)}."
+                "A video has four dimensions and a batch of videos five, but the shape is "
+                f"{tuple(video.shape)}."
             )
         return list(video) if video.ndim == 5 else [video]
     if not isinstance(video, (list, tuple)) or not video:
         given = "an empty list" if isinstance(video, (list, tuple)) else f"a {type(video).__name__}"
-        raise InputError(f"A video is a list of PIL images, an array or a tensor, or a list of videos, not {given}.")
+        raise InputError(
+            "A video is a list of PIL images, an array or a tensor, or a list of videos, not "
+            f"{given}."
+        )
     first = video[0]
     if isinstance(first, pixels) and first.ndim == 5:
         return [item for batch in video for item in batch]
-    return [video] if isinstance(first, PIL.Image.Image) or (isinstance(first, pixels) and first.ndim < 4) else video
+    return (
+        [video]
+        if isinstance(first, PIL.Image.Image) or (isinstance(first, pixels) and first.ndim < 4)
+        else video
+    )
 
 
 def _pil_images(images: NDArray[np.uint8]) -> list[PIL.Image.Image]:
     """An array `(B, H, W, C)` as PIL images; one channel gives grey ones."""
     if images.shape[-1] not in (1, 2, 3, 4):
-        raise InputError(f"PIL images have 1 to 4 channels, but the array has shape {images.shape}.")
+        raise InputError(
+            f"PIL images have 1 to 4 channels, but the array has shape {images.shape}."
+        )
     grey = images.shape[-1] == 1
     return [PIL.Image.fromarray(picture[..., 0] if grey else picture) for picture in images]
 
@@ -304,6 +376,7 @@ def _check_same_shape(shapes: Sequence[tuple[int, ...]]) -> None:
     for index, shape in enumerate(shapes):
         if shape != shapes[0]:
             raise InputError(
-                f"Pictures and videos of one batch have the same shape, but number 0 has {shapes[0]} and number "
+                "Pictures and videos of one batch have the same shape, but number 0 has "
+                f"{shapes[0]} and number "
                 f"{index} has {shape}. Resize them, or process them one by one."
             )

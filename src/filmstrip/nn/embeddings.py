@@ -7,8 +7,11 @@ import torch.nn.functional as F
 from torch import nn
 
 
-def sinusoidal_embedding(values: torch.Tensor, dim: int, max_period: float = 10000.0) -> torch.Tensor:
-    """Cosines, then sines, of `values` at `dim / 2` frequencies from 1 down to `1 / max_period`, in float32.
+def sinusoidal_embedding(
+    values: torch.Tensor, dim: int, max_period: float = 10000.0
+) -> torch.Tensor:
+    """Cosines, then sines, of `values` at `dim / 2` frequencies from 1 down to `1 / max_period`, in
+    float32.
 
     Vaswani et al., arXiv 1706.03762, section 3.5, in the order that diffusion models use.
 
@@ -26,7 +29,9 @@ def sinusoidal_embedding(values: torch.Tensor, dim: int, max_period: float = 100
 
 
 class TimestepEmbedding(nn.Module):
-    """Two layers with SiLU between, from sinusoids to the width of the model (`out_dim`, if not that of the first)."""
+    """Two layers with SiLU between, from sinusoids to the width of the model (`out_dim`, if not
+    that of the first).
+    """
 
     def __init__(self, in_channels: int, time_embed_dim: int, out_dim: int | None = None) -> None:
         super().__init__()
@@ -40,7 +45,9 @@ class TimestepEmbedding(nn.Module):
 
 
 class TimestepEmbedder(nn.Module):
-    """From timesteps to their embedding, as in PixArt-alpha (arXiv 2310.00426): 256 sinusoids, then two layers."""
+    """From timesteps to their embedding, as in PixArt-alpha (arXiv 2310.00426): 256 sinusoids, then
+    two layers.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -52,7 +59,9 @@ class TimestepEmbedder(nn.Module):
 
 
 class TextProjection(nn.Module):
-    """From the text encoder's width to the transformer's: two layers with GELU between (arXiv 2310.00426)."""
+    """From the text encoder's width to the transformer's: two layers with GELU between (arXiv
+    2310.00426).
+    """
 
     def __init__(self, in_features: int, hidden_size: int) -> None:
         super().__init__()

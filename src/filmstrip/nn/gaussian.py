@@ -11,7 +11,8 @@ class DiagonalGaussianDistribution:
     """A Gaussian with diagonal covariance over latents (Kingma and Welling, arXiv 1312.6114).
 
     Args:
-        parameters: mean and log variance joined along dimension 1, `(B, 2 C, ...)`; the latter is clamped to [-30, 20].
+        parameters: mean and log variance joined along dimension 1, `(B, 2 C, ...)`; the latter is
+            clamped to [-30, 20].
         deterministic: take the variance as 0.
     """
 
@@ -33,5 +34,7 @@ class DiagonalGaussianDistribution:
         return self.mean
 
     def kl(self, dims: Sequence[int] = (1, 2, 3, 4)) -> torch.Tensor:
-        """Divergence from the standard normal distribution, summed over `dims` (arXiv 1312.6114, appendix B)."""
+        """Divergence from the standard normal distribution, summed over `dims` (arXiv 1312.6114,
+        appendix B).
+        """
         return 0.5 * (self.mean.square() + self.var - 1.0 - self.logvar).sum(dim=list(dims))

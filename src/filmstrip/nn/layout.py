@@ -1,4 +1,6 @@
-"""Channels-last memory, and views of it: frames `(B * T, C, H, W)` and videos `(B, C, T, H, W)` are the same bytes."""
+"""Channels-last memory, and views of it: frames `(B * T, C, H, W)` and videos `(B, C, T, H, W)` are
+the same bytes.
+"""
 
 import torch
 from torch import nn
@@ -10,7 +12,9 @@ def weights_channels_last(model: nn.Module) -> None:
     """Lay the weights of all 2D and 3D convolutions out channels-last."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Conv3d):
-            module.weight.data = module.weight.data.contiguous(memory_format=FORMATS[module.weight.ndim])
+            module.weight.data = module.weight.data.contiguous(
+                memory_format=FORMATS[module.weight.ndim]
+            )
 
 
 def as_video(frames: torch.Tensor, num_frames: int) -> torch.Tensor:

@@ -25,18 +25,24 @@ class RMSNorm(nn.Module):
 
 
 def modulate(hidden_states: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """`hidden_states * (1 + scale) + shift`, the modulation of adaLN (Peebles and Xie, arXiv 2212.09748)."""
+    """`hidden_states * (1 + scale) + shift`, the modulation of adaLN (Peebles and Xie, arXiv
+    2212.09748).
+    """
     return torch.addcmul(shift, hidden_states, 1 + scale)
 
 
 def channel_rms_norm(hidden_states: torch.Tensor, eps: float) -> torch.Tensor:
-    """Root mean square norm over the channels of `(B, C, T, H, W)`; in channels-last memory each norm reads one row."""
+    """Root mean square norm over the channels of `(B, C, T, H, W)`; in channels-last memory each
+    norm reads one row.
+    """
     rows = hidden_states.movedim(1, -1)
     return F.rms_norm(rows, rows.shape[-1:], eps=eps).movedim(-1, 1)
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group norm (Wu and He, arXiv 1803.08494) over the channels and all later dimensions, then SiLU if `activate`."""
+    """Group norm (Wu and He, arXiv 1803.08494) over the channels and all later dimensions, then
+    SiLU if `activate`.
+    """
 
     shared: "SharedMoments | None" = None  # set while frames are worked on in tiles
 
@@ -44,14 +50,26 @@ class GroupNorm(nn.GroupNorm):
         super().__init__(groups, channels, eps)
         self.activate = activate
 
-    def forward(self, hidden_states: torch.Tensor, shift: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, hidden_states: torch.Tensor, shift: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """The norm of `hidden_states + shift`, `(N, C, ...)` to the same; `shift` is `(N, C)`."""
         if self.shared is None and self._has_kernel(hidden_states):
-            from filmstrip.nn.group_norm_cuda import group_norm
+            from filmstrip.kernels.group_norm import group_norm
 
-            return group_norm(hidden_states, shift, self.num_groups, self.weight, self.bias, self.eps, self.activate)
+            return group_norm(
+                hidden_states,
+                shift,
+                self.num_groups,
+                self.weight,
+                self.bias,
+                self.eps,
+                self.activate,
+            )
         if shift is not None:
-            hidden_states = hidden_states + shift.view(*shift.shape, *[1] * (hidden_states.ndim - 2))
+            hidden_states = hidden_states + shift.view(
+                *shift.shape, *[1] * (hidden_states.ndim - 2)
+            )
         if self.shared is None:
             normed = super().forward(hidden_states)
         else:
@@ -59,26 +77,36 @@ class GroupNorm(nn.GroupNorm):
         return F.silu(normed, inplace=True) if self.activate else normed
 
     def _has_kernel(self, hidden_states: torch.Tensor) -> bool:
-        """Whether to use the kernel for channels-last memory; it has no gradient, and a compiler does without."""
+        """Whether to use the kernel for channels-last memory; it has no gradient, and a compiler
+        does without.
+        """
         eager = not (torch.is_grad_enabled() or torch.compiler.is_compiling())
         return hidden_states.is_cuda and eager and self.num_channels % 8 == 0 and _has_triton()
 
     def norm_by(self, moments: torch.Tensor, hidden_states: torch.Tensor) -> torch.Tensor:
-        """Norm `(N, C, ...)` by given moments of its groups, `(2, N, groups)` as from `group_moments`."""
+        """Norm `(N, C, ...)` by given moments of its groups, `(2, N, groups)` as from
+        `group_moments`.
+        """
         mean, square = moments.repeat_interleave(self.num_channels // self.num_groups, dim=2)
         scale = self.weight * torch.rsqrt((square - mean.square()).clamp(min=0) + self.eps)
         offset = self.bias - mean * scale
         shape = [*scale.shape, *[1] * (hidden_states.ndim - 2)]
-        return torch.addcmul(offset.view(shape), hidden_states, scale.view(shape)).to(hidden_states.dtype)
+        return torch.addcmul(offset.view(shape), hidden_states, scale.view(shape)).to(
+            hidden_states.dtype
+        )
 
 
 def group_moments(hidden_states: torch.Tensor, groups: int) -> torch.Tensor:
-    """Mean, and mean of the squares, of each group of the channels of `(N, C, ...)`: `(2, N, groups)` in float32."""
+    """Mean, and mean of the squares, of each group of the channels of `(N, C, ...)`: `(2, N,
+    groups)` in float32.
+    """
     grouped = hidden_states.unflatten(1, (groups, -1))
     dims = tuple(range(2, grouped.ndim))
     mean = grouped.mean(dims, dtype=torch.float32)
     norm = torch.linalg.vector_norm(grouped, dim=dims, dtype=torch.float32)
-    return torch.stack([mean, norm.square() * (groups * hidden_states.shape[0] / hidden_states.numel())])
+    return torch.stack(
+        [mean, norm.square() * (groups * hidden_states.shape[0] / hidden_states.numel())]
+    )
 
 
 @cache
@@ -87,7 +115,9 @@ def _has_triton() -> bool:
 
 
 class SharedMoments:
-    """Within its context, norms that work on tiles use the moments of whole frames, found for one after the other."""
+    """Within its context, norms that work on tiles use the moments of whole frames, found for one
+    after the other.
+    """
 
     def __init__(self, norms: Sequence[GroupNorm]) -> None:
         self.norms = norms
@@ -106,12 +136,17 @@ class SharedMoments:
             norm.shared = None
 
     def find(
-        self, norm: GroupNorm, run: Callable[[torch.Tensor], object], tiles: Iterable[tuple[torch.Tensor, slice, slice]]
+        self,
+        norm: GroupNorm,
+        run: Callable[[torch.Tensor], object],
+        tiles: Iterable[tuple[torch.Tensor, slice, slice]],
     ) -> None:
-        """Find the moments of a norm from what reaches it when `run` works on the tiles, which goes no further.
+        """Find the moments of a norm from what reaches it when `run` works on the tiles, which goes
+        no further.
 
         Args:
-            tiles: each with the rows and columns, of what reaches the norm, that are its own and no other tile's.
+            tiles: each with the rows and columns, of what reaches the norm, that are its own and no
+                other tile's.
         """
         self.sought, self.seen = norm, []
         for tile, rows, columns in tiles:
@@ -119,7 +154,9 @@ class SharedMoments:
             with suppress(_Reached):
                 run(tile)
         total = sum(count for count, _ in self.seen)
-        self.found[norm] = torch.stack([moments * (count / total) for count, moments in self.seen]).sum(dim=0)
+        self.found[norm] = torch.stack(
+            [moments * (count / total) for count, moments in self.seen]
+        ).sum(dim=0)
         self.sought = None
 
     def moments(self, norm: GroupNorm, hidden_states: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,6 @@
-"""Work in overlapping tiles whose seams are blended, so that memory does not grow with the picture."""
+"""Work in overlapping tiles whose seams are blended, so that memory does not grow with the
+picture.
+"""
 
 import math
 from collections.abc import Callable
@@ -11,7 +13,9 @@ from filmstrip.errors import InputError
 
 
 class Tiled:
-    """The switch of an autoencoder that can work in tiles, whose sizes are its attributes, in pixels and frames."""
+    """The switch of an autoencoder that can work in tiles, whose sizes are its attributes, in
+    pixels and frames.
+    """
 
     use_tiling = False
 
@@ -20,7 +24,8 @@ class Tiled:
         self.use_tiling = False
 
     def _tile(self, **dimensions: tuple[int | None, int | None, int]) -> None:
-        """Work in tiles of these sizes and strides, with the length of a latent; `None` keeps what is set.
+        """Work in tiles of these sizes and strides, with the length of a latent; `None` keeps what
+        is set.
 
         Raises:
             InputError: a stride is longer than its tile, or shorter than a latent.
@@ -28,11 +33,14 @@ class Tiled:
         tiling: dict[str, int] = {}
         for name, (size, stride, latent) in dimensions.items():
             asked = {f"tile_sample_min_{name}": size, f"tile_sample_stride_{name}": stride}
-            found = {key: getattr(self, key) if value is None else value for key, value in asked.items()}
+            found = {
+                key: getattr(self, key) if value is None else value for key, value in asked.items()
+            }
             size, stride = found.values()
             if not latent <= stride <= size:
                 raise InputError(
-                    f"The tiles' {name} is {size} and their stride {stride}; the stride must be between {latent}, a "
+                    f"The tiles' {name} is {size} and their stride {stride}; the stride must be "
+                    f"between {latent}, a "
                     "latent, and the size."
                 )
             tiling |= found
@@ -43,7 +51,9 @@ class Tiled:
 
 @dataclass(frozen=True)
 class Tiles:
-    """How a dimension is cut, and how the results are joined; lengths in input or output elements as named."""
+    """How a dimension is cut, and how the results are joined; lengths in input or output elements
+    as named.
+    """
 
     size: int  # input elements in a tile
     stride: int  # input elements from one tile to the next
@@ -56,7 +66,9 @@ class Tiles:
 
 
 def fade(before: torch.Tensor, after: torch.Tensor, extent: int, dim: int) -> torch.Tensor:
-    """Fade the first `extent` elements of `after` in over the last ones of `before`, in place, linearly from 0."""
+    """Fade the first `extent` elements of `after` in over the last ones of `before`, in place,
+    linearly from 0.
+    """
     extent = min(before.shape[dim], after.shape[dim], extent)
     if extent == 0:
         return after
@@ -73,8 +85,9 @@ def run_tiled(
 ) -> torch.Tensor:
     """Apply `run` to overlapping tiles of the last two dimensions of `x` and join the results.
 
-    Each tile fades in over the finished one above it, then over the finished one to its left. Only the row above is
-    kept. The last tile of each dimension may reach beyond what the caller wants; the caller crops.
+    Each tile fades in over the finished one above it, then over the finished one to its left. Only
+    the row above is kept. The last tile of each dimension may reach beyond what the caller wants;
+    the caller crops.
     """
     height, width = x.shape[-2:]
     above: list[torch.Tensor] = []
@@ -96,10 +109,12 @@ def run_tiled(
 
 @dataclass(frozen=True)
 class EvenTiles:
-    """A dimension cut into tiles of one size, spread evenly, that fade into each other where they overlap.
+    """A dimension cut into tiles of one size, spread evenly, that fade into each other where they
+    overlap.
 
-    Near its edge a tile may be wrong, as it lacks what lies beyond: in the outer third of an overlap it has no share.
-    A unit is what tiles are counted in (for an autoencoder, a latent); frames have one or more elements in a unit.
+    Near its edge a tile may be wrong, as it lacks what lies beyond: in the outer third of an
+    overlap it has no share. A unit is what tiles are counted in (for an autoencoder, a latent);
+    frames have one or more elements in a unit.
     """
 
     length: int  # units
@@ -114,21 +129,30 @@ class EvenTiles:
         return [round(i * (self.length - self.size) / gaps) for i in range(gaps + 1)]
 
     def places(self, elements: int) -> list[slice]:
-        """Where the tiles are in frames of so many elements in a unit; the last takes what is left over."""
+        """Where the tiles are in frames of so many elements in a unit; the last takes what is left
+        over.
+        """
         ends = [(start + self.size) * elements for start in self.starts()]
-        return [slice(start * elements, end) for start, end in zip(self.starts(), [*ends[:-1], None], strict=True)]
+        return [
+            slice(start * elements, end)
+            for start, end in zip(self.starts(), [*ends[:-1], None], strict=True)
+        ]
 
     def own(self, elements: int) -> list[slice]:
         """What, within each tile, is nearer to its middle than to that of another."""
         starts = [start * elements for start in self.starts()]
-        borders = [(before + self.size * elements + after) // 2 for before, after in pairwise(starts)]
+        borders = [
+            (before + self.size * elements + after) // 2 for before, after in pairwise(starts)
+        ]
         return [
             slice(low - start, None if high is None else high - start)
             for start, low, high in zip(starts, [0, *borders], [*borders, None], strict=True)
         ]
 
     def weights(self, elements: int, total: int) -> list[torch.Tensor]:
-        """The share of each tile in its elements, of `total` in all; at every place the shares sum to 1."""
+        """The share of each tile in its elements, of `total` in all; at every place the shares sum
+        to 1.
+        """
         positions, overlap = torch.arange(total) + 0.5, self.overlap * elements
         depths = []
         for place in self.places(elements):
@@ -151,7 +175,8 @@ def run_blended(
     source: int,
     target: int,
 ) -> torch.Tensor:
-    """Apply `run` to overlapping tiles of frames `(N, C, H, W)` and blend the results, in channels-last memory.
+    """Apply `run` to overlapping tiles of frames `(N, C, H, W)` and blend the results, in
+    channels-last memory.
 
     A unit of the tiles has `source` elements in `x` and `target` in the result.
     """

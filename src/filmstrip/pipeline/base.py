@@ -9,25 +9,25 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import nn
 
-import filmstrip
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.pipeline.denoise import Progress, ProgressBar, Step
-from filmstrip.weights.folder import Dtypes, fetch_pipeline, load_components, read_index, save_components
-from filmstrip.weights.hub import Source, part_options
-from filmstrip.weights.model import as_device, warn_of_pickles
-
-# The pipelines that `DiffusionPipeline.from_pretrained` makes.
-PIPELINES = (
-    *("LTXConditionPipeline", "LTXImageToVideoPipeline", "LTXLatentUpsamplePipeline", "LTXPipeline"),
-    "StableVideoDiffusionPipeline",
+from filmstrip.registry import PIPELINES, public
+from filmstrip.weights.folder import (
+    Dtypes,
+    fetch_pipeline,
+    load_components,
+    read_index,
+    save_components,
 )
+from filmstrip.weights.hub import Source, split_options
+from filmstrip.weights.model import as_device, warn_of_pickles
 
 
 class DiffusionPipeline:
     """Models, a scheduler and what else belongs to them, which together make videos.
 
-    A pipeline's components are the arguments of its `__init__`, and its attributes. Any of them may be `None`;
-    what does not need it still works.
+    A pipeline's components are the arguments of its `__init__`, and its attributes. Any of them may
+    be `None`; what does not need it still works.
     """
 
     _optional_components: ClassVar[tuple[str, ...]] = ()
@@ -64,7 +64,9 @@ class DiffusionPipeline:
 
     @property
     def interrupt(self) -> bool:
-        """A callback sets `_interrupt` to end the walk after its step; what there is by then is decoded."""
+        """A callback sets `_interrupt` to end the walk after its step; what there is by then is
+        decoded.
+        """
         return self._interrupt
 
     _execution_device = device
@@ -72,31 +74,45 @@ class DiffusionPipeline:
     def _require(self, *names: str) -> None:
         """Refuse a call that needs a component which is not there."""
         if missing := [name for name in names if getattr(self, name) is None]:
-            raise InputError(f"This pipeline has no {' and no '.join(missing)}, which the call needs.")
+            raise InputError(
+                f"This pipeline has no {' and no '.join(missing)}, which the call needs."
+            )
 
     def _schedule(self, **given: Any) -> torch.Tensor:
-        """Make the scheduler's schedule, from what its `set_timesteps` takes; returns its timesteps, `(steps,)`."""
+        """Make the scheduler's schedule, from what its `set_timesteps` takes; returns its
+        timesteps, `(steps,)`.
+        """
         scheduler = self.components["scheduler"]
         scheduler.set_timesteps(**given, device=self._execution_device)
         self.num_timesteps = len(scheduler.timesteps)
         return scheduler.timesteps
 
-    def _advance(self, latents: torch.Tensor, prediction: torch.Tensor, step: Step, **options: Any) -> torch.Tensor:
+    def _advance(
+        self, latents: torch.Tensor, prediction: torch.Tensor, step: Step, **options: Any
+    ) -> torch.Tensor:
         """The latents of the next step, by the scheduler, whose `step` takes the options."""
-        return self.components["scheduler"].step(prediction, step.timestep, latents, return_dict=False, **options)[0]
+        return self.components["scheduler"].step(
+            prediction, step.timestep, latents, return_dict=False, **options
+        )[0]
 
     @contextmanager
     def _keeping(self, latents: torch.Tensor, advice: str) -> Iterator[None]:
-        """Around decoding: if it fails, the latents are in `pipe.latents`, and the error says what to try."""
+        """Around decoding: if it fails, the latents are in `pipe.latents`, and the error says what
+        to try.
+        """
         try:
             yield
         except Exception as error:
             self.latents = latents
-            error.add_note(f"The sampling is not lost: its latents are in pipe.latents. Try {advice}.")
+            error.add_note(
+                f"The sampling is not lost: its latents are in pipe.latents. Try {advice}."
+            )
             raise
 
     def _modules(self) -> list[Any]:
-        return [component for component in self.components.values() if isinstance(component, nn.Module)]
+        return [
+            component for component in self.components.values() if isinstance(component, nn.Module)
+        ]
 
     def to(
         self,
@@ -104,12 +120,16 @@ class DiffusionPipeline:
         device: str | int | torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> Self:
-        """Move the models to a device, a type, or both: `pipe.to("cuda")`, `pipe.to("cuda", torch.bfloat16)`.
+        """Move the models to a device, a type, or both: `pipe.to("cuda")`, `pipe.to("cuda",
+        torch.bfloat16)`.
 
         More than a device and a type, in that order, or one of them twice, is an InputError.
         """
         if len(target) > 2 or (len(target) == 2 and isinstance(target[0], torch.dtype)):
-            raise InputError(f"to() was given {target}; it takes a device, a dtype, or a device and then a dtype.")
+            raise InputError(
+                f"to() was given {target}; it takes a device, a dtype, or a device and then a "
+                "dtype."
+            )
         types = [value for value in (*target, dtype) if isinstance(value, torch.dtype)]
         places = [value for value in (*target, device) if not isinstance(value, torch.dtype | None)]
         for kind, given in (("types", types), ("devices", places)):
@@ -139,17 +159,19 @@ class DiffusionPipeline:
         `DiffusionPipeline.from_pretrained` makes the pipeline that the folder names.
 
         Args:
-            torch_dtype, dtype: type of the weights, float32 by default; or a dictionary from component to type, with
-                "default" for the rest.
+            torch_dtype, dtype: type of the weights, float32 by default; or a dictionary from
+                component to type, with "default" for the rest.
             variant: read `*.fp16.safetensors` and the like where there are such files.
             device: where to put the models; weights go there straight from the file.
-            options: `HubOptions`, and components made by hand, or `None` to go without; these are not loaded.
+            options: `HubOptions`, and components made by hand, or `None` to go without; these are
+                not loaded.
 
         Raises:
             CheckpointError: something is missing, damaged, or refused.
-            InputError: an argument that this pipeline does not take, or a variant that no component has.
+            InputError: an argument that this pipeline does not take, or a variant that no component
+                has.
         """
-        hub, components = part_options(options)
+        hub, components = split_options(options)
         name = os.fspath(pretrained_model_name_or_path)
         if cls is not DiffusionPipeline:  # which learns only from the folder what it shall be
             cls._refuse_unknown("from_pretrained", components)
@@ -157,19 +179,23 @@ class DiffusionPipeline:
         index = read_index(folder)
         if cls is DiffusionPipeline and index.class_name not in PIPELINES:
             raise CheckpointError(
-                f"{name} holds a {index.class_name}, which is none of the pipelines here ({', '.join(PIPELINES)}). "
+                f"{name} holds a {index.class_name}, which is none of the pipelines here "
+                f"({', '.join(PIPELINES)}). "
                 "If one of these can use its components, call from_pretrained of that class."
             )
-        kind: type[Self] = getattr(filmstrip, index.class_name) if cls is DiffusionPipeline else cls
+        kind: type[Self] = public(index.class_name) if cls is DiffusionPipeline else cls
         kind._refuse_unknown("from_pretrained", components)
         expected = kind.component_names()
         types = dtype if dtype is not None else torch_dtype
         where = as_device(device)
-        loaded = load_components(folder, index, expected, components, dtype=types, variant=variant, device=where)
+        loaded = load_components(
+            folder, index, expected, components, dtype=types, variant=variant, device=where
+        )
         loaded = dict.fromkeys(kind._optional_components) | loaded
         if missing := [key for key in expected if key not in loaded]:
             raise CheckpointError(
-                f"{name} has no {', '.join(missing)}, which {kind.__name__} needs; it holds a {index.class_name}. "
+                f"{name} has no {', '.join(missing)}, which {kind.__name__} needs; it holds a "
+                f"{index.class_name}. "
                 f"Pass {missing[0]}= by hand, or None to go without."
             )
         pipe = kind(**loaded)
@@ -181,7 +207,8 @@ class DiffusionPipeline:
         expected = cls.component_names()
         if unknown := [name for name in given if name not in expected]:
             raise InputError(
-                f"{cls.__name__}.{call} does not take {', '.join(unknown)}; its components are {', '.join(expected)}."
+                f"{cls.__name__}.{call} does not take {', '.join(unknown)}; its components are "
+                f"{', '.join(expected)}."
             )
 
     def save_pretrained(
@@ -192,22 +219,31 @@ class DiffusionPipeline:
         variant: str | None = None,
         max_shard_size: int | str | None = None,
     ) -> None:
-        """Write the pipeline as a folder, which diffusers opens too. Arguments are those of `Model.save_pretrained`."""
+        """Write the pipeline as a folder, which diffusers opens too. Arguments are those of
+        `Model.save_pretrained`.
+        """
         warn_of_pickles(safe_serialization)
         kind = type(self).__name__
-        save_components(save_directory, kind, self.components, variant=variant, max_shard_size=max_shard_size)
+        save_components(
+            save_directory, kind, self.components, variant=variant, max_shard_size=max_shard_size
+        )
 
     @classmethod
     def from_pipe(cls, pipeline: "DiffusionPipeline", **components: Any) -> Self:
-        """A pipeline of this class that shares another one's components, but for those that are given.
+        """A pipeline of this class that shares another one's components, but for those that are
+        given.
 
         An InputError names components that are missing, or given but not taken.
         """
         cls._refuse_unknown("from_pipe", components)
         expected = cls.component_names()
-        shared = {name: getattr(pipeline, name) for name in expected if hasattr(pipeline, name)} | components
+        shared = {
+            name: getattr(pipeline, name) for name in expected if hasattr(pipeline, name)
+        } | components
         if missing := ", ".join(name for name in expected if name not in shared):
-            raise InputError(f"{cls.__name__} has the components {', '.join(expected)}; {missing} must be given.")
+            raise InputError(
+                f"{cls.__name__} has the components {', '.join(expected)}; {missing} must be given."
+            )
         made = cls(**shared)
         made.name_or_path = pipeline.name_or_path
         return made

@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 import torch
 
+from filmstrip.config import Configurable
 from filmstrip.errors import InputError
-from filmstrip.weights.config import Configurable
 
 Tensors = dict[str, Any]
 
@@ -14,35 +14,50 @@ Tensors = dict[str, Any]
 class PipelineCallback(Configurable):
     """Base of callbacks that act at one step of a call, the cutoff.
 
-    A subclass sets `tensor_inputs`, the names of the loop's tensors that it wants, from the pipeline's
-    `_callback_tensor_inputs`, and implements `callback_fn`.
+    A subclass sets `tensor_inputs`, the names of the loop's tensors that it wants, from the
+    pipeline's `_callback_tensor_inputs`, and implements `callback_fn`.
 
     Args:
-        cutoff_step_ratio: the cutoff as a share of the steps, a float from 0 to 1; 1 is after the last.
-        cutoff_step_index: the cutoff as the number of a step, instead; the ratio must then be `None`.
+        cutoff_step_ratio: the cutoff as a share of the steps, a float from 0 to 1; 1 is after the
+            last.
+        cutoff_step_index: the cutoff as the number of a step, instead; the ratio must then be
+            `None`.
     """
 
     tensor_inputs: ClassVar[Sequence[str]]
 
-    def __init__(self, cutoff_step_ratio: float | None = 1.0, cutoff_step_index: int | None = None) -> None:
+    def __init__(
+        self, cutoff_step_ratio: float | None = 1.0, cutoff_step_index: int | None = None
+    ) -> None:
         if (cutoff_step_ratio is None) == (cutoff_step_index is None):
             raise InputError(
-                f"cutoff_step_ratio is {cutoff_step_ratio} and cutoff_step_index is {cutoff_step_index}; "
+                f"cutoff_step_ratio is {cutoff_step_ratio} and cutoff_step_index is "
+                f"{cutoff_step_index}; "
                 "give one of them and set the other to None."
             )
-        if cutoff_step_ratio is not None and not (isinstance(cutoff_step_ratio, float) and 0 <= cutoff_step_ratio <= 1):
-            raise InputError(f"cutoff_step_ratio is {cutoff_step_ratio!r}; it must be a float from 0.0 to 1.0.")
+        if cutoff_step_ratio is not None and not (
+            isinstance(cutoff_step_ratio, float) and 0 <= cutoff_step_ratio <= 1
+        ):
+            raise InputError(
+                f"cutoff_step_ratio is {cutoff_step_ratio!r}; it must be a float from 0.0 to 1.0."
+            )
 
     def cutoff_step(self, pipeline: Any) -> int:
         """The number of the step to act at."""
         index: int | None = self.config.cutoff_step_index
-        return int(pipeline.num_timesteps * self.config.cutoff_step_ratio) if index is None else index
+        return (
+            int(pipeline.num_timesteps * self.config.cutoff_step_ratio) if index is None else index
+        )
 
-    def callback_fn(self, pipeline: Any, step_index: int, timestep: torch.Tensor, callback_kwargs: Tensors) -> Tensors:
+    def callback_fn(
+        self, pipeline: Any, step_index: int, timestep: torch.Tensor, callback_kwargs: Tensors
+    ) -> Tensors:
         """What to do after a step. Returns the tensors that the loop goes on with."""
         raise NotImplementedError(f"{type(self).__name__} does not implement callback_fn.")
 
-    def __call__(self, pipeline: Any, step_index: int, timestep: torch.Tensor, callback_kwargs: Tensors) -> Tensors:
+    def __call__(
+        self, pipeline: Any, step_index: int, timestep: torch.Tensor, callback_kwargs: Tensors
+    ) -> Tensors:
         return self.callback_fn(pipeline, step_index, timestep, callback_kwargs)
 
 
@@ -55,9 +70,13 @@ class MultiPipelineCallbacks:
     @property
     def tensor_inputs(self) -> list[str]:
         """The names of the tensors that any of the callbacks wants."""
-        return list(dict.fromkeys(name for callback in self.callbacks for name in callback.tensor_inputs))
+        return list(
+            dict.fromkeys(name for callback in self.callbacks for name in callback.tensor_inputs)
+        )
 
-    def __call__(self, pipeline: Any, step_index: int, timestep: torch.Tensor, callback_kwargs: Tensors) -> Tensors:
+    def __call__(
+        self, pipeline: Any, step_index: int, timestep: torch.Tensor, callback_kwargs: Tensors
+    ) -> Tensors:
         for callback in self.callbacks:
             callback_kwargs = callback(pipeline, step_index, timestep, callback_kwargs)
         return callback_kwargs
@@ -66,13 +85,15 @@ class MultiPipelineCallbacks:
 class SDCFGCutoffCallback(PipelineCallback):
     """Switches guidance off after the cutoff step: scale 0, and no more negative prompts.
 
-    `prompt_embeds` is `[negative; positive]` while guidance is on; the whole positive half stays. (diffusers
-    keeps the last row only, which is the same for a batch of one.)
+    `prompt_embeds` is `[negative; positive]` while guidance is on; the whole positive half stays.
+    (diffusers keeps the last row only, which is the same for a batch of one.)
     """
 
     tensor_inputs = ("prompt_embeds",)
 
-    def callback_fn(self, pipeline: Any, step_index: int, timestep: torch.Tensor, callback_kwargs: Tensors) -> Tensors:
+    def callback_fn(
+        self, pipeline: Any, step_index: int, timestep: torch.Tensor, callback_kwargs: Tensors
+    ) -> Tensors:
         if step_index == self.cutoff_step(pipeline):
             if pipeline.do_classifier_free_guidance:
                 _, callback_kwargs["prompt_embeds"] = callback_kwargs["prompt_embeds"].chunk(2)

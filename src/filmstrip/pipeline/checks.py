@@ -1,4 +1,6 @@
-"""What any pipeline's call must hold, checked before any work: an `InputError` names what does not."""
+"""What any pipeline's call must hold, checked before any work: an `InputError` names what does
+not.
+"""
 
 import math
 from collections.abc import Mapping
@@ -37,7 +39,9 @@ def check_shape(latents: Any, wanted: tuple[int, ...]) -> None:
 
 
 def check_schedule(num_inference_steps: int, given: Any, name: str) -> None:
-    """Refuse steps that are no whole number above 0, or an empty schedule that is `given` instead of them."""
+    """Refuse steps that are no whole number above 0, or an empty schedule that is `given` instead
+    of them.
+    """
     if given is None:
         check_count(num_inference_steps, "num_inference_steps")
     elif not len(given):
@@ -47,7 +51,9 @@ def check_schedule(num_inference_steps: int, given: Any, name: str) -> None:
 def check_output_type(output_type: str) -> None:
     """Refuse an unknown output type."""
     if output_type not in OUTPUT_TYPES:
-        raise InputError(f"output_type is {output_type!r}; choose one of {', '.join(OUTPUT_TYPES)}.")
+        raise InputError(
+            f"output_type is {output_type!r}; choose one of {', '.join(OUTPUT_TYPES)}."
+        )
 
 
 def check_multiple(height: int, width: int, multiple: int) -> None:
@@ -55,9 +61,12 @@ def check_multiple(height: int, width: int, multiple: int) -> None:
     check_count(height, "height")
     check_count(width, "width")
     if height % multiple or width % multiple:
-        near = " and ".join(str(max(1, round(side / multiple)) * multiple) for side in (height, width))
+        near = " and ".join(
+            str(max(1, round(side / multiple)) * multiple) for side in (height, width)
+        )
         raise InputError(
-            f"`height` and `width` have to be divisible by {multiple} but are {height} and {width}; "
+            f"`height` and `width` have to be divisible by {multiple} but are {height} and "
+            f"{width}; "
             f"the nearest that are: {near}."
         )
 
@@ -65,4 +74,7 @@ def check_multiple(height: int, width: int, multiple: int) -> None:
 def check_generators(generator: Any, videos: int) -> None:
     """Refuse a list of generators that has neither one nor one for each video."""
     if isinstance(generator, list) and len(generator) not in (1, videos):
-        raise InputError(f"{len(generator)} generators were given for {videos} videos; give one, or one for each.")
+        raise InputError(
+            f"{len(generator)} generators were given for {videos} videos; give one, or one for "
+            "each."
+        )

@@ -1,4 +1,6 @@
-"""The walk from noise to data, and what happens between its steps: progress, the interrupt, the caller's callback."""
+"""The walk from noise to data, and what happens between its steps: progress, the interrupt, the
+caller's callback.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -10,11 +12,13 @@ import torch
 from filmstrip.errors import InputError
 from filmstrip.logging import is_progress_bar_enabled
 from filmstrip.pipeline.callbacks import MultiPipelineCallbacks, PipelineCallback
-from filmstrip.pipeline.guiders import Condition, Guider
+from filmstrip.pipeline.guiders import Branch, Guider
 
 Advance = Callable[[], None]
 Callback = Callable[[Any, int, torch.Tensor, dict[str, Any]], Mapping[str, Any] | None]
-Watching = tuple[Callback | None, Sequence[str]]  # a callback, and the names of the tensors that it is handed
+Watching = tuple[
+    Callback | None, Sequence[str]
+]  # a callback, and the names of the tensors that it is handed
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,9 @@ class Step:
     timestep: torch.Tensor  # what the model is told, a scalar
 
 
-# Asks the model about latents `(B, ...)` under each condition; answers `(len(conditions) * B, ...)`.
-Predict = Callable[[torch.Tensor, Step, tuple[Condition, ...]], torch.Tensor]
+# Asks the model about latents `(B, ...)` under each condition; answers `(len(conditions) * B,
+# ...)`.
+Predict = Callable[[torch.Tensor, Step, tuple[Branch, ...]], torch.Tensor]
 
 
 def denoise(
@@ -37,7 +42,9 @@ def denoise(
     advance: Callable[[torch.Tensor, torch.Tensor, Step], torch.Tensor],
     watch: Callable[[Step, torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
-    """Walk `latents` from noise to data: predict, guide, advance, and go on with what `watch` returns after a step."""
+    """Walk `latents` from noise to data: predict, guide, advance, and go on with what `watch`
+    returns after a step.
+    """
     for step in steps:
         guidance = guide(step)
         prediction = guidance.combine(predict(latents, step, guidance.conditions))
@@ -73,12 +80,17 @@ class ProgressBar:
 
 
 @dataclass
-class StepWatch:
+class StepCallbacks:
     """What happens around steps: progress, the interrupt, and the caller's callback."""
 
-    pipeline: Any  # what the callback is handed; its `current_timestep` follows the walk, its `interrupt` ends it
-    tensors: dict[str, Any]  # what the callback may see besides `latents`; what it returns under a name replaces it
-    callback: Callback | None  # of pipeline, index, timestep and tensors; returns changed tensors or None
+    # what the callback is handed; its `current_timestep` follows the walk, its `interrupt` ends it
+    pipeline: Any
+    tensors: dict[
+        str, Any
+    ]  # what the callback may see besides `latents`; what it returns under a name replaces it
+    callback: (
+        Callback | None
+    )  # of pipeline, index, timestep and tensors; returns changed tensors or None
     names: Sequence[str]  # of the tensors that the callback is handed
     advance: Advance  # called after each step
 
@@ -101,8 +113,12 @@ class StepWatch:
         return latents
 
 
-def callback_names(callback: Callback | None, names: Sequence[str], allowed: Sequence[str]) -> Sequence[str]:
-    """Which tensors the callback is handed: a callback class says so itself. Names must be among `allowed`."""
+def callback_names(
+    callback: Callback | None, names: Sequence[str], allowed: Sequence[str]
+) -> Sequence[str]:
+    """Which tensors the callback is handed: a callback class says so itself. Names must be among
+    `allowed`.
+    """
     if isinstance(callback, PipelineCallback | MultiPipelineCallbacks):
         names = callback.tensor_inputs
     if unknown := [name for name in names or () if name not in allowed]:

@@ -1,4 +1,6 @@
-"""What the schedulers share: a schedule, kept on the host and mirrored on the device, and the place in it."""
+"""What the schedulers share: a schedule, kept on the host and mirrored on the device, and the place
+in it.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,10 +9,10 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from filmstrip.config import Configurable
 from filmstrip.errors import InputError
 from filmstrip.outputs import Output
 from filmstrip.schedulers.sigmas import Array, chosen_spacing
-from filmstrip.weights.config import Configurable
 
 Device: TypeAlias = torch.device | str | None
 Numbers: TypeAlias = Sequence[float] | Array | torch.Tensor
@@ -18,8 +20,8 @@ Numbers: TypeAlias = Sequence[float] | Array | torch.Tensor
 
 @dataclass
 class SchedulerOutput(Output):
-    """`prev_sample`: the sample at the next, lower level; `pred_original_sample`: the data that the model predicts,
-    from the schedulers that say it."""
+    """`prev_sample`: the sample at the next, lower level; `pred_original_sample`: the data that the
+    model predicts, from the schedulers that say it."""
 
     prev_sample: torch.Tensor
     pred_original_sample: torch.Tensor | None = None
@@ -28,8 +30,9 @@ class SchedulerOutput(Output):
 class Scheduler(Configurable):
     """A schedule of noise levels and a counter that walks it.
 
-    The schedule lives on the host (`host_timesteps`, `host_sigmas`), where reading it does not wait for the GPU, and
-    once more as tensors on the device, where callers expect it. Assigning a tensor replaces both.
+    The schedule lives on the host (`host_timesteps`, `host_sigmas`), where reading it does not wait
+    for the GPU, and once more as tensors on the device, where callers expect it. Assigning a tensor
+    replaces both.
     """
 
     config_name = "scheduler_config.json"
@@ -50,7 +53,9 @@ class Scheduler(Configurable):
 
     @property
     def sigmas(self) -> torch.Tensor:
-        """The noise level before each step and after the last, `(steps + 1,)`, float32, on that device."""
+        """The noise level before each step and after the last, `(steps + 1,)`, float32, on that
+        device.
+        """
         return self._sigmas
 
     @sigmas.setter
@@ -73,13 +78,18 @@ class Scheduler(Configurable):
         return self._begin_index
 
     def set_begin_index(self, begin_index: int = 0) -> None:
-        """Begin at this step, instead of where the first timestep that is given stands in the schedule."""
+        """Begin at this step, instead of where the first timestep that is given stands in the
+        schedule.
+        """
         self._begin_index = begin_index
 
-    def index_for_timestep(self, timestep: float | torch.Tensor, schedule_timesteps: torch.Tensor | None = None) -> int:
-        """The index of a timestep in the schedule, or in the one that is given; of several equal ones the second, as
-        in diffusers: a walk that begins midway must not skip a noise level. An InputError refuses a timestep that is
-        not one of the schedule's, or not a single number.
+    def index_for_timestep(
+        self, timestep: float | torch.Tensor, schedule_timesteps: torch.Tensor | None = None
+    ) -> int:
+        """The index of a timestep in the schedule, or in the one that is given; of several equal
+        ones the second, as
+        in diffusers: a walk that begins midway must not skip a noise level. An InputError refuses a
+        timestep that is not one of the schedule's, or not a single number.
         """
         known = self.host_timesteps if schedule_timesteps is None else floats(schedule_timesteps)
         wanted = floats(timestep)
@@ -88,22 +98,31 @@ class Scheduler(Configurable):
         matches = np.flatnonzero(known == wanted)
         if not len(matches):
             where = f"the schedule of {len(known)} steps"
-            raise InputError(f"The timestep {wanted.item():g} is not in {where}; pass one of `scheduler.timesteps`.")
+            raise InputError(
+                f"The timestep {wanted.item():g} is not in {where}; pass one of "
+                "`scheduler.timesteps`."
+            )
         return int(matches[:2][-1])
 
     def __len__(self) -> int:
         return int(self.config.num_train_timesteps)
 
     def _check_config(self, choices: Mapping[str, Collection[str]]) -> None:
-        """Refuse a config without a training step, with several spacings, or an entry that is none of its choices."""
+        """Refuse a config without a training step, with several spacings, or an entry that is none
+        of its choices.
+        """
         if len(self) < 1:
             raise InputError(f"num_train_timesteps is {len(self)}; it must be at least 1.")
         for name, known in choices.items():
             if self.config[name] not in known:
-                raise InputError(f"{name} is {self.config[name]!r}; it must be one of {', '.join(known)}.")
+                raise InputError(
+                    f"{name} is {self.config[name]!r}; it must be one of {', '.join(known)}."
+                )
         chosen_spacing(self.config)
 
-    def _install(self, timesteps: Array, sigmas: Array, device: Device, sigmas_device: Device) -> None:
+    def _install(
+        self, timesteps: Array, sigmas: Array, device: Device, sigmas_device: Device
+    ) -> None:
         """Take a new schedule and forget the place in the old one."""
         self.host_timesteps, self.host_sigmas = floats(timesteps), floats(sigmas)
         self._timesteps = torch.from_numpy(self.host_timesteps.copy()).to(device)
@@ -120,16 +139,25 @@ class Scheduler(Configurable):
         """The noise levels before and after a step, each a number in a tensor."""
         if index + 1 >= len(self.host_sigmas):
             steps = len(self.host_timesteps)
-            raise InputError(f"All {steps} steps of the schedule are done; call `set_timesteps` before another walk.")
+            raise InputError(
+                f"All {steps} steps of the schedule are done; call `set_timesteps` before another "
+                "walk."
+            )
         return self.sigmas[index], self.sigmas[index + 1]
 
     def _levels_of(self, timestep: float | torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
-        """The noise levels of one timestep or `(B,)` of them, `(B, 1, ...)` in the dtype of `sample`."""
+        """The noise levels of one timestep or `(B,)` of them, `(B, 1, ...)` in the dtype of
+        `sample`.
+        """
         times = np.atleast_1d(floats(timestep))
-        if self.begin_index is None:  # else the level is that of the next step, whatever the timesteps are
+        if (
+            self.begin_index is None
+        ):  # else the level is that of the next step, whatever the timesteps are
             indices = [self.index_for_timestep(one) for one in times.tolist()]
         else:
-            indices = [self.begin_index if self.step_index is None else self.step_index] * len(times)
+            indices = [self.begin_index if self.step_index is None else self.step_index] * len(
+                times
+            )
         levels = torch.from_numpy(self.host_sigmas[indices]).to(sample.device, sample.dtype)
         return levels.view(-1, *[1] * (sample.ndim - 1))
 
@@ -158,7 +186,10 @@ def check_steps(count: int) -> int:
 
 def refuse_integer(timestep: float | torch.Tensor) -> None:
     """Refuse an integer as a timestep."""
-    if isinstance(timestep, int) or (isinstance(timestep, torch.Tensor) and not timestep.is_floating_point()):
+    if isinstance(timestep, int) or (
+        isinstance(timestep, torch.Tensor) and not timestep.is_floating_point()
+    ):
         raise InputError(
-            f"The timestep {timestep} is an integer, which looks like a step number; pass one of `scheduler.timesteps`."
+            f"The timestep {timestep} is an integer, which looks like a step number; pass one of "
+            "`scheduler.timesteps`."
         )

@@ -1,4 +1,6 @@
-"""Euler steps from noise to data for models trained on a variance-preserving path: the scheduler of SVD."""
+"""Euler steps from noise to data for models trained on a variance-preserving path: the scheduler of
+SVD.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
@@ -10,7 +12,15 @@ from torch import Tensor
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.nn.noise import Generators, randn
-from filmstrip.schedulers.base import Device, Numbers, Scheduler, SchedulerOutput, check_steps, flat, refuse_integer
+from filmstrip.schedulers.base import (
+    Device,
+    Numbers,
+    Scheduler,
+    SchedulerOutput,
+    check_steps,
+    flat,
+    refuse_integer,
+)
 from filmstrip.schedulers.sigmas import BETA_SCHEDULES, Array, chosen_spacing, zero_terminal_snr
 
 logger = get_logger(__name__)
@@ -27,20 +37,26 @@ CHOICES: Mapping[str, Collection[str]] = {
 class EulerDiscreteScheduler(Scheduler):
     """Noise levels of a diffusion model, and Euler's method to walk them.
 
-    At noise level sigma a sample is `data + sigma * noise`; the model is given it divided by `sqrt(sigma^2 + 1)`.
-    Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", algorithm 2.
+    At noise level sigma a sample is `data + sigma * noise`; the model is given it divided by
+    `sqrt(sigma^2 + 1)`. Karras et al., "Elucidating the Design Space of Diffusion-Based Generative
+    Models", algorithm 2.
 
     Args:
         num_train_timesteps: the number of noise levels that the model was trained on.
-        beta_start, beta_end, beta_schedule: first and last variance, and one of `BETA_SCHEDULES` between them.
+        beta_start, beta_end, beta_schedule: first and last variance, and one of `BETA_SCHEDULES`
+            between them.
         trained_betas: the variances themselves instead.
-        prediction_type: whether the model predicts the noise ("epsilon"), the velocity ("v_prediction"; Salimans and
-            Ho, "Progressive Distillation", appendix D), or the data ("sample"; "original_sample" is the same).
-        interpolation_type: read levels between trained ones off linearly, or space them evenly in the logarithm.
-        use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas: space the levels between the first and the last
-            anew, or between sigma_min and sigma_max; one of these at most.
-        timestep_spacing: which of the trained timesteps; "Common Diffusion Noise Schedules", table 2.
-        timestep_type: "continuous" gives a model with v-prediction `log(sigma) / 4` as its timestep.
+        prediction_type: whether the model predicts the noise ("epsilon"), the velocity
+            ("v_prediction"; Salimans and Ho, "Progressive Distillation", appendix D), or the data
+            ("sample"; "original_sample" is the same).
+        interpolation_type: read levels between trained ones off linearly, or space them evenly in
+            the logarithm.
+        use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas: space the levels between the
+            first and the last anew, or between sigma_min and sigma_max; one of these at most.
+        timestep_spacing: which of the trained timesteps; "Common Diffusion Noise Schedules", table
+            2.
+        timestep_type: "continuous" gives a model with v-prediction `log(sigma) / 4` as its
+            timestep.
         steps_offset: added to the timesteps of the spacing "leading".
         rescale_betas_zero_snr: let the last trained level be (nearly) pure noise.
         final_sigmas_type: whether the walk ends at level 0 or at the lowest trained one.
@@ -82,17 +98,27 @@ class EulerDiscreteScheduler(Scheduler):
         self._trained = (((1 - self.alphas_cumprod) / self.alphas_cumprod) ** 0.5).numpy()
         sigmas = self._trained[::-1]
         timesteps = np.arange(num_train_timesteps, dtype=np.float32)[::-1]
-        self._install(_continuous(sigmas) if self.is_continuous else timesteps, np.append(sigmas, 0), None, "cpu")
+        self._install(
+            _continuous(sigmas) if self.is_continuous else timesteps,
+            np.append(sigmas, 0),
+            None,
+            "cpu",
+        )
         self.is_scale_input_called = False
 
     @property
     def is_continuous(self) -> bool:
         """Whether the model is told `log(sigma) / 4`, and not the number of a trained level."""
-        return self.config.timestep_type == "continuous" and self.config.prediction_type == "v_prediction"
+        return (
+            self.config.timestep_type == "continuous"
+            and self.config.prediction_type == "v_prediction"
+        )
 
     @property
     def init_noise_sigma(self) -> Tensor:
-        """The factor on standard normal noise that makes it the first sample, a number in a tensor on the CPU."""
+        """The factor on standard normal noise that makes it the first sample, a number in a tensor
+        on the CPU.
+        """
         highest = self.sigmas.max()
         return (highest**2 + 1) ** 0.5 if self.config.timestep_spacing == "leading" else highest
 
@@ -103,13 +129,19 @@ class EulerDiscreteScheduler(Scheduler):
         timesteps: Numbers | None = None,
         sigmas: Numbers | None = None,
     ) -> None:
-        """Make the schedule of the next walk, from a number of steps, from `timesteps` among or between the trained
-        ones, or from the `sigmas` before each step and after the last. `self.sigmas` stay on the CPU, as in diffusers.
+        """Make the schedule of the next walk, from a number of steps, from `timesteps` among or
+        between the trained ones, or from the `sigmas` before each step and after the last.
+        `self.sigmas` stay on the CPU, as in diffusers.
 
-        An InputError says that none or several of the three are given, that the config sets `timesteps` another way,
-        that a list is not flat, a level cannot be walked from, or there are no steps.
+        An InputError says that none or several of the three are given, that the config sets
+        `timesteps` another way, that a list is not flat, a level cannot be walked from, or there
+        are no steps.
         """
-        given = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas}
+        given = {
+            "num_inference_steps": num_inference_steps,
+            "timesteps": timesteps,
+            "sigmas": sigmas,
+        }
         names = [name for name, value in given.items() if value is not None]
         if len(names) != 1:
             got = " and ".join(names) or "none of them"
@@ -118,10 +150,16 @@ class EulerDiscreteScheduler(Scheduler):
             levels = flat(sigmas, "sigmas")
             steps = check_steps(len(levels) - 1)
             if not (np.isfinite(levels).all() and (levels[:-1] > 0).all() and levels[-1] >= 0):
-                raise InputError(f"sigmas are {levels.tolist()}; all must be above 0, but the last may be 0.")
+                raise InputError(
+                    f"sigmas are {levels.tolist()}; all must be above 0, but the last may be 0."
+                )
             times = self._timesteps_of(levels[:-1])
         else:
-            times = self._given(timesteps) if timesteps is not None else self._spaced(num_inference_steps or 0)
+            times = (
+                self._given(timesteps)
+                if timesteps is not None
+                else self._spaced(num_inference_steps or 0)
+            )
             steps = check_steps(len(times)) if num_inference_steps is None else num_inference_steps
             levels, times = self._levels_at(times, steps)
         if self.is_continuous:
@@ -133,18 +171,29 @@ class EulerDiscreteScheduler(Scheduler):
         """The timesteps that a caller wants, unless the config sets them in another way."""
         spacing = chosen_spacing(self.config)
         if spacing or self.is_continuous:
-            why = f"{spacing.__name__} sigmas" if spacing else "continuous timesteps with v_prediction"
-            raise InputError(f"timesteps cannot be given to a scheduler whose config asks for {why}; give sigmas.")
+            why = (
+                f"{spacing.__name__} sigmas"
+                if spacing
+                else "continuous timesteps with v_prediction"
+            )
+            raise InputError(
+                f"timesteps cannot be given to a scheduler whose config asks for {why}; give "
+                "sigmas."
+            )
         return flat(timesteps, "timesteps")
 
     def _spaced(self, steps: int) -> Array:
-        """That many of the trained timesteps, in float32, from noise to data, as `timestep_spacing` chooses them."""
+        """That many of the trained timesteps, in float32, from noise to data, as `timestep_spacing`
+        chooses them.
+        """
         train = self.config.num_train_timesteps
         check_steps(steps)
         if self.config.timestep_spacing == "linspace":
             return np.linspace(0, train - 1, steps, dtype=np.float32)[::-1]
         if self.config.timestep_spacing == "leading":
-            return (np.arange(steps)[::-1] * (train // steps)).astype(np.float32) + self.config.steps_offset
+            return (np.arange(steps)[::-1] * (train // steps)).astype(
+                np.float32
+            ) + self.config.steps_offset
         return np.arange(train, 0, -train / steps).round().astype(np.float32) - 1
 
     def _levels_at(self, times: Array, steps: int) -> tuple[Array, Array]:
@@ -191,22 +240,30 @@ class EulerDiscreteScheduler(Scheduler):
 
         Args:
             model_output: what `prediction_type` says, `(B, ...)`.
-            timestep: finds the place of the first step in the schedule; later steps follow from it. An integer, one
-                that is not in the schedule, or one step too many is an InputError.
+            timestep: finds the place of the first step in the schedule; later steps follow from it.
+                An integer, one that is not in the schedule, or one step too many is an InputError.
             sample: `(B, ...)`, not scaled; the arithmetic is in float32.
-            s_churn, s_tmin, s_tmax, s_noise, generator: how much noise to add first over the whole walk (Karras et
-                al., algorithm 2), between which levels, its deviation, and whence, in the dtype of `model_output`.
+            s_churn, s_tmin, s_tmax, s_noise, generator: how much noise to add first over the whole
+                walk (Karras et al., algorithm 2), between which levels, its deviation, and whence,
+                in the dtype of `model_output`.
 
         Returns:
-            The sample at the next level, in the dtype of `model_output`, and the data that the model predicts.
+            The sample at the next level, in the dtype of `model_output`, and the data that the
+            model predicts.
         """
         refuse_integer(timestep)
         if not self.is_scale_input_called:
-            logger.warning("The model's input was not scaled: call `scale_model_input` before each step.")
+            logger.warning(
+                "The model's input was not scaled: call `scale_model_input` before each step."
+            )
         index = self._place(timestep)
         sigma, lower = self._levels(index)
         sample = sample.float()
-        churn = min(s_churn / (len(self.host_sigmas) - 1), 2**0.5 - 1) if s_tmin <= sigma <= s_tmax else 0.0
+        churn = (
+            min(s_churn / (len(self.host_sigmas) - 1), 2**0.5 - 1)
+            if s_tmin <= sigma <= s_tmax
+            else 0.0
+        )
         higher = sigma * (churn + 1)
         if churn > 0:
             noise = randn(model_output.shape, generator, model_output.device, model_output.dtype)
@@ -218,18 +275,25 @@ class EulerDiscreteScheduler(Scheduler):
         return SchedulerOutput(stepped, data) if return_dict else (stepped, data)
 
     def _data(self, output: Tensor, sample: Tensor, sigma: Tensor, higher: Tensor) -> Tensor:
-        """The data that the model predicts for a sample that was raised from the level `sigma` to `higher`."""
+        """The data that the model predicts for a sample that was raised from the level `sigma` to
+        `higher`.
+        """
         if self.config.prediction_type == "epsilon":
             return sample - higher * output
-        if self.config.prediction_type == "v_prediction":  # at the level before the churn, as in diffusers
+        if (
+            self.config.prediction_type == "v_prediction"
+        ):  # at the level before the churn, as in diffusers
             return output * (-sigma / (sigma**2 + 1) ** 0.5) + sample / (sigma**2 + 1)
         return output
 
-    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor | float) -> Tensor:
-        """Noise clean samples `(B, ...)` to the levels of timesteps, one or `(B,)`: `sample + sigma * noise`.
+    def add_noise(
+        self, original_samples: Tensor, noise: Tensor, timesteps: Tensor | float
+    ) -> Tensor:
+        """Noise clean samples `(B, ...)` to the levels of timesteps, one or `(B,)`: `sample + sigma
+        * noise`.
 
-        Where the begin of the walk was set, the level is that of the next step whatever the timesteps are; else they
-        must be in the schedule.
+        Where the begin of the walk was set, the level is that of the next step whatever the
+        timesteps are; else they must be in the schedule.
         """
         return original_samples + noise * self._levels_of(timesteps, original_samples)
 

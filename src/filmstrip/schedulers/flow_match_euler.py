@@ -18,7 +18,14 @@ from filmstrip.schedulers.base import (
     floats,
     refuse_integer,
 )
-from filmstrip.schedulers.sigmas import TIME_SHIFTS, Array, Values, chosen_spacing, static_shift, stretch_to_terminal
+from filmstrip.schedulers.sigmas import (
+    TIME_SHIFTS,
+    Array,
+    Values,
+    chosen_spacing,
+    static_shift,
+    stretch_to_terminal,
+)
 
 logger = get_logger(__name__)
 
@@ -26,19 +33,21 @@ logger = get_logger(__name__)
 class FlowMatchEulerDiscreteScheduler(Scheduler):
     """Noise levels for flow matching, and Euler's method to walk them.
 
-    At noise level sigma, from 1 (noise) to 0 (data), a sample is `sigma * noise + (1 - sigma) * data`.
-    The model is given the timestep `sigma * num_train_timesteps` and predicts the velocity `noise - data`.
-    Lipman et al., "Flow Matching for Generative Modeling"; Liu et al., "Flow Straight and Fast".
+    At noise level sigma, from 1 (noise) to 0 (data), a sample is `sigma * noise + (1 - sigma) *
+    data`. The model is given the timestep `sigma * num_train_timesteps` and predicts the velocity
+    `noise - data`. Lipman et al., "Flow Matching for Generative Modeling"; Liu et al., "Flow
+    Straight and Fast".
 
     Args:
         num_train_timesteps: the timestep of pure noise.
         shift: constant shift of the levels towards noise, above 0; without `use_dynamic_shifting`.
         use_dynamic_shifting: shift by `mu`, which `set_timesteps` is given, instead.
-        base_shift, max_shift, base_image_seq_len, max_image_seq_len: the line from which pipelines read `mu` for a
-            number of tokens; not used here.
+        base_shift, max_shift, base_image_seq_len, max_image_seq_len: the line from which pipelines
+            read `mu` for a number of tokens; not used here.
         invert_sigmas: count levels from 0 (noise) to 1 (data).
         shift_terminal: stretch the levels so that the last step starts at this one.
-        use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas: space the levels anew; one of these at most.
+        use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas: space the levels anew; one of
+            these at most.
         time_shift_type: how `mu` shifts.
         stochastic_sampling: step to the predicted data and add fresh noise.
 
@@ -104,7 +113,8 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         Args:
             sigmas: noise levels instead of even ones; they are still shifted, stretched and spaced.
             mu: the shift for `use_dynamic_shifting`, which usually depends on the number of tokens.
-            timesteps: what the model is given at each step, as it is. Levels come from it without `sigmas`.
+            timesteps: what the model is given at each step, as it is. Levels come from it without
+                `sigmas`.
 
         No number of steps, several that differ, and a missing `mu` are an InputError.
         """
@@ -113,7 +123,8 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         steps = _number_of_steps(num_inference_steps, sigmas, timesteps)
         if timesteps is not None and sigmas is None:
             logger.warning(
-                "timesteps were given without sigmas: the model gets them as they are, but the noise levels "
+                "timesteps were given without sigmas: the model gets them as they are, but the "
+                "noise levels "
                 "made from them are shifted. Give sigmas, or both, to have them agree."
             )
         train = self.config.num_train_timesteps
@@ -128,7 +139,9 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         if self.config.invert_sigmas:
             levels, given = 1 - levels, None
         end = np.float32(self.config.invert_sigmas)
-        self._install(levels * train if given is None else given, np.append(levels, end), device, device)
+        self._install(
+            levels * train if given is None else given, np.append(levels, end), device, device
+        )
         self.num_inference_steps = steps
 
     def _shifted(self, sigmas: Array, mu: float | None) -> Array:
@@ -143,11 +156,13 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
             sigmas = spacing(float(sigmas[-1]), float(sigmas[0]), len(sigmas))
         return sigmas
 
-    def scale_noise(self, sample: torch.Tensor, timestep: torch.Tensor | float, noise: torch.Tensor) -> torch.Tensor:
+    def scale_noise(
+        self, sample: torch.Tensor, timestep: torch.Tensor | float, noise: torch.Tensor
+    ) -> torch.Tensor:
         """Noise clean samples to the level of a timestep: `sigma * noise + (1 - sigma) * sample`.
 
-        Samples are `(B, ...)`; the timestep is one of the schedule, or `(B,)` of them. Where the begin of the walk was
-        set, the level is that of the next step whatever they are.
+        Samples are `(B, ...)`; the timestep is one of the schedule, or `(B,)` of them. Where the
+        begin of the walk was set, the level is that of the next step whatever they are.
         """
         sigma = self._levels_of(timestep, sample)
         return sigma * noise + (1 - sigma) * sample
@@ -169,13 +184,15 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
 
         Args:
             model_output: the velocity, `(B, ...)`; with `per_token_timesteps` its negative.
-            timestep: finds the place of the first step in the schedule; later steps follow from it. An integer, one
-                that is not in the schedule, or one step too many is an InputError.
+            timestep: finds the place of the first step in the schedule; later steps follow from it.
+                An integer, one that is not in the schedule, or one step too many is an InputError.
             sample: `(B, ...)`; the arithmetic is in float32.
-            s_churn, s_tmin, s_tmax, s_noise: taken as other Euler schedulers do, and without effect.
+            s_churn, s_tmin, s_tmax, s_noise: taken as other Euler schedulers do, and without
+                effect.
             generator: for the noise of `stochastic_sampling`, which is drawn in float32.
-            per_token_timesteps: `(B, N)`, a timestep for each token of `(B, N, C)` samples. Each token steps to the
-                next lower level of the schedule, and the result stays in float32.
+            per_token_timesteps: `(B, N)`, a timestep for each token of `(B, N, C)` samples. Each
+                token steps to the next lower level of the schedule, and the result stays in
+                float32.
 
         Returns:
             The sample at the next level, in the dtype of `model_output`.
@@ -194,7 +211,9 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
 
         if self.config.stochastic_sampling:
             data = sample - sigma * model_output
-            stepped = (1 - lower) * data + lower * randn(sample.shape, generator, sample.device, sample.dtype)
+            stepped = (1 - lower) * data + lower * randn(
+                sample.shape, generator, sample.device, sample.dtype
+            )
         else:
             stepped = sample + change * model_output
         stepped = stepped.to(model_output.dtype) if per_token_timesteps is None else stepped
@@ -203,7 +222,9 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
 
 
 def _number_of_steps(steps: int | None, sigmas: Numbers | None, timesteps: Numbers | None) -> int:
-    """The number of steps on which all that was given agrees; refused if it does not, or is not given or below 1."""
+    """The number of steps on which all that was given agrees; refused if it does not, or is not
+    given or below 1.
+    """
     lists = {"sigmas": sigmas, "timesteps": timesteps}
     counts = {name: len(flat(values, name)) for name, values in lists.items() if values is not None}
     if steps is not None:

@@ -1,4 +1,6 @@
-"""Pictures that say how they move, and the measure: they must agree before a model is judged by them."""
+"""Pictures that say how they move, and the measure: they must agree before a model is judged by
+them.
+"""
 
 import subprocess
 import sys
@@ -10,7 +12,15 @@ from PIL import Image
 
 from filmstrip.errors import InputError
 from tools import demo_clips as demo
-from tools.demo_clips.pointers import EXTENTS, FPS, HEADINGS, HIGHEST_BUCKET, POINTERS, all_pointers, pointer_distance
+from tools.demo_clips.pointers import (
+    EXTENTS,
+    FPS,
+    HEADINGS,
+    HIGHEST_BUCKET,
+    POINTERS,
+    all_pointers,
+    pointer_distance,
+)
 
 SHAPE, DIRECTION = 1, 3
 
@@ -19,18 +29,29 @@ SHAPE, DIRECTION = 1, 3
 def drawn() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Pictures of either side of the holding out, their velocities in pixels, and their clips."""
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.cat([demo.sample_pointers(24, generator, held_out=side) for side in (False, True)])
+    pictures = torch.cat(
+        [demo.sample_pointers(24, generator, held_out=side) for side in (False, True)]
+    )
     bucket = torch.randint(32, 256, (48,), generator=generator)
     fps = torch.randint(FPS[0], 20, (48,), generator=generator)
-    return pictures, demo.velocity(pictures, bucket, fps) * 128, demo.draw_pointers(pictures, bucket, fps, generator)
+    return (
+        pictures,
+        demo.velocity(pictures, bucket, fps) * 128,
+        demo.draw_pointers(pictures, bucket, fps, generator),
+    )
 
 
 def pair(**changes: int) -> list[torch.Tensor]:
     """Clips of two pictures that differ in the named columns only."""
     clips = []
-    for row in ([0, 1, 6, 0, 2], [changes.get(name, old) for name, old in zip("abcde", [0, 1, 6, 0, 2], strict=True)]):
+    for row in (
+        [0, 1, 6, 0, 2],
+        [changes.get(name, old) for name, old in zip("abcde", [0, 1, 6, 0, 2], strict=True)],
+    ):
         speed = torch.tensor([127]), torch.tensor([7])
-        clips.append(demo.draw_pointers(torch.tensor([row]), *speed, torch.Generator().manual_seed(0)))
+        clips.append(
+            demo.draw_pointers(torch.tensor([row]), *speed, torch.Generator().manual_seed(0))
+        )
     return clips
 
 
@@ -46,7 +67,9 @@ def test_objects_stay_in_view_at_any_speed_of_training(fps):
     pictures = torch.cat([all_pointers(False), all_pointers(True)])
     pictures = pictures[(pictures[:, 0] == 0) & (pictures[:, 2] == 1) & (pictures[:, 4] == 2)]
     bucket = torch.full((len(pictures),), HIGHEST_BUCKET)
-    clips = demo.draw_pointers(pictures, bucket, torch.full_like(bucket, fps), torch.Generator().manual_seed(0))
+    clips = demo.draw_pointers(
+        pictures, bucket, torch.full_like(bucket, fps), torch.Generator().manual_seed(0)
+    )
     rim = torch.cat([clips[..., 0, :], clips[..., -1, :], clips[..., 0], clips[..., -1]], dim=-1)
     assert (rim == clips[:, :, :1, 0, :1]).all()
 
@@ -86,7 +109,9 @@ def test_the_measure_reads_drawn_clips_without_error(drawn):
 
 def test_the_measure_stands_the_noise_of_a_poor_autoencoder(drawn):
     pictures, velocity, clips = drawn
-    noisy = (clips + 0.04 * torch.randn(clips.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    noisy = (
+        clips + 0.04 * torch.randn(clips.shape, generator=torch.Generator().manual_seed(0))
+    ).clamp(0, 1)
     measured = demo.measure_travel(noisy, clips[:, :, 0])
     assert torch.equal(measured.direction, pictures[:, DIRECTION])
     assert (measured.velocity - velocity).norm(dim=1).max() < 0.1
@@ -114,7 +139,11 @@ def test_another_colour_is_not_kept(change):
 @pytest.mark.parametrize("value", ["still", "empty"])
 def test_what_does_not_move_has_no_direction(value):
     clip, _ = pair()
-    clip = clip[:, :, :1].expand(-1, -1, 14, -1, -1) if value == "still" else torch.full_like(clip, 0.5)
+    clip = (
+        clip[:, :, :1].expand(-1, -1, 14, -1, -1)
+        if value == "still"
+        else torch.full_like(clip, 0.5)
+    )
     assert demo.measure_travel(clip, clip[:, :, 0]).direction.item() == -1
 
 
@@ -125,20 +154,28 @@ def test_the_measure_refuses_other_layouts():
 
 def test_training_meets_each_pair_but_not_the_held_out_combinations():
     columns = [0, SHAPE, DIRECTION]
-    trained, held_out = (set(map(tuple, all_pointers(side)[:, columns].tolist())) for side in (False, True))
+    trained, held_out = (
+        set(map(tuple, all_pointers(side)[:, columns].tolist())) for side in (False, True)
+    )
     assert not trained & held_out
     assert len(trained | held_out) == 9 * 5 * 8
     for first, second in ((0, 1), (0, 2), (1, 2)):
-        pairs = [{(row[first], row[second]) for row in rows} for rows in (trained, trained | held_out)]
+        pairs = [
+            {(row[first], row[second]) for row in rows} for rows in (trained, trained | held_out)
+        ]
         assert pairs[0] == pairs[1]
 
 
 def test_an_example_picture_can_be_written(tmp_path):
     path = tmp_path / "picture.png"
-    subprocess.run([sys.executable, "-m", "tools.demo_clips", path, "--direction", "up-left"], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "tools.demo_clips", path, "--direction", "up-left"], check=True
+    )
     picture = Image.open(path)
     assert (picture.size, picture.mode) == ((128, 128), "RGB")
-    np.testing.assert_array_equal(np.asarray(picture), np.asarray(demo.draw_picture(direction="up-left")))
+    np.testing.assert_array_equal(
+        np.asarray(picture), np.asarray(demo.draw_picture(direction="up-left"))
+    )
 
 
 def test_a_picture_of_unknown_things_is_refused():

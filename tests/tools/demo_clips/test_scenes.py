@@ -1,4 +1,6 @@
-"""The demo's clips, captions and judge: they must agree with each other before a model is judged by them."""
+"""The demo's clips, captions and judge: they must agree with each other before a model is judged by
+them.
+"""
 
 import random
 
@@ -74,7 +76,10 @@ def test_the_judge_does_not_take_one_scene_for_another(drawn):
 
 
 def test_colours_the_wrong_way_round_are_swapped_not_unclear():
-    scene, mirrored = (demo.to_indices([demo.Scene(a, "star", b, "up")]) for a, b in [("red", "blue"), ("blue", "red")])
+    scene, mirrored = (
+        demo.to_indices([demo.Scene(a, "star", b, "up")])
+        for a, b in [("red", "blue"), ("blue", "red")]
+    )
     measured = demo.measure_clips(demo.draw_clips(mirrored, torch.Generator().manual_seed(0)))
     assert demo.swapped_colours(measured, scene).item()
     assert demo.judge_clips(measured, scene).tolist() == [[False, True, False, True]]
@@ -108,7 +113,10 @@ def test_training_never_meets_a_held_out_pair():
     trained = demo.from_indices(demo.all_scenes(held_out=False))
     held_out = demo.from_indices(demo.all_scenes(held_out=True))
     assert not set(trained) & set(held_out)
-    pairs = {(s.colour, s.shape) for s in trained}, {(s.shape, s.direction, s.change) for s in trained}
+    pairs = (
+        {(s.colour, s.shape) for s in trained},
+        {(s.shape, s.direction, s.change) for s in trained},
+    )
     for scene in held_out:
         motion = (scene.shape, scene.direction, scene.change)
         assert (scene.colour, scene.shape) not in pairs[0] or motion not in pairs[1]

@@ -5,12 +5,20 @@ from dataclasses import replace
 import pytest
 import torch
 
-from filmstrip.ltx.conditions import HeldPixels, hold_conditions
 from filmstrip.ltx.latents import LatentSize, positions
-from filmstrip.ltx.transformer import BASE_SIZE, LTXVideoTransformer3DModel
+from filmstrip.ltx.models.transformer import BASE_SIZE, LTXVideoTransformer3DModel
+from filmstrip.ltx.pipelines.conditions import ConditioningPixels, apply_conditioning
 from tools.demo_clips import ATTRIBUTES, Change, Scene, draw_clips, measure_clips, to_indices
 from tools.demo_clips.clips import plan_paths
-from tools.train_demo.ltx.conditions import KINDS, Batch, conditioned_loss, hold, kind_of_step, refine, rotations
+from tools.train_demo.ltx.conditions import (
+    KINDS,
+    Batch,
+    conditioned_loss,
+    hold,
+    kind_of_step,
+    refine,
+    rotations,
+)
 from tools.train_demo.ltx.held import CHANGED_AFTER, made_up, sample_changes, soften
 from tools.train_demo.ltx.settings import LATENT_SIZE, TOY
 from tools.train_demo.ltx.text import build_text_encoder
@@ -31,12 +39,18 @@ def test_positions_are_those_of_conditions_in_a_pipeline(transformer, causal):
     def where(part, first_frame):
         return positions(part, RATIOS, 24, causal, first_frame)
 
-    held = [HeldPixels(torch.zeros(1, 3, 1, 8, 8), frame, 1.0) for frame in (11, 24)]
+    held = [ConditioningPixels(torch.zeros(1, 3, 1, 8, 8), frame, 1.0) for frame in (11, 24)]
     latents = torch.zeros(1, 16, *LATENT_SIZE)
-    begun = hold_conditions(latents, held, lambda pixels: torch.zeros(1, 16, 1, 8, 8), where, 4, None)
-    wanted = transformer.rope(begun.positions.transpose(1, 2) / torch.tensor(BASE_SIZE, dtype=torch.float32))
+    begun = apply_conditioning(
+        latents, held, lambda pixels: torch.zeros(1, 16, 1, 8, 8), where, 4, None
+    )
+    wanted = transformer.rope(
+        begun.positions.transpose(1, 2) / torch.tensor(BASE_SIZE, dtype=torch.float32)
+    )
     own, flag, rate = torch.tensor([[11.0, 24.0]]), torch.tensor([causal]), torch.tensor([24.0])
-    torch.testing.assert_close(rotations(transformer, size, RATIOS, own, flag, rate), wanted, atol=2e-3, rtol=0)
+    torch.testing.assert_close(
+        rotations(transformer, size, RATIOS, own, flag, rate), wanted, atol=2e-3, rtol=0
+    )
 
 
 def test_held_clips_inside_have_the_tokens_and_positions_of_a_pipeline():
@@ -94,7 +108,9 @@ def test_each_kind_of_step_reaches_every_parameter(transformer, name):
 
 def test_kinds_take_turns():
     turns = [kind_of_step(step) for step in range(sum(kind.every for kind in KINDS.values()))]
-    assert {name: turns.count(name) for name in KINDS} == {name: kind.every for name, kind in KINDS.items()}
+    assert {name: turns.count(name) for name in KINDS} == {
+        name: kind.every for name, kind in KINDS.items()
+    }
 
 
 def test_clips_whose_motion_changes_end_as_their_scene_says():
@@ -121,7 +137,9 @@ def test_some_clips_change_their_motion():
 
 def test_softened_clips_look_like_prepared_pictures():
     prepared_pictures = pytest.importorskip("benchmarks.demo_ltx").prepared_pictures
-    scenes = to_indices([Scene("red", "star", "blue"), Scene("white", "circle", "black", size="large")])
+    scenes = to_indices(
+        [Scene("red", "star", "blue"), Scene("white", "circle", "black", size="large")]
+    )
     clips = draw_clips(scenes, torch.Generator().manual_seed(0), frames=1)
     prepared = prepared_pictures(clips) / 2 + 0.5
     apart, unsoftened = ((one - prepared).square().mean() for one in (soften(clips), clips))

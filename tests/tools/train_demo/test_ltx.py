@@ -4,13 +4,19 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
+from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
 from tools.demo_clips import Scene, draw_clips, to_indices
 from tools.train_demo.common.optim import Average, Muon, orthogonalise
 from tools.train_demo.ltx.denoiser import position_table
 from tools.train_demo.ltx.judge import score
 from tools.train_demo.ltx.settings import CAPTION_TOKENS, LATENT_SIZE, REAL, TOY
-from tools.train_demo.ltx.text import build_text_encoder, build_tokenizer, encode_captions, encode_texts, fold_case
+from tools.train_demo.ltx.text import (
+    build_text_encoder,
+    build_tokenizer,
+    encode_captions,
+    encode_texts,
+    fold_case,
+)
 from tools.train_demo.ltx.vae import build_vae
 
 
@@ -32,7 +38,10 @@ def test_unknown_words_fall_back_to_known_characters(tokenizer):
 def test_case_makes_no_difference(tokenizer):
     weight = torch.randn(tokenizer.get_vocab_size(), 4)
     folded = fold_case(tokenizer, weight)
-    lower, mixed = (torch.tensor(tokenizer.encode(text).ids) for text in ("a red star on blue", "A RED Star on BLUE"))
+    lower, mixed = (
+        torch.tensor(tokenizer.encode(text).ids)
+        for text in ("a red star on blue", "A RED Star on BLUE")
+    )
     assert not torch.equal(lower, mixed)
     assert torch.equal(folded[lower], folded[mixed])
     assert torch.equal(folded[lower], weight[lower])
@@ -42,7 +51,8 @@ def test_padding_changes_nothing_for_a_text_encoder_with_mask(tokenizer):
     encoder = build_text_encoder(REAL, tokenizer.get_vocab_size()).eval()
     masked = torch.tensor([True])
     short, long = (
-        encode_captions(encoder, encode_texts(tokenizer, ["a red star"], length), masked)[:, :4] for length in (8, 128)
+        encode_captions(encoder, encode_texts(tokenizer, ["a red star"], length), masked)[:, :4]
+        for length in (8, 128)
     )
     torch.testing.assert_close(short, long, rtol=1e-4, atol=1e-5)
 
@@ -82,7 +92,9 @@ def test_average_moves_by_its_weight():
 def test_the_first_positions_are_those_of_the_text_pipeline():
     transformer = LTXVideoTransformer3DModel(**TOY.transformer_config())
     table, _ = position_table(transformer, TOY, torch.device("cpu"))
-    usual, _ = transformer.rope(transformer.rope.grid(*LATENT_SIZE, (4 / 25, 16, 16), torch.device("cpu")))
+    usual, _ = transformer.rope(
+        transformer.rope.grid(*LATENT_SIZE, (4 / 25, 16, 16), torch.device("cpu"))
+    )
     torch.testing.assert_close(table[:1], usual)
 
 
@@ -104,7 +116,8 @@ def test_the_real_model_fits_the_package():
 
 def test_captions_fit_what_the_transformer_sees(tokenizer):
     text = (
-        "there is a medium orange triangle in front of a violet background, it becomes larger while going to the right"
+        "there is a medium orange triangle in front of a violet background, "
+        "it becomes larger while going to the right"
     )
     assert (encode_texts(tokenizer, [text], CAPTION_TOKENS)[0] != 0).sum() < CAPTION_TOKENS - 16
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from filmstrip.schedulers.euler_discrete import EulerDiscreteScheduler
-from filmstrip.svd.image import for_clip
+from filmstrip.svd.pipelines.images import clip_input
 from tools.demo_clips import draw_picture, velocity
 from tools.train_demo.common.command import changed
 from tools.train_demo.common.optim import Muon, adam_state, load_adam
@@ -17,8 +17,14 @@ from tools.train_demo.common.trainer import Plan, Trainer
 from tools.train_demo.svd.judge import HeldOut, monotone, score
 from tools.train_demo.svd.settings import CLIP_MEAN, CLIP_STD, REAL, SCHEDULER, TOY
 from tools.train_demo.svd.unet import build_unet, draw_levels, noised, predict, used_parameters
-from tools.train_demo.svd.vae import build_vae, draw_strengths, encode, fold_time, vae_loss
-from tools.train_demo.svd.vae import used_parameters as used_by_vae
+from tools.train_demo.svd.vae import (
+    build_vae,
+    draw_strengths,
+    encode,
+    fold_time,
+    used_parameters as used_by_vae,
+    vae_loss,
+)
 from tools.train_demo.svd.vision import build_image_encoder, clip_pixels, draw_motions
 
 CPU = torch.device("cpu")
@@ -60,10 +66,14 @@ def test_steps_reach_every_parameter_that_a_single_token_uses():
     side = TOY.latent_side
     inputs = (1, 14, 2 * TOY.latent_channels, side, side), (1,), (1, 1, TOY.embedding), (1, 3)
     predict(unet, *(torch.randn(shape) for shape in inputs)).square().mean().backward()
-    reached = {name for name, p in unet.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+    reached = {
+        name for name, p in unet.named_parameters() if p.grad is not None and p.grad.abs().max() > 0
+    }
     assert reached == set(used_parameters(unet))
     assert any("attn2.to_v" in name for name in reached)
-    assert unet.down_blocks[0].attentions[0].transformer_blocks[0].attn2.to_q.weight.abs().max() == 0
+    assert (
+        unet.down_blocks[0].attentions[0].transformer_blocks[0].attn2.to_q.weight.abs().max() == 0
+    )
 
 
 def test_the_loss_reaches_every_parameter_of_the_autoencoder_that_is_used():
@@ -101,8 +111,12 @@ def test_folded_in_time_a_frame_is_decoded_as_in_a_clip_that_stands_still():
 def test_clip_sees_what_the_pipeline_shows_it():
     picture = draw_picture()
     mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
-    shown = (for_clip([picture], 224) - mean) / deviation
-    pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(1, 128, 128, 3).movedim(-1, 1)
+    shown = (clip_input([picture], 224) - mean) / deviation
+    pixels = (
+        torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+        .view(1, 128, 128, 3)
+        .movedim(-1, 1)
+    )
     torch.testing.assert_close(clip_pixels(pixels.float() / 255), shown, atol=1e-4, rtol=1e-4)
 
 
@@ -121,7 +135,13 @@ def test_scores_of_right_clips_are_right_and_of_standing_ones_wrong():
     ones = torch.ones(4)
     right = torch.stack([_moved(pictures, frame) for frame in range(14)], dim=2)
     scores, speeds = score(right, pictures, bucket=128, fps=8)
-    assert scores["direction_right"] == scores["shape_kept"] == scores["colour_kept"] == scores["speed_right"] == 1
+    assert (
+        scores["direction_right"]
+        == scores["shape_kept"]
+        == scores["colour_kept"]
+        == scores["speed_right"]
+        == 1
+    )
     torch.testing.assert_close(
         speeds, velocity(pictures.indices, 128 * ones, 8 * ones).norm(dim=1) * 64, atol=0.05, rtol=0
     )
@@ -131,7 +151,9 @@ def test_scores_of_right_clips_are_right_and_of_standing_ones_wrong():
 
 
 def _moved(pictures: HeldOut, frame: int) -> torch.Tensor:
-    """The pictures with everything moved by whole pixels, one a frame along each axis of the way."""
+    """The pictures with everything moved by whole pixels, one a frame along each axis of the
+    way.
+    """
     moved = []
     for row, pixels in zip(pictures.indices, pictures.pixels, strict=True):
         angle = row[3].item() * math.pi / 4
@@ -149,7 +171,10 @@ def test_speeds_rise_only_if_each_is_above_the_last():
 
 def test_muon_treats_convolutions_as_matrices():
     torch.manual_seed(0)
-    matrix, kernel = torch.nn.Parameter(torch.zeros(8, 27)), torch.nn.Parameter(torch.zeros(8, 3, 3, 3))
+    matrix, kernel = (
+        torch.nn.Parameter(torch.zeros(8, 27)),
+        torch.nn.Parameter(torch.zeros(8, 3, 3, 3)),
+    )
     kernel.data = kernel.data.contiguous(memory_format=torch.channels_last)
     matrix.grad = torch.randn(8, 27)
     kernel.grad = matrix.grad.view(8, 3, 3, 3).contiguous(memory_format=torch.channels_last)
@@ -160,8 +185,14 @@ def test_muon_treats_convolutions_as_matrices():
 
 def trainer(budget: float = 0.2, dtype: torch.dtype = torch.float32) -> Trainer:
     """Pulls a matrix and a number, from zero, towards ones."""
-    parameters = {name: torch.nn.Parameter(torch.zeros(shape)) for name, shape in (("w", (4, 4)), ("b", ()))}
-    copies = None if dtype == torch.float32 else [torch.nn.Parameter(p.to(dtype)) for p in parameters.values()]
+    parameters = {
+        name: torch.nn.Parameter(torch.zeros(shape)) for name, shape in (("w", (4, 4)), ("b", ()))
+    }
+    copies = (
+        None
+        if dtype == torch.float32
+        else [torch.nn.Parameter(p.to(dtype)) for p in parameters.values()]
+    )
     used = copies or list(parameters.values())
 
     def loss(progress: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -183,7 +214,10 @@ def test_training_stops_at_the_deadline_and_goes_on_where_it_was(tmp_path):
     torch.testing.assert_close(again.averaged()["w"], first.averaged()["w"])
     assert again.train(store, deadline=math.inf, kind=lambda step: "", budget=spent + 0.2)
     assert again.spent(store) > spent
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["log.jsonl", "stage.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "log.jsonl",
+        "stage.safetensors",
+    ]
     Store(tmp_path / "work", tmp_path / "another", published=("stage", "later"))
     assert [path.name for path in (tmp_path / "another").iterdir()] == ["stage.safetensors"]
 
@@ -211,14 +245,20 @@ def test_restored_optimisers_step_on_in_the_layout_of_the_parameters():
         return torch.optim.AdamW([parameter], lr=torch.tensor(0.1), fused=True)
 
     kernels = [
-        torch.nn.Parameter(torch.ones(8, 4, 3, 3).contiguous(memory_format=torch.channels_last)) for _ in range(2)
+        torch.nn.Parameter(torch.ones(8, 4, 3, 3).contiguous(memory_format=torch.channels_last))
+        for _ in range(2)
     ]
     first, second = (optimizer(kernel) for kernel in kernels)
     first.step()
     kernels[1].data.copy_(kernels[0].data)
-    saved = {name: value.clone(memory_format=torch.contiguous_format) for name, value in adam_state(first).items()}
+    saved = {
+        name: value.clone(memory_format=torch.contiguous_format)
+        for name, value in adam_state(first).items()
+    }
     load_adam(second, saved)
-    assert {v.stride() for v in second.state[kernels[1]].values() if v.ndim} == {kernels[1].stride()}
+    assert {v.stride() for v in second.state[kernels[1]].values() if v.ndim} == {
+        kernels[1].stride()
+    }
     for one in (first, second):
         one.step()
     torch.testing.assert_close(*kernels)

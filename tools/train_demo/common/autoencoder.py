@@ -12,7 +12,11 @@ RAMP = 0.3  # share of the budget after which KL is at full weight
 
 
 def autoencoder_loss(
-    pixels: torch.Tensor, decoded: torch.Tensor, mean: torch.Tensor, log_variance: torch.Tensor, progress: torch.Tensor
+    pixels: torch.Tensor,
+    decoded: torch.Tensor,
+    mean: torch.Tensor,
+    log_variance: torch.Tensor,
+    progress: torch.Tensor,
 ) -> torch.Tensor:
     """Reconstruction, KL and statistics of the latents.
 
@@ -27,4 +31,8 @@ def autoencoder_loss(
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
     deviation, centre = torch.std_mean(mean.transpose(0, 1).flatten(1), dim=1)
     statistics = (centre.square() + (deviation - 1).square()).mean()
-    return reconstruction + KL_WEIGHT * (progress / RAMP).clamp(max=1) * kl + STATISTICS_WEIGHT * statistics
+    return (
+        reconstruction
+        + KL_WEIGHT * (progress / RAMP).clamp(max=1) * kl
+        + STATISTICS_WEIGHT * statistics
+    )

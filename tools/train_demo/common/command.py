@@ -34,7 +34,9 @@ class Command:
     from_embedded: bool
 
     def left(self, spent: float, reserved: float) -> float | None:
-        """The budget of the last training if it shall be finished now: what it spent and what is left for it."""
+        """The budget of the last training if it shall be finished now: what it spent and what is
+        left for it.
+        """
         return spent + self.deadline - reserved - time.monotonic() if self.finish else None
 
     @property

@@ -9,7 +9,8 @@ from torch.nn import Parameter
 
 from tools.train_demo.common.store import Tensors
 
-# Coefficients of the quintic Newton-Schulz iteration (Jordan et al., "Muon", 2024, kellerjordan.github.io/posts/muon).
+# Coefficients of the quintic Newton-Schulz iteration (Jordan et al., "Muon", 2024,
+# kellerjordan.github.io/posts/muon).
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
 
@@ -28,20 +29,23 @@ def orthogonalise(matrices: torch.Tensor) -> torch.Tensor:
 
 
 class Muon:
-    """Momentum, orthogonalised (Muon), with matrices of one shape stacked into one. Convolutions are matrices from
-    all that an output sees to the outputs.
+    """Momentum, orthogonalised (Muon), with matrices of one shape stacked into one. Convolutions
+    are matrices from all that an output sees to the outputs.
 
-    Updates are scaled to AdamW's usual size, 0.2 in the root mean square (Liu et al., arXiv 2502.16982, section 2.2),
-    so that both share a learning rate.
+    Updates are scaled to AdamW's usual size, 0.2 in the root mean square (Liu et al., arXiv
+    2502.16982, section 2.2), so that both share a learning rate.
     """
 
-    def __init__(self, matrices: list[Parameter], momentum: float = 0.95, weight_decay: float = 0.01) -> None:
+    def __init__(
+        self, matrices: list[Parameter], momentum: float = 0.95, weight_decay: float = 0.01
+    ) -> None:
         self.momentum, self.weight_decay = momentum, weight_decay
         self.groups: dict[tuple[int, int], list[Parameter]] = defaultdict(list)
         for matrix in matrices:
             self.groups[matrix.shape[0], matrix[0].numel()].append(matrix)
         self.buffers = {
-            shape: torch.zeros(len(group), *shape, device=group[0].device) for shape, group in self.groups.items()
+            shape: torch.zeros(len(group), *shape, device=group[0].device)
+            for shape, group in self.groups.items()
         }
 
     @torch.no_grad()
@@ -54,10 +58,14 @@ class Muon:
             update = orthogonalise(gradients.lerp(buffer, self.momentum)).float()
             update = update * (rate * -0.2 * max(shape) ** 0.5)
             torch._foreach_mul_(group, 1 - rate * self.weight_decay)
-            torch._foreach_add_(group, [u.view(p.shape) for u, p in zip(update, group, strict=True)])
+            torch._foreach_add_(
+                group, [u.view(p.shape) for u, p in zip(update, group, strict=True)]
+            )
 
     def state(self) -> Tensors:
-        return {f"muon.{'x'.join(map(str, shape))}": buffer for shape, buffer in self.buffers.items()}
+        return {
+            f"muon.{'x'.join(map(str, shape))}": buffer for shape, buffer in self.buffers.items()
+        }
 
     def load(self, tensors: Tensors) -> None:
         for name, buffer in self.state().items():
@@ -65,7 +73,9 @@ class Muon:
 
 
 class Average:
-    """Exponential moving average of parameters; `weight` of the new value is a scalar tensor on their device."""
+    """Exponential moving average of parameters; `weight` of the new value is a scalar tensor on
+    their device.
+    """
 
     def __init__(self, parameters: list[Parameter]) -> None:
         self.parameters = parameters
@@ -81,16 +91,24 @@ class Average:
 def adam_state(optimizer: torch.optim.Optimizer) -> Tensors:
     """The tensors of AdamW, in the order of its parameters."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    return {f"adam.{i}.{key}": value for i, p in enumerate(parameters) for key, value in optimizer.state[p].items()}
+    return {
+        f"adam.{i}.{key}": value
+        for i, p in enumerate(parameters)
+        for key, value in optimizer.state[p].items()
+    }
 
 
 def load_adam(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
-    """Put back what `adam_state` took, each moment in the memory layout of its parameter, as fused steps want it."""
+    """Put back what `adam_state` took, each moment in the memory layout of its parameter, as fused
+    steps want it.
+    """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for i, p in enumerate(parameters):
         prefix = f"adam.{i}."
         optimizer.state[p] = {
-            key.removeprefix(prefix): torch.empty_like(p).copy_(value) if value.shape == p.shape else value.to(p.device)
+            key.removeprefix(prefix): torch.empty_like(p).copy_(value)
+            if value.shape == p.shape
+            else value.to(p.device)
             for key, value in tensors.items()
             if key.startswith(prefix)
         }

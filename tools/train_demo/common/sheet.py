@@ -19,6 +19,8 @@ def save_sheet(videos: torch.Tensor, titles: Sequence[str], path: Path) -> None:
     for row, (video, title) in enumerate(zip(videos, titles, strict=True)):
         top = row * (height + STRIP)
         draw.text((2, top + 2), title, fill="black", font=ImageFont.load_default(12))
-        pixels = (video.clamp(0, 1) * 255).round().byte().permute(2, 1, 3, 0).flatten(1, 2).cpu().numpy()
+        pixels = (
+            (video.clamp(0, 1) * 255).round().byte().permute(2, 1, 3, 0).flatten(1, 2).cpu().numpy()
+        )
         sheet.paste(Image.fromarray(pixels), (0, top + STRIP))
     sheet.save(path, optimize=True)

@@ -1,4 +1,6 @@
-"""Where the training keeps its state: weights as safetensors, a log of JSON lines, copies of what must survive."""
+"""Where the training keeps its state: weights as safetensors, a log of JSON lines, copies of what
+must survive.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Store:
     def log(self, stage: str, **values: Any) -> None:
         """Add one line to log.jsonl and print it."""
         elapsed = round(time.monotonic() - self.start, 1)
-        line = json.dumps({"t": elapsed, "stage": stage} | {k: _plain(v) for k, v in values.items()})
+        line = json.dumps(
+            {"t": elapsed, "stage": stage} | {k: _plain(v) for k, v in values.items()}
+        )
         print(line, flush=True)
         with (self.work / "log.jsonl").open("a") as file:
             file.write(line + "\n")
@@ -63,7 +67,8 @@ class Store:
         if not path.exists():
             return None
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, json.loads(file.metadata()["facts"])  # noqa: SIM118
+            keys = file.keys()
+            return {key: file.get_tensor(key) for key in keys}, json.loads(file.metadata()["facts"])
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file to the output folder and the work folder."""

@@ -1,7 +1,8 @@
-"""One trainer for every stage: Muon and AdamW, a moving average, a schedule by the clock, saving and going on.
+"""One trainer for every stage: Muon and AdamW, a moving average, a schedule by the clock, saving
+and going on.
 
-A step needs nothing from the host, so that on a GPU it can be captured in a CUDA graph and replayed: models this small
-would otherwise wait for Python.
+A step needs nothing from the host, so that on a GPU it can be captured in a CUDA graph and
+replayed: models this small would otherwise wait for Python.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from tools.train_demo.common.store import Clock, Store, Tensors
 LOG_EVERY = 250
 
 Losses = dict[str, torch.Tensor]  # their sum is minimised; each is logged
-Loss = Callable[[torch.Tensor], Losses]  # of a fresh batch; gets the share of the budget that is spent, a scalar
+Loss = Callable[
+    [torch.Tensor], Losses
+]  # of a fresh batch; gets the share of the budget that is spent, a scalar
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a stage trains. Learning rates rise over `warm_up` steps and fall as a cosine over `budget` seconds.
+    """How a stage trains. Learning rates rise over `warm_up` steps and fall as a cosine over
+    `budget` seconds.
 
     shares: of the rate, for parameters whose names start so.
     """
@@ -50,7 +54,8 @@ class Trainer:
         parameters: all of which get gradients in every kind of step.
         losses: for each kind of step.
         for_muon: names of those that Muon takes; the rest is AdamW's.
-        working: copies of the parameters in another type, in the same order, with which the losses are computed.
+        working: copies of the parameters in another type, in the same order, with which the losses
+            are computed.
     """
 
     def __init__(
@@ -74,13 +79,18 @@ class Trainer:
             groups[max((p for p in shares if key.startswith(p)), key=len)].append(parameters[key])
         self.shares = list(shares.values())
         self.adam = torch.optim.AdamW(
-            [{"params": group, "lr": torch.tensor(0.0, device=device)} for group in groups.values()],
+            [
+                {"params": group, "lr": torch.tensor(0.0, device=device)}
+                for group in groups.values()
+            ],
             betas=plan.betas,
             weight_decay=0.01,
             fused=True,
             capturable=device.type == "cuda",
         )
-        self.rate, self.average_weight, self.progress = (torch.tensor(0.0, device=device) for _ in range(3))
+        self.rate, self.average_weight, self.progress = (
+            torch.tensor(0.0, device=device) for _ in range(3)
+        )
         self.sums: dict[str, torch.Tensor] = {}  # of each loss: total and count
 
     def step(self, kind: str) -> None:
@@ -131,7 +141,8 @@ class Trainer:
 
         Args:
             kind: of each step.
-            budget: seconds in all, what preparing takes among them, instead of the plan's, to which that is added.
+            budget: seconds in all, what preparing takes among them, instead of the plan's, to which
+                that is added.
             probe: called after the steps in `probes`; its time counts.
         """
         step, spent = self.load(store)
@@ -182,13 +193,17 @@ class Trainer:
         store.save(f"{self.name}_optimizer", self.muon.state() | adam_state(self.adam), **facts)
 
     def load(self, store: Store) -> tuple[int, float]:
-        """Go on from the last save, if there is one: (step, seconds spent). Optimisers may start anew."""
+        """Go on from the last save, if there is one: (step, seconds spent). Optimisers may start
+        anew.
+        """
         if (saved := store.load(self.name)) is None:
             return 0, 0.0
         tensors, facts = saved
         averages, _ = store.load(f"{self.name}_ema") or saved
         with torch.no_grad():
-            for name, parameter, mean in zip(self.names, self.parameters, self.average.values, strict=True):
+            for name, parameter, mean in zip(
+                self.names, self.parameters, self.average.values, strict=True
+            ):
                 parameter.copy_(tensors[name])
                 mean.copy_(averages[name])
         optimizers = store.load(f"{self.name}_optimizer")
@@ -198,10 +213,14 @@ class Trainer:
         return facts["step"], facts["spent"]
 
     def prepare(self, store: Store) -> dict[str, Callable[[], object]]:
-        """Each kind of step, compiled and captured if so planned; parameters and averages stay as they are."""
+        """Each kind of step, compiled and captured if so planned; parameters and averages stay as
+        they are.
+        """
         self._set_rate(0.0)
         self.average_weight.zero_()
-        steps: dict[str, Callable[[], object]] = {kind: partial(self.step, kind) for kind in self.losses}
+        steps: dict[str, Callable[[], object]] = {
+            kind: partial(self.step, kind) for kind in self.losses
+        }
         if self.plan.captured and self.device.type == "cuda":
             steps = {kind: capture(step, self.name, store) for kind, step in steps.items()}
         else:

@@ -1,9 +1,11 @@
-"""Teaching the demo's transformer what may be held of a video: first frames, pictures and clips inside; and 256 x 256.
+"""Teaching the demo's transformer what may be held of a video: first frames, pictures and clips
+inside; and 256 x 256.
 
-Tokens are held as `filmstrip.ltx.walk.ConditionedTokens` holds them: one of strength s is no noisier than 1 - s, and a
-token that is wholly held has timestep 0, with or without noise that falls with the video's. Pictures and clips that
-begin inside are tokens of their own before the video's, as `filmstrip.ltx.conditions.hold_conditions` puts them. The
-text encoder stays as it is.
+Tokens are held as `filmstrip.ltx.pipelines.steppers.MaskedStepper` holds them: one of strength s is
+no noisier than 1 - s, and a token that is wholly held has timestep 0, with or without noise that
+falls with the video's. Pictures and clips that begin inside are tokens of their own before the
+video's, as `filmstrip.ltx.pipelines.conditions.apply_conditioning` puts them. The text encoder
+stays as it is.
 """
 
 from __future__ import annotations
@@ -17,10 +19,21 @@ from torch import nn
 from transformers import T5EncoderModel
 
 from filmstrip.ltx.latents import LatentSize, positions
-from filmstrip.ltx.transformer import BASE_SIZE, LTXPrepared, LTXVideoTransformer3DModel, Rotation
+from filmstrip.ltx.models.transformer import (
+    BASE_SIZE,
+    LTXPrepared,
+    LTXVideoTransformer3DModel,
+    Rotation,
+)
 from tools.train_demo.common.store import Tensors
 from tools.train_demo.common.trainer import Losses, Plan, Trainer
-from tools.train_demo.ltx.denoiser import EMPTY_SHARE, MASKED_SHARE, TIME_DEVIATION, TIME_MEAN, UNIFORM_SHARE
+from tools.train_demo.ltx.denoiser import (
+    EMPTY_SHARE,
+    MASKED_SHARE,
+    TIME_DEVIATION,
+    TIME_MEAN,
+    UNIFORM_SHARE,
+)
 from tools.train_demo.ltx.held import SCALES
 from tools.train_demo.ltx.settings import CAPTION_TOKENS, LATENT_SIZE, TEXT_TOKENS, Settings
 from tools.train_demo.ltx.text import MASKED, encode_captions
@@ -31,7 +44,10 @@ NOISY_SHARE, IMAGE_NOISE = 0.65, 0.15  # whose held tokens get noise, and its sc
 CAUSAL_SHARE = 0.25  # whose first frame is alone in time, as `LTXConditionPipeline` has it
 RATES = (25, 25, 25, 25, 25, 30, 30, 24, 24, 16, 12, 8)  # frames a second, evenly
 LAST_SHARE = 0.6  # of the pictures that are a clip's last
-REFINED_SHARE, REFINED_FROM = 0.65, (0.4, 0.8)  # of large clips in a second pass, and the noise that it starts from
+REFINED_SHARE, REFINED_FROM = (
+    0.65,
+    (0.4, 0.8),
+)  # of large clips in a second pass, and the noise that it starts from
 ALL_HELD_SHARE = 0.5  # of clips inside that are held to the end
 
 
@@ -61,7 +77,9 @@ KINDS = {
     "large": Kind("large", 0, (0.5, 0.35, 0.05, 0.05, 0.05), 5),
     "large_picture": Kind("large", 1, (0.2, 0.65, 0.05, 0.05, 0.05), 1),
 }
-_SLOTS = sorted(((i + 0.5) / kind.every, name) for name, kind in KINDS.items() for i in range(kind.every))
+_SLOTS = sorted(
+    ((i + 0.5) / kind.every, name) for name, kind in KINDS.items() for i in range(kind.every)
+)
 
 
 def kind_of_step(step: int) -> str:
@@ -81,14 +99,21 @@ def rotations(
 
     Args:
         own: (B, latent frames) where each of the own ones stands, in frames.
-        causal, rate: (B,) of each sample: whether the video's first latent frame stands for one frame; frames a second.
+        causal, rate: (B,) of each sample: whether the video's first latent frame stands for one
+            frame; frames a second.
     """
-    plain, single = (positions(size, ratios, 1.0, first, device=own.device)[0] for first in (False, True))
+    plain, single = (
+        positions(size, ratios, 1.0, first, device=own.device)[0] for first in (False, True)
+    )
     area = size.height * size.width
     frames = torch.cat([each(own, area), torch.where(causal[:, None], single[0], plain[0])], dim=1)
-    place = torch.cat([plain[1:, :area].repeat(1, own.shape[1]), plain[1:]], dim=1).expand(len(own), -1, -1)
+    place = torch.cat([plain[1:, :area].repeat(1, own.shape[1]), plain[1:]], dim=1).expand(
+        len(own), -1, -1
+    )
     axes = frames / rate[:, None], place[:, 0], place[:, 1]
-    coordinates = torch.stack([axis / base for axis, base in zip(axes, BASE_SIZE, strict=True)], dim=-1)
+    coordinates = torch.stack(
+        [axis / base for axis, base in zip(axes, BASE_SIZE, strict=True)], dim=-1
+    )
     return transformer.rope(coordinates)
 
 
@@ -121,7 +146,9 @@ def hold(kind: Kind, data: Tensors, row: torch.Tensor, causal: torch.Tensor) -> 
         return torch.rand(batch, device=device) < share
 
     def strength() -> torch.Tensor:
-        return torch.where(chance(WEAK_SHARE), torch.rand(batch, device=device), torch.ones(batch, device=device))
+        return torch.where(
+            chance(WEAK_SHARE), torch.rand(batch, device=device), torch.ones(batch, device=device)
+        )
 
     unit, count = torch.rand(batch, device=device), data["least"][row]
     for frames, end in enumerate(accumulate(kind.held[:-1]), start=1):
@@ -140,7 +167,9 @@ def hold(kind: Kind, data: Tensors, row: torch.Tensor, causal: torch.Tensor) -> 
     if kind.own == 2:
         clip, on = chance(0.5), chance(ALL_HELD_SHARE)
         second = start + 4 - 3 * causal.long()
-        own = torch.where(clip[:, None], torch.stack([start, second], dim=1), torch.stack([inside, last], dim=1))
+        own = torch.where(
+            clip[:, None], torch.stack([start, second], dim=1), torch.stack([inside, last], dim=1)
+        )
         tokens = [torch.where(clip[:, None, None], data["pair"][row], pictures.flatten(1, 2))]
         rest = (clip & on)[:, None] & (frame >= (start // 4 + 2)[:, None])
         held = torch.where(rest, own_strength, held)
@@ -160,23 +189,32 @@ def draw_level(batch: int, device: torch.device) -> torch.Tensor:
     return torch.where(torch.rand(batch, device=device) < UNIFORM_SHARE, even, level)
 
 
-def refine(data: Tensors, row: torch.Tensor, held: Batch, level: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Noise levels (B,), and what is wrong with the tokens at level 1 (B, N, C), where a sample is of a second pass.
+def refine(
+    data: Tensors, row: torch.Tensor, held: Batch, level: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Noise levels (B,), and what is wrong with the tokens at level 1 (B, N, C), where a sample is
+    of a second pass.
 
-    Such a pass starts at a level s from raised latents x' instead of from the true ones x. A straight way from there
-    to x is, at level t, off by t (1 - s) / s (x' - x).
+    Such a pass starts at a level s from raised latents x' instead of from the true ones x. A
+    straight way from there to x is, at level t, off by t (1 - s) / s (x' - x).
     """
     least, most = REFINED_FROM
     start = least + (most - least) * torch.rand_like(level)
     refined = torch.rand_like(level) < REFINED_SHARE
     level = torch.where(refined, start * torch.rand_like(level), level)
-    raised = nn.functional.pad(data["raised"][row].float(), (0, 0, held.values.shape[1] - data["raised"].shape[1], 0))
+    raised = nn.functional.pad(
+        data["raised"][row].float(), (0, 0, held.values.shape[1] - data["raised"].shape[1], 0)
+    )
     share = (refined * (1 - start) / start)[:, None] * (held.strength == 0)
     return level, share[..., None] * (raised - held.values)
 
 
-def draw_texts(captions: torch.Tensor, row: torch.Tensor, encoder: T5EncoderModel) -> tuple[torch.Tensor, torch.Tensor]:
-    """Encoded captions (B, L, C) of clips, some of them empty, and the bias (B, 1, L) that hides their padding."""
+def draw_texts(
+    captions: torch.Tensor, row: torch.Tensor, encoder: T5EncoderModel
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Encoded captions (B, L, C) of clips, some of them empty, and the bias (B, 1, L) that hides
+    their padding.
+    """
     batch, device = len(row), row.device
     ids = captions[row, torch.randint(captions.shape[1], (batch,), device=device)].long()
     ids = nn.functional.pad(ids, (0, TEXT_TOKENS - CAPTION_TOKENS))
@@ -185,7 +223,9 @@ def draw_texts(captions: torch.Tensor, row: torch.Tensor, encoder: T5EncoderMode
     ids = torch.where(torch.rand(batch, 1, device=device) < EMPTY_SHARE, nothing, ids)
     with torch.no_grad():
         text = encode_captions(encoder, ids, torch.rand(batch, device=device) < MASKED_SHARE)
-    return text[:, :CAPTION_TOKENS], ((ids[:, :CAPTION_TOKENS] == 0) * MASKED)[:, None].to(text.dtype)
+    return text[:, :CAPTION_TOKENS], ((ids[:, :CAPTION_TOKENS] == 0) * MASKED)[:, None].to(
+        text.dtype
+    )
 
 
 def conditioned_loss(
@@ -198,7 +238,8 @@ def conditioned_loss(
 ) -> torch.Tensor:
     """The loss of a fresh batch: squared error of the velocity, over all tokens that walk.
 
-    `rates` are the frames a second to choose from. Nothing may come from the host, so that steps can be captured.
+    `rates` are the frames a second to choose from. Nothing may come from the host, so that steps
+    can be captured.
     """
     device = data["latents"].device
     batch = settings.tuned_batch if kind.scale == "small" else settings.large_batch
@@ -236,7 +277,8 @@ def conditions_trainer(
     data: dict[str, Tensors],
     device: torch.device,
 ) -> Trainer:
-    """The trainer of a transformer that can make videos from texts, with the kinds of step of `KINDS`.
+    """The trainer of a transformer that can make videos from texts, with the kinds of step of
+    `KINDS`.
 
     Args:
         data: from `encode_held`.
@@ -251,7 +293,11 @@ def conditions_trainer(
     def loss(name: str, progress: torch.Tensor) -> Losses:
         with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu, cache_enabled=False):
             kind = KINDS[name]
-            return {f"{name}_loss": conditioned_loss(settings, transformer, encoder, kind, data[kind.scale], rates)}
+            return {
+                f"{name}_loss": conditioned_loss(
+                    settings, transformer, encoder, kind, data[kind.scale], rates
+                )
+            }
 
     parameters = dict(transformer.named_parameters())
     blocks = [

@@ -1,9 +1,9 @@
 """Training the demo's transformer together with its text encoder, by flow matching.
 
-One whole step, from the draw of the data to the moving average, is captured in a CUDA graph: a model this small
-would otherwise wait for Python. There are two kinds of step. In a text step all tokens are equally noisy. In an
-image step the first latent frame is clean and at timestep 0, and only the others are predicted, so that the model
-can later be given a picture to start from.
+One whole step, from the draw of the data to the moving average, is captured in a CUDA graph: a
+model this small would otherwise wait for Python. There are two kinds of step. In a text step all
+tokens are equally noisy. In an image step the first latent frame is clean and at timestep 0, and
+only the others are predicted, so that the model can later be given a picture to start from.
 """
 
 from __future__ import annotations
@@ -15,32 +15,56 @@ import torch
 from torch import nn
 from transformers import T5EncoderModel
 
-from filmstrip.ltx.transformer import BASE_SIZE, LTXPrepared, LTXVideoTransformer3DModel, Rotation
+from filmstrip.ltx.models.transformer import (
+    BASE_SIZE,
+    LTXPrepared,
+    LTXVideoTransformer3DModel,
+    Rotation,
+)
 from tools.train_demo.common.store import Tensors
 from tools.train_demo.common.trainer import Losses, Plan, Trainer
-from tools.train_demo.ltx.settings import CAPTION_TOKENS, FRAME_RATE, LATENT_SIZE, TEXT_TOKENS, Settings
+from tools.train_demo.ltx.settings import (
+    CAPTION_TOKENS,
+    FRAME_RATE,
+    LATENT_SIZE,
+    TEXT_TOKENS,
+    Settings,
+)
 from tools.train_demo.ltx.text import MASKED, AttributeReader, encode_captions
 
 EMPTY_SHARE = 0.1  # of captions
 MASKED_SHARE = 0.5  # of captions that T5 sees with a mask
-TIME_MEAN, TIME_DEVIATION, UNIFORM_SHARE = 0.6, 1.2, 0.15  # noise levels: sigmoid of a normal, or uniform
+TIME_MEAN, TIME_DEVIATION, UNIFORM_SHARE = (
+    0.6,
+    1.2,
+    0.15,
+)  # noise levels: sigmoid of a normal, or uniform
 READER_WEIGHT = 0.1  # of naming the attributes, which keeps T5's colours bound
 
 
-def position_table(transformer: LTXVideoTransformer3DModel, settings: Settings, device: torch.device) -> Rotation:
-    """Cosines and sines (P, N, C / 2) of the positions that training meets, the usual ones most often.
+def position_table(
+    transformer: LTXVideoTransformer3DModel, settings: Settings, device: torch.device
+) -> Rotation:
+    """Cosines and sines (P, N, C / 2) of the positions that training meets, the usual ones most
+    often.
 
-    Most are those of the text pipeline at 25 frames a second; some are of other rates, and some have the first frame
-    alone in time, as the conditioned pipelines place it.
+    Most are those of the text pipeline at 25 frames a second; some are of other rates, and some
+    have the first frame alone in time, as the conditioned pipelines place it.
     """
     temporal, spatial = (
         settings.vae_config()["temporal_compression_ratio"],
         settings.vae_config()["spatial_compression_ratio"],
     )
-    pixels = transformer.rope.grid(*LATENT_SIZE, (temporal, spatial, spatial), device)  # in units of the base size
+    pixels = transformer.rope.grid(
+        *LATENT_SIZE, (temporal, spatial, spatial), device
+    )  # in units of the base size
     causal = pixels.clone()
     causal[..., 0] = (causal[..., 0] * BASE_SIZE[0] + 1 - temporal).clamp(min=0) / BASE_SIZE[0]
-    chosen = [(pixels, FRAME_RATE)] * 12 + [(causal, FRAME_RATE)] * 3 + [(pixels, rate) for rate in (8, 12, 16, 24, 30)]
+    chosen = (
+        [(pixels, FRAME_RATE)] * 12
+        + [(causal, FRAME_RATE)] * 3
+        + [(pixels, rate) for rate in (8, 12, 16, 24, 30)]
+    )
     scales = [(grid, torch.tensor([1 / rate, 1, 1], device=device)) for grid, rate in chosen]
     return transformer.rope(torch.cat([grid * scale for grid, scale in scales]))
 
@@ -61,7 +85,11 @@ def predict(
 
 
 def transformer_trainer(
-    settings: Settings, encoder: T5EncoderModel, reader: AttributeReader, data: Tensors, device: torch.device
+    settings: Settings,
+    encoder: T5EncoderModel,
+    reader: AttributeReader,
+    data: Tensors,
+    device: torch.device,
 ) -> tuple[Trainer, nn.ModuleDict]:
     """The trainer with its two kinds of step, "text" and "image", and the models that it trains.
 
@@ -82,7 +110,9 @@ def transformer_trainer(
         wording = torch.randint(data["captions"].shape[1], (batch,), device=device)
         clean = data["latents"][row].float()
         empty = torch.rand(batch, device=device) < EMPTY_SHARE
-        ids = nn.functional.pad(data["captions"][row, wording].long(), (0, TEXT_TOKENS - CAPTION_TOKENS))
+        ids = nn.functional.pad(
+            data["captions"][row, wording].long(), (0, TEXT_TOKENS - CAPTION_TOKENS)
+        )
         nothing = torch.zeros(TEXT_TOKENS, dtype=torch.long, device=device)
         nothing[0].fill_(1)  # "</s>"
         ids = torch.where(empty[:, None], nothing, ids)
@@ -93,9 +123,11 @@ def transformer_trainer(
         bias = ((ids[:, :CAPTION_TOKENS] == 0) * MASKED)[:, None]
 
         level = torch.sigmoid(TIME_MEAN + TIME_DEVIATION * torch.randn(batch, device=device))
-        level = torch.where(torch.rand(batch, device=device) < UNIFORM_SHARE, torch.rand(batch, device=device), level)[
-            :, None
-        ]
+        level = torch.where(
+            torch.rand(batch, device=device) < UNIFORM_SHARE,
+            torch.rand(batch, device=device),
+            level,
+        )[:, None]
         given = LATENT_SIZE[1] * LATENT_SIZE[2] if image else 0
         if image:
             later = torch.arange(clean.shape[1], device=device) >= given

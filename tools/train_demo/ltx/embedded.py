@@ -7,8 +7,8 @@ import shutil
 from transformers import T5EncoderModel
 
 from filmstrip import demo
-from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
-from filmstrip.ltx.vae import AutoencoderKLLTXVideo
+from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
+from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
 from tools.train_demo.common.store import Store
 
 
@@ -22,4 +22,7 @@ def take_embedded(store: Store) -> None:
     transformer = LTXVideoTransformer3DModel.from_pretrained(folder / "transformer")
     encoder = T5EncoderModel.from_pretrained(folder / "text_encoder").float()
     models = {"transformer": transformer, "encoder": encoder}
-    store.save("base", {f"{name}.{k}": p for name, model in models.items() for k, p in model.named_parameters()})
+    store.save(
+        "base",
+        {f"{name}.{k}": p for name, model in models.items() for k, p in model.named_parameters()},
+    )

@@ -1,4 +1,6 @@
-"""Clips with what a pipeline may be given of them: their first frames, pictures of later ones, and how they go on."""
+"""Clips with what a pipeline may be given of them: their first frames, pictures of later ones, and
+how they go on.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from filmstrip.ltx.latents import pack
-from filmstrip.ltx.vae import AutoencoderKLLTXVideo
+from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
 from tools.demo_clips import ATTRIBUTES, Change, draw_clips, sample_scenes
 from tools.train_demo.common.store import Store, Tensors
 from tools.train_demo.ltx.settings import CAPTION_TOKENS, FRAMES, LATENT_SIZE, SIDE, Settings
@@ -23,7 +25,8 @@ SCALES = {"small": 1, "large": 2}  # sides of the videos, in `SIDE`
 
 
 def soften(clips: torch.Tensor) -> torch.Tensor:
-    """About what `filmstrip.ltx.picture` leaves of (B, 3, T, H, W) in [0, 1]: blurred, its colours at half the size.
+    """About what `filmstrip.ltx.pipelines.preprocess` leaves of (B, 3, T, H, W) in [0, 1]: blurred,
+    its colours at half the size.
 
     The colours are those of 4:2:0 video, averages of 2 x 2 pixels.
     """
@@ -52,7 +55,9 @@ def sample_changes(scenes: torch.Tensor, generator: torch.Generator) -> Change:
     both = torch.isin(before[:, column("change")], torch.tensor(resized))
     both &= torch.isin(scenes[:, column("change")], torch.tensor(resized))
     before[both, column("change")] = scenes[both, column("change")]
-    after = torch.tensor(CHANGED_AFTER)[torch.randint(len(CHANGED_AFTER), (len(scenes),), generator=generator)]
+    after = torch.tensor(CHANGED_AFTER)[
+        torch.randint(len(CHANGED_AFTER), (len(scenes),), generator=generator)
+    ]
     changed = torch.rand(len(scenes), generator=generator) < CHANGED_SHARE
     return Change(before, torch.where(changed, (after - 1) * 4, 0))
 
@@ -64,7 +69,8 @@ def encode_held(
     tokenizer: Tokenizer,
     device: torch.device,
 ) -> dict[str, Tensors]:
-    """Draw and encode the clips of each of `SCALES`, `settings.held_clips` and `settings.large_clips` of them.
+    """Draw and encode the clips of each of `SCALES`, `settings.held_clips` and
+    `settings.large_clips` of them.
 
     Each has, on the device and normalised, with n tokens a latent frame:
         latents, soft (N, 7 n, C): of the clip, and of the clip softened.
@@ -79,11 +85,16 @@ def encode_held(
     counts = {"small": settings.held_clips, "large": settings.large_clips}
     result = {}
     for seed, (name, scale) in enumerate(SCALES.items()):
-        choice, generator = torch.Generator().manual_seed(70 + seed), torch.Generator(device).manual_seed(70 + seed)
+        choice, generator = (
+            torch.Generator().manual_seed(70 + seed),
+            torch.Generator(device).manual_seed(70 + seed),
+        )
         scenes = sample_scenes(counts[name], choice)
         changes = sample_changes(scenes, choice)
         rng = random.Random(70 + seed)
-        captions = [encode_texts(tokenizer, scene_captions(scenes, rng), CAPTION_TOKENS) for _ in range(2)]
+        captions = [
+            encode_texts(tokenizer, scene_captions(scenes, rng), CAPTION_TOKENS) for _ in range(2)
+        ]
         parts = []
         step = max(settings.encode_batch // scale**2, 1)
         for rows in torch.arange(len(scenes)).split(step):
@@ -105,7 +116,9 @@ def encode_held(
     return result
 
 
-def _encode_parts(vae: AutoencoderKLLTXVideo, clips: torch.Tensor, generator: torch.Generator) -> Tensors:
+def _encode_parts(
+    vae: AutoencoderKLLTXVideo, clips: torch.Tensor, generator: torch.Generator
+) -> Tensors:
     count, device = len(clips), clips.device
 
     def draw(high: int) -> torch.Tensor:
@@ -117,7 +130,10 @@ def _encode_parts(vae: AutoencoderKLLTXVideo, clips: torch.Tensor, generator: to
     given = torch.where((draw(2) == 0).view(-1, 1, 1, 1, 1), clips, soft)
     row = torch.arange(count, device=device)[:, None]
     frames = given.transpose(1, 2)
-    pictures = [frames[row, at].transpose(1, 2) for at in (inside[:, None], torch.full_like(row, FRAMES - 1))]
+    pictures = [
+        frames[row, at].transpose(1, 2)
+        for at in (inside[:, None], torch.full_like(row, FRAMES - 1))
+    ]
     pair = frames[row, start[:, None] + torch.arange(5, device=device)].transpose(1, 2)
     return {
         "latents": _tokens(vae, clips),
@@ -141,7 +157,9 @@ def made_up(settings: Settings, device: torch.device, rows: int = 4) -> dict[str
         area = LATENT_SIZE[1] * LATENT_SIZE[2] * scale**2
 
         def tokens(frames: int, area: int = area) -> torch.Tensor:
-            return torch.randn(rows, frames * area, settings.latent_channels, device=device).bfloat16()
+            return torch.randn(
+                rows, frames * area, settings.latent_channels, device=device
+            ).bfloat16()
 
         result[name] = {
             "latents": tokens(LATENT_SIZE[0]),

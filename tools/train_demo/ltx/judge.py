@@ -14,9 +14,9 @@ from tokenizers import Tokenizer
 from transformers import T5TokenizerFast
 
 from benchmarks import demo_ltx
-from filmstrip.ltx.pipeline import LTXPipeline
-from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
-from filmstrip.ltx.upsampler import LTXLatentUpsamplerModel
+from filmstrip.ltx.models.latent_upsampler import LTXLatentUpsamplerModel
+from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
+from filmstrip.ltx.pipelines.drop_in import LTXPipeline
 from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
 from tools.demo_clips import (
     ATTRIBUTES,
@@ -39,7 +39,9 @@ REPORT_SEED, CHOICE_SEED = 0, 1
 SHEET_ROWS, SHEET_FRAMES = 12, (0, 6, 12, 18, 24)
 
 
-def save_folder(settings: Settings, store: Store, weights: dict[str, Tensors], shift: float) -> Path:
+def save_folder(
+    settings: Settings, store: Store, weights: dict[str, Tensors], shift: float
+) -> Path:
     """Write the model as bfloat16 in diffusers' layout to `ltx` in the work folder.
 
     Args:
@@ -83,7 +85,9 @@ def load_pipeline(folder: Path, device: torch.device) -> LTXPipeline:
     return pipeline
 
 
-def generate(pipeline: LTXPipeline, prompts: list[str], guidance: float, steps: int, seed: int = 0) -> torch.Tensor:
+def generate(
+    pipeline: LTXPipeline, prompts: list[str], guidance: float, steps: int, seed: int = 0
+) -> torch.Tensor:
     """Clips (B, 3, T, H, W) in [0, 1]."""
     generator = torch.Generator(pipeline.device).manual_seed(seed)
     parts = []
@@ -104,7 +108,9 @@ def generate(pipeline: LTXPipeline, prompts: list[str], guidance: float, steps: 
 
 
 def score(videos: torch.Tensor, scenes: list[Scene]) -> dict[str, Any]:
-    """Accuracy of each attribute and of all, the rate of swapped colours, and what was taken for what."""
+    """Accuracy of each attribute and of all, the rate of swapped colours, and what was taken for
+    what.
+    """
     wanted = to_indices(scenes)
     measured = measure_clips(videos.float())
     right = judge_clips(measured, wanted).float().cpu()
@@ -125,19 +131,27 @@ def score(videos: torch.Tensor, scenes: list[Scene]) -> dict[str, Any]:
     return result
 
 
-def swaps(settings: Settings, store: Store, weights: dict[str, Tensors], device: torch.device, step: int) -> float:
-    """Judge the model while it learns texts, with few steps; returns the rate of swapped colours."""
+def swaps(
+    settings: Settings, store: Store, weights: dict[str, Tensors], device: torch.device, step: int
+) -> float:
+    """Judge the model while it learns texts, with few steps; returns the rate of swapped
+    colours.
+    """
     begin = time.monotonic()
     pipeline = load_pipeline(save_folder(settings, store, weights, shift=1.0), device)
     pairs = evaluation_prompts(settings.probe_prompts, CHOICE_SEED)
-    videos = generate(pipeline, [text for _, text in pairs], guidance=3.0, steps=min(16, settings.sampling_steps))
+    videos = generate(
+        pipeline, [text for _, text in pairs], guidance=3.0, steps=min(16, settings.sampling_steps)
+    )
     scores = score(videos, [scene for scene, _ in pairs])
     store.log("probe", step=step, seconds=time.monotonic() - begin, **scores)
     contact_sheet(videos, [text for _, text in pairs], store.out / "sheet.png")
     return float(scores["swapped"])
 
 
-def probe(settings: Settings, store: Store, weights: dict[str, Tensors], device: torch.device, step: int) -> None:
+def probe(
+    settings: Settings, store: Store, weights: dict[str, Tensors], device: torch.device, step: int
+) -> None:
     """Measure the model while it learns conditions, with few steps."""
     begin = time.monotonic()
     pipe = demo_ltx.load(save_folder(settings, store, weights, shift=1.0), device)
@@ -146,11 +160,17 @@ def probe(settings: Settings, store: Store, weights: dict[str, Tensors], device:
     store.log("probe", step=step, seconds=time.monotonic() - begin, **scores)
     shown = {name: made[:2] for name, made in videos.items() if made.shape[-1] == SIDE}
     titles = [f"{name}: {text}" for name in shown for text in clips.captions[:2]]
-    save_sheet(torch.cat(list(shown.values()))[:, :, list(SHEET_FRAMES)], titles, store.out / "sheet.png")
+    save_sheet(
+        torch.cat(list(shown.values()))[:, :, list(SHEET_FRAMES)], titles, store.out / "sheet.png"
+    )
 
 
-def judge(settings: Settings, store: Store, weights: dict[str, Tensors], device: torch.device) -> None:
-    """Choose guidance and shift on one list of held-out prompts, report on another, and save folder and results."""
+def judge(
+    settings: Settings, store: Store, weights: dict[str, Tensors], device: torch.device
+) -> None:
+    """Choose guidance and shift on one list of held-out prompts, report on another, and save folder
+    and results.
+    """
     steps = settings.sampling_steps
 
     def run(shift: float, guidance: float, seed: int) -> tuple[dict[str, Any], torch.Tensor]:
@@ -158,7 +178,9 @@ def judge(settings: Settings, store: Store, weights: dict[str, Tensors], device:
         pipeline.scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
         pairs = evaluation_prompts(settings.judge_prompts, seed)
         videos = generate(pipeline, [text for _, text in pairs], guidance, steps, seed)
-        scores = {"guidance": guidance, "shift": shift, "steps": steps} | score(videos, [scene for scene, _ in pairs])
+        scores = {"guidance": guidance, "shift": shift, "steps": steps} | score(
+            videos, [scene for scene, _ in pairs]
+        )
         store.log("judge", prompts_seed=seed, seconds=time.monotonic() - begin, **scores)
         return scores, videos
 
@@ -180,8 +202,12 @@ def judge(settings: Settings, store: Store, weights: dict[str, Tensors], device:
         "goal": "at least 0.95 of attributes with guidance, fewer without",
         "guided": guided,
         "unguided": unguided,
-        "judge_itself": reconstruction_quality(load_vae(settings, store, device), settings.judge_prompts, device),
-        "choice": [{k: v for k, v in scores.items() if not k.endswith("_errors")} for scores in tried],
+        "judge_itself": reconstruction_quality(
+            load_vae(settings, store, device), settings.judge_prompts, device
+        ),
+        "choice": [
+            {k: v for k, v in scores.items() if not k.endswith("_errors")} for scores in tried
+        ],
         "folder_bytes": size,
         "parameters": {
             name: sum(p.numel() for p in getattr(pipeline, name).parameters())
@@ -192,7 +218,13 @@ def judge(settings: Settings, store: Store, weights: dict[str, Tensors], device:
     store.write_json("results.json", results)
     with tarfile.open(store.out / "ltx.tar", "w") as archive:
         archive.add(folder, arcname="ltx")
-    store.log("judge", done=True, attributes=guided["attributes"], unguided=unguided["attributes"], bytes=size)
+    store.log(
+        "judge",
+        done=True,
+        attributes=guided["attributes"],
+        unguided=unguided["attributes"],
+        bytes=size,
+    )
 
 
 def contact_sheet(videos: torch.Tensor, texts: list[str], path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import T5EncoderModel
 
-from filmstrip.ltx.transformer import LTXVideoTransformer3DModel
+from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
 from tools.train_demo.common.command import Command, wait
 from tools.train_demo.common.store import Store, Tensors
 from tools.train_demo.ltx.conditions import conditions_trainer, kind_of_step
@@ -17,13 +17,24 @@ from tools.train_demo.ltx.embedded import take_embedded
 from tools.train_demo.ltx.held import encode_held, made_up
 from tools.train_demo.ltx.judge import judge, probe, swaps
 from tools.train_demo.ltx.settings import CAPTION_TOKENS, LATENT_SIZE, PRESETS, Settings
-from tools.train_demo.ltx.text import AttributeReader, build_text_encoder, build_tokenizer, load_text, train_text
+from tools.train_demo.ltx.text import (
+    AttributeReader,
+    build_text_encoder,
+    build_tokenizer,
+    load_text,
+    train_text,
+)
 from tools.train_demo.ltx.upsampler import raise_latents, train_upsampler
 from tools.train_demo.ltx.vae import encode_clips, load_vae, train_vae
 
 __all__ = ["PRESETS", "STAGES", "run", "warm_up"]
 
-BASE_STAGES = ("text", "vae", "latents", "transformer")  # a model that makes videos from texts and first frames
+BASE_STAGES = (
+    "text",
+    "vae",
+    "latents",
+    "transformer",
+)  # a model that makes videos from texts and first frames
 STAGES = (*BASE_STAGES, "upsampler", "conditions", "judge")
 PUBLISHED = ("vae", "base", "upsampler", "upsampler_ema", "conditions", "conditions_ema")
 
@@ -32,9 +43,11 @@ def run(settings: Settings, command: Command) -> bool:
     """Run all stages up to the last that is asked for; False if the deadline came first.
 
     Raises:
-        SystemExit: the text is not bound to the picture: colours are swapped as often as not.
+        SystemExit: the text is not bound to the picture: colours are swapped as not.
     """
-    published = [name for name in PUBLISHED if not command.from_embedded or name not in ("vae", "base")]
+    published = [
+        name for name in PUBLISHED if not command.from_embedded or name not in ("vae", "base")
+    ]
     store = Store(command.work, command.out, published)
     device, deadline = command.device, command.deadline
     store.log("start", device=command.device_name, torch=torch.__version__)
@@ -99,8 +112,10 @@ def train_base(settings: Settings, store: Store, command: Command) -> bool:
         swapped = swaps(settings, store, split_weights(trainer.averaged()), device, step)
         if step == settings.swap_step and swapped > settings.swap_limit:
             raise SystemExit(
-                f"Stopped at step {step}: colours of object and background are swapped in {swapped:.0%} of the "
-                "clips, so the text encoder does not bind them. Train the text stage longer and start again."
+                f"Stopped at step {step}: colours of object and background are swapped in "
+                f"{swapped:.0%} of the "
+                "clips, so the text encoder does not bind them. Train the text stage longer and "
+                "start again."
             )
 
     def kind(step: int) -> str:
@@ -132,19 +147,27 @@ def await_compiler(store: Store, command: Command, needed: bool) -> None:
 
 
 def warm_up(settings: Settings, command: Command) -> None:
-    """Compile the steps of the first transformer to train on made-up data, so that the cache on disk holds them."""
+    """Compile the steps of the first transformer to train on made-up data, so that the cache on
+    disk holds them.
+    """
     begin, device = time.monotonic(), command.device
     vocabulary = build_tokenizer().get_vocab_size()
     encoder = build_text_encoder(settings, vocabulary).to(device)
     if command.from_embedded:
         transformer = LTXVideoTransformer3DModel(**settings.transformer_config()).to(device)
-        trainer = conditions_trainer(settings, transformer, encoder, made_up(settings, device), device)
+        trainer = conditions_trainer(
+            settings, transformer, encoder, made_up(settings, device), device
+        )
     else:
         tokens = LATENT_SIZE[0] * LATENT_SIZE[1] * LATENT_SIZE[2]
         clips, wordings = settings.batch, settings.captions_per_clip
         data = {
-            "latents": torch.randn(clips, tokens, settings.latent_channels, device=device).bfloat16(),
-            "captions": torch.ones(clips, wordings, CAPTION_TOKENS, dtype=torch.int16, device=device),
+            "latents": torch.randn(
+                clips, tokens, settings.latent_channels, device=device
+            ).bfloat16(),
+            "captions": torch.ones(
+                clips, wordings, CAPTION_TOKENS, dtype=torch.int16, device=device
+            ),
             "scenes": torch.zeros(clips, 6, dtype=torch.long, device=device),
         }
         reader = AttributeReader(settings.text_width).to(device)

@@ -1,4 +1,6 @@
-"""What the demo model is made of and how long each part trains: one table for the real run, one for a try."""
+"""What the demo model is made of and how long each part trains: one table for the real run, one for
+a try.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ class Settings:
         return self.heads * self.head_size
 
     def vae_config(self) -> dict[str, Any]:
-        """Arguments of the autoencoder: 16 times smaller in space, 4 times in time, of the kind of LTX 0.9.5."""
+        """Arguments of the autoencoder: 16 times smaller in space, 4 times in time, of the kind of
+        LTX 0.9.5.
+        """
         blocks = len(self.vae_decoder)
         return {
             "latent_channels": self.latent_channels,
@@ -175,7 +179,8 @@ TOY = replace(
     shifts=(1.0, 3.0),
     judge_prompts=6,
 )
-# The real sizes for a few seconds each: shows that a machine can do it all, and fills the compiler's cache.
+# The real sizes for a few seconds each: shows that a machine can do it all, and fills the
+# compiler's cache.
 SMOKE = replace(
     REAL,
     budget_text=5.0,

@@ -1,8 +1,10 @@
-"""The demo's language: a small vocabulary, a small T5, and its training to bind each colour to its role.
+"""The demo's language: a small vocabulary, a small T5, and its training to bind each colour to its
+role.
 
-A diffusion transformer sees caption tokens without their order, so only the text encoder can say which of two
-colours is the object's. T5 starts with heads that look at their neighbours (a relative bias at the nearest
-distances) and learns to name the attributes of a scene from its caption before the transformer trains at all.
+A diffusion transformer sees caption tokens without their order, so only the text encoder can say
+which of two colours is the object's. T5 starts with heads that look at their neighbours (a relative
+bias at the nearest distances) and learns to name the attributes of a scene from its caption before
+the transformer trains at all.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ MASKED = -10000.0
 
 
 def scene_captions(scenes: torch.Tensor, rng: random.Random, odd: float = 0.1) -> list[str]:
-    """A caption for each scene; a share of them has made-up words in it, to be ignored, or a full stop."""
+    """A caption for each scene; a share of them has made-up words in it, to be ignored, or a full
+    stop.
+    """
     return [_disturbed(caption(scene, rng), rng, odd) for scene in from_indices(scenes)]
 
 
@@ -48,14 +52,18 @@ def _disturbed(text: str, rng: random.Random, odd: float) -> str:
 
 
 def build_tokenizer() -> Tokenizer:
-    """T5's kind of tokenizer (Unigram) over the words of the captions, and single characters for all others.
+    """T5's kind of tokenizer (Unigram) over the words of the captions, and single characters for
+    all others.
 
-    Loaders rebuild T5's own normalisation, so upper case is not folded by the tokenizer: the vocabulary holds
-    each piece in lower case, capitalised and in capitals, and `fold_case` gives the three one embedding.
+    Loaders rebuild T5's own normalisation, so upper case is not folded by the tokenizer: the
+    vocabulary holds each piece in lower case, capitalised and in capitals, and `fold_case` gives
+    the three one embedding.
     """
     rng = random.Random(0)
     scenes = sample_scenes(30000, torch.Generator().manual_seed(0))
-    words = {word for text in scene_captions(scenes, rng, odd=0) for word in re.findall(r"[a-z]+", text)}
+    words = {
+        word for text in scene_captions(scenes, rng, odd=0) for word in re.findall(r"[a-z]+", text)
+    }
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     pieces += [(SPACE + form, -1.0) for word in sorted(words) for form in _forms(word)]
     pieces += [(SPACE, -6.0)]
@@ -100,7 +108,9 @@ def encode_texts(tokenizer: Tokenizer, texts: Iterable[str], length: int) -> tor
 
 
 def fold_case(tokenizer: Tokenizer, weight: torch.Tensor) -> torch.Tensor:
-    """The embedding with the row of each piece in upper case replaced by that of the same piece in lower case."""
+    """The embedding with the row of each piece in upper case replaced by that of the same piece in
+    lower case.
+    """
     vocabulary = tokenizer.get_vocab()
     rows = torch.arange(len(vocabulary))
     for piece, index in vocabulary.items():
@@ -135,15 +145,21 @@ def build_text_encoder(settings: Settings, vocabulary: int) -> T5EncoderModel:
 
 
 class AttributeReader(nn.Module):
-    """Names the attributes of a scene from its encoded caption: one query and one classifier an attribute."""
+    """Names the attributes of a scene from its encoded caption: one query and one classifier an
+    attribute.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.queries = nn.Parameter(torch.randn(len(ATTRIBUTES), width) * width**-0.5)
-        self.classifiers = nn.ModuleList(nn.Linear(width, len(names)) for names in ATTRIBUTES.values())
+        self.classifiers = nn.ModuleList(
+            nn.Linear(width, len(names)) for names in ATTRIBUTES.values()
+        )
 
     def forward(self, encoded: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
-        """Logits (B, classes) of each attribute, from (B, L, C) and a mask (B, L) of true tokens."""
+        """Logits (B, classes) of each attribute, from (B, L, C) and a mask (B, L) of true
+        tokens.
+        """
         scores = torch.einsum("blc,ac->bal", encoded, self.queries).float()
         weights = scores.masked_fill(~mask[:, None], MASKED).softmax(-1).to(encoded.dtype)
         pooled = torch.einsum("bal,blc->bac", weights, encoded)
@@ -154,12 +170,18 @@ class AttributeReader(nn.Module):
     ) -> torch.Tensor:
         """Mean cross-entropy over the attributes, each caption weighted by `weight` (B,)."""
         logits = self(encoded, mask)
-        losses = [F.cross_entropy(out.float(), scenes[:, i], reduction="none") for i, out in enumerate(logits)]
+        losses = [
+            F.cross_entropy(out.float(), scenes[:, i], reduction="none")
+            for i, out in enumerate(logits)
+        ]
         return (torch.stack(losses).mean(0) * weight).sum() / weight.sum().clamp(min=1)
 
 
-def encode_captions(encoder: T5EncoderModel, ids: torch.Tensor, masked: torch.Tensor) -> torch.Tensor:
-    """Run T5 with the mask of padding in the rows where `masked` (B,) is true, without in the others: (B, L, C).
+def encode_captions(
+    encoder: T5EncoderModel, ids: torch.Tensor, masked: torch.Tensor
+) -> torch.Tensor:
+    """Run T5 with the mask of padding in the rows where `masked` (B,) is true, without in the
+    others: (B, L, C).
 
     Pipelines call T5 in both ways, so the model must know both.
     """
@@ -178,7 +200,9 @@ def train_text(settings: Settings, store: Store, device: torch.device, deadline:
     encoder = build_text_encoder(settings, tokenizer.get_vocab_size()).to(device)
     reader = AttributeReader(settings.text_width).to(device)
     parameters = [*encoder.parameters(), *reader.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=settings.text_rate, weight_decay=0.01, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(
+        parameters, lr=settings.text_rate, weight_decay=0.01, betas=(0.9, 0.98)
+    )
     rng, generator = random.Random(1), torch.Generator().manual_seed(1)
     clock = Clock(settings.budget_text, 0.0, deadline)
     step = 0
@@ -187,7 +211,9 @@ def train_text(settings: Settings, store: Store, device: torch.device, deadline:
         ids = encode_texts(tokenizer, scene_captions(scenes, rng), TEXT_TOKENS).to(device)
         masked = torch.rand(len(ids), device=device) < 0.5
         encoded = encode_captions(encoder, ids, masked)
-        loss = reader.loss(encoded, ids != 0, scenes.to(device), torch.ones(len(ids), device=device))
+        loss = reader.loss(
+            encoded, ids != 0, scenes.to(device), torch.ones(len(ids), device=device)
+        )
         for group in optimizer.param_groups:
             group["lr"] = settings.text_rate * min((step + 1) / 50, 1 - 0.95 * clock.progress)
         optimizer.zero_grad()
@@ -196,9 +222,20 @@ def train_text(settings: Settings, store: Store, device: torch.device, deadline:
         optimizer.step()
         step += 1
         if step % 100 == 0:
-            store.log("text", step=step, loss=loss.item(), **_reading(tokenizer, encoder, reader, device, 128))
+            store.log(
+                "text",
+                step=step,
+                loss=loss.item(),
+                **_reading(tokenizer, encoder, reader, device, 128),
+            )
     score = _reading(tokenizer, encoder, reader, device, 1024)
-    store.log("text", step=step, done=True, parameters=sum(p.numel() for p in encoder.parameters()), **score)
+    store.log(
+        "text",
+        step=step,
+        done=True,
+        parameters=sum(p.numel() for p in encoder.parameters()),
+        **score,
+    )
     tensors = {f"encoder.{k}": v for k, v in encoder.named_parameters()}
     tensors |= {f"reader.{k}": v for k, v in reader.named_parameters()}
     store.save("text", tensors, steps=step, **score)
@@ -206,11 +243,19 @@ def train_text(settings: Settings, store: Store, device: torch.device, deadline:
 
 @torch.no_grad()
 def _reading(
-    tokenizer: Tokenizer, encoder: T5EncoderModel, reader: AttributeReader, device: torch.device, count: int
+    tokenizer: Tokenizer,
+    encoder: T5EncoderModel,
+    reader: AttributeReader,
+    device: torch.device,
+    count: int,
 ) -> dict[str, float]:
-    """Share of held-out captions whose colour, background and every attribute is read right, with mask and without."""
+    """Share of held-out captions whose colour, background and every attribute is read right, with
+    mask and without.
+    """
     scenes = sample_scenes(count, torch.Generator().manual_seed(2), held_out=True).to(device)
-    ids = encode_texts(tokenizer, scene_captions(scenes.cpu(), random.Random(2)), TEXT_TOKENS).to(device)
+    ids = encode_texts(tokenizer, scene_captions(scenes.cpu(), random.Random(2)), TEXT_TOKENS).to(
+        device
+    )
     result = {}
     for name, masked in (("masked", True), ("unmasked", False)):
         encoded = encode_captions(encoder, ids, torch.full((count,), masked, device=device))
@@ -228,6 +273,8 @@ def load_text(
     encoder = build_text_encoder(settings, tokenizer.get_vocab_size()).to(device)
     reader = AttributeReader(settings.text_width).to(device)
     tensors, _ = store.load("text") or ({}, {})
-    encoder.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("encoder.")}, strict=False)
+    encoder.load_state_dict(
+        {k[8:]: v for k, v in tensors.items() if k.startswith("encoder.")}, strict=False
+    )
     reader.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("reader.")})
     return tokenizer, encoder, reader

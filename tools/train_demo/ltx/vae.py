@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from tokenizers import Tokenizer
 
-from filmstrip.ltx.vae import AutoencoderKLLTXVideo
+from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
 from tools.demo_clips import draw_clips, judge_clips, measure_clips, sample_scenes
 from tools.demo_clips.measure import JUDGED
 from tools.train_demo.common.autoencoder import QUIET_LOG_VARIANCE, RAMP, autoencoder_loss
@@ -31,7 +31,10 @@ def build_vae(settings: Settings, device: torch.device) -> AutoencoderKLLTXVideo
 
 
 def vae_loss(
-    vae: AutoencoderKLLTXVideo, clips: torch.Tensor, noise_level: torch.Tensor, progress: torch.Tensor
+    vae: AutoencoderKLLTXVideo,
+    clips: torch.Tensor,
+    noise_level: torch.Tensor,
+    progress: torch.Tensor,
 ) -> torch.Tensor:
     """The loss of a batch.
 
@@ -64,7 +67,12 @@ def vae_trainer(settings: Settings, device: torch.device) -> tuple[Trainer, Auto
             return {"loss": compute(vae, clips, noise, progress)}
 
     plan = Plan(
-        settings.budget_vae, settings.vae_rate, settings.vae_warm_up, settings.vae_ema, settings.save_every, (0.9, 0.99)
+        settings.budget_vae,
+        settings.vae_rate,
+        settings.vae_warm_up,
+        settings.vae_ema,
+        settings.save_every,
+        (0.9, 0.99),
     )
     parameters = {name: p for name, p in vae.named_parameters() if p.requires_grad}
     return Trainer("vae_training", parameters, {"": loss}, plan, device), vae
@@ -90,7 +98,10 @@ def _draw_pool(settings: Settings, device: torch.device) -> torch.Tensor:
     """Clips for training the autoencoder, (N, 3, T, H, W) uint8, channels last."""
     scenes = sample_scenes(settings.vae_pool, torch.Generator().manual_seed(3)).to(device)
     generator = torch.Generator(device).manual_seed(3)
-    parts = [draw_clips(part, generator, dtype=torch.uint8) for part in scenes.split(settings.encode_batch)]
+    parts = [
+        draw_clips(part, generator, dtype=torch.uint8)
+        for part in scenes.split(settings.encode_batch)
+    ]
     return torch.cat(parts)
 
 
@@ -105,15 +116,22 @@ def _add_statistics(settings: Settings, vae: AutoencoderKLLTXVideo, device: torc
     """Set the autoencoder's mean and deviation of latents from fresh clips."""
     generator = torch.Generator(device).manual_seed(4)
     scenes = sample_scenes(min(4096, settings.clips), torch.Generator().manual_seed(4)).to(device)
-    parts = [encode_mean(vae, draw_clips(part, generator)) for part in scenes.split(settings.encode_batch)]
+    parts = [
+        encode_mean(vae, draw_clips(part, generator))
+        for part in scenes.split(settings.encode_batch)
+    ]
     deviation, mean = torch.std_mean(torch.cat(parts), dim=(0, 2, 3, 4))
     vae.latents_mean.copy_(mean)
     vae.latents_std.copy_(deviation)
 
 
 @torch.no_grad()
-def reconstruction_quality(vae: AutoencoderKLLTXVideo, count: int, device: torch.device) -> dict[str, float]:
-    """PSNR of held-out clips, and the judge's accuracy on drawn clips and on their reconstructions."""
+def reconstruction_quality(
+    vae: AutoencoderKLLTXVideo, count: int, device: torch.device
+) -> dict[str, float]:
+    """PSNR of held-out clips, and the judge's accuracy on drawn clips and on their
+    reconstructions.
+    """
     generator = torch.Generator(device).manual_seed(5)
     scenes = sample_scenes(count, torch.Generator().manual_seed(5), held_out=True).to(device)
     drawn, decoded = [], []
@@ -121,13 +139,17 @@ def reconstruction_quality(vae: AutoencoderKLLTXVideo, count: int, device: torch
         clips = draw_clips(part, generator)
         latents = encode_mean(vae, clips)
         drawn.append(clips)
-        decoded.append((vae.decoder(latents, torch.zeros(len(part), device=device)) / 2 + 0.5).clamp(0, 1))
+        decoded.append(
+            (vae.decoder(latents, torch.zeros(len(part), device=device)) / 2 + 0.5).clamp(0, 1)
+        )
     clips, videos = torch.cat(drawn), torch.cat(decoded)
     error = (clips - videos).square().mean((1, 2, 3, 4))
     result = {"psnr": (-10 * error.log10()).mean().item()}
     for name, judged in (("drawn", clips), ("reconstructed", videos)):
         right = judge_clips(measure_clips(judged), scenes).float().mean(0).tolist()
-        result |= {f"{name}_{attribute}": value for attribute, value in zip(JUDGED, right, strict=True)}
+        result |= {
+            f"{name}_{attribute}": value for attribute, value in zip(JUDGED, right, strict=True)
+        }
     return result
 
 
@@ -144,7 +166,8 @@ def encode_clips(
 ) -> dict[str, torch.Tensor]:
     """Draw and encode the transformer's data, or read it back: on the device,
 
-    latents (N, tokens, C) bfloat16 normalised, captions (N, K, CAPTION_TOKENS) int16, scenes (N, 6) int64.
+    latents (N, tokens, C) bfloat16 normalised, captions (N, K, CAPTION_TOKENS) int16, scenes (N, 6)
+    int64.
     """
     if (saved := store.load("latents")) is not None and len(saved[0]["scenes"]) == settings.clips:
         return {name: tensor.to(device) for name, tensor in saved[0].items()}
@@ -166,5 +189,7 @@ def encode_clips(
 
 def _write_captions(tokenizer: Tokenizer, scenes: torch.Tensor, each: int) -> torch.Tensor:
     rng = random.Random(6)
-    rows = [encode_texts(tokenizer, scene_captions(scenes, rng), CAPTION_TOKENS) for _ in range(each)]
+    rows = [
+        encode_texts(tokenizer, scene_captions(scenes, rng), CAPTION_TOKENS) for _ in range(each)
+    ]
     return torch.stack(rows, dim=1).to(torch.int16)

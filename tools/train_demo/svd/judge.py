@@ -12,8 +12,14 @@ from PIL import Image
 from transformers import CLIPImageProcessor
 
 from filmstrip.schedulers.euler_discrete import EulerDiscreteScheduler
-from filmstrip.svd.pipeline import StableVideoDiffusionPipeline
-from tools.demo_clips import POINTER_ATTRIBUTES, draw_pointers, measure_travel, sample_pointers, velocity
+from filmstrip.svd.pipelines.image_to_video import StableVideoDiffusionPipeline
+from tools.demo_clips import (
+    POINTER_ATTRIBUTES,
+    draw_pointers,
+    measure_travel,
+    sample_pointers,
+    velocity,
+)
 from tools.demo_clips.pointers import HIGHEST_BUCKET
 from tools.train_demo.common.sheet import save_sheet
 from tools.train_demo.common.store import Store, Tensors
@@ -36,7 +42,9 @@ def save_folder(settings: Settings, store: Store, unet_weights: Tensors) -> Path
     """Write the model as bfloat16 in diffusers' layout to `svd` in the work folder."""
     cpu = torch.device("cpu")
     unet = build_unet(settings)
-    unet.load_state_dict(unet.state_dict() | {name: tensor.to(cpu) for name, tensor in unet_weights.items()})
+    unet.load_state_dict(
+        unet.state_dict() | {name: tensor.to(cpu) for name, tensor in unet_weights.items()}
+    )
     folder = store.work / "svd"
     StableVideoDiffusionPipeline(
         vae=load_vae(settings, store, cpu).bfloat16(),
@@ -64,13 +72,21 @@ def title(row: list[int]) -> str:
 
 
 class HeldOut:
-    """Held-out pictures, the same for all speeds: each leaves room for the fastest at the usual rate."""
+    """Held-out pictures, the same for all speeds: each leaves room for the fastest at the usual
+    rate.
+    """
 
     def __init__(self, count: int, seed: int, side: int, device: torch.device) -> None:
-        self.indices = sample_pointers(count, torch.Generator().manual_seed(seed), held_out=True).to(device)
-        fastest = (torch.full((count,), value, device=device) for value in (HIGHEST_BUCKET, USUAL_FPS))
+        self.indices = sample_pointers(
+            count, torch.Generator().manual_seed(seed), held_out=True
+        ).to(device)
+        fastest = (
+            torch.full((count,), value, device=device) for value in (HIGHEST_BUCKET, USUAL_FPS)
+        )
         generator = torch.Generator(device).manual_seed(seed)
-        drawn = draw_pointers(self.indices, *fastest, generator, shown=1, side=side, dtype=torch.uint8)[:, :, 0]
+        drawn = draw_pointers(
+            self.indices, *fastest, generator, shown=1, side=side, dtype=torch.uint8
+        )[:, :, 0]
         self.pixels = drawn.float() / 255
         self.titles = [title(row) for row in self.indices.tolist()]
         self.images = [Image.fromarray(picture.permute(1, 2, 0).numpy()) for picture in drawn.cpu()]
@@ -105,7 +121,9 @@ def animate(
     return torch.cat(parts).clamp(0, 1)
 
 
-def score(videos: torch.Tensor, pictures: HeldOut, bucket: int, fps: int) -> tuple[dict[str, Any], torch.Tensor]:
+def score(
+    videos: torch.Tensor, pictures: HeldOut, bucket: int, fps: int
+) -> tuple[dict[str, Any], torch.Tensor]:
     """What was measured, in the mean, and the speeds (B,) in pixels a frame."""
     measured = measure_travel(videos, pictures.pixels)
     ones = torch.ones(len(videos), device=videos.device)
@@ -133,7 +151,9 @@ def score(videos: torch.Tensor, pictures: HeldOut, bucket: int, fps: int) -> tup
     return result, measured.speed
 
 
-def probe(settings: Settings, store: Store, unet_weights: Tensors, device: torch.device, step: int) -> None:
+def probe(
+    settings: Settings, store: Store, unet_weights: Tensors, device: torch.device, step: int
+) -> None:
     """Judge the model while it trains, with few steps."""
     begin = time.monotonic()
     pipeline = load_pipeline(save_folder(settings, store, unet_weights), device)
@@ -146,13 +166,17 @@ def probe(settings: Settings, store: Store, unet_weights: Tensors, device: torch
 
 
 def judge(settings: Settings, store: Store, unet_weights: Tensors, device: torch.device) -> None:
-    """Choose the guidance on one list of held-out pictures, report on another, and save folder and results."""
+    """Choose the guidance on one list of held-out pictures, report on another, and save folder and
+    results.
+    """
     folder = save_folder(settings, store, unet_weights)
     with tarfile.open(store.out / "svd.tar", "w") as archive:
         archive.add(folder, arcname="svd")
     pipeline = load_pipeline(folder, device)
 
-    def run(pictures: HeldOut, guidance: Guidance, bucket: int, fps: int = USUAL_FPS) -> tuple[Any, ...]:
+    def run(
+        pictures: HeldOut, guidance: Guidance, bucket: int, fps: int = USUAL_FPS
+    ) -> tuple[Any, ...]:
         begin = time.monotonic()
         videos = animate(pipeline, pictures.images, bucket, fps, guidance, settings.sampling_steps)
         scores, speeds = score(videos, pictures, bucket, fps)
@@ -191,7 +215,9 @@ def judge(settings: Settings, store: Store, unet_weights: Tensors, device: torch
 
 
 def monotone(speeds: torch.Tensor) -> dict[str, Any]:
-    """Whether speeds (buckets, B) rise from bucket to bucket: in the mean, and the share of pictures where they do."""
+    """Whether speeds (buckets, B) rise from bucket to bucket: in the mean, and the share of
+    pictures where they do.
+    """
     means = speeds.mean(1)
     return {
         "means": means.tolist(),

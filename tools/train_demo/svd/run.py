@@ -47,7 +47,11 @@ def run(settings: Settings, command: Command) -> bool:
             store.log("probe", failed=repr(error)[:500])
 
     if command.helper is not None and trainer.spent(store) < settings.budget_unet:
-        store.log("unet", waited_for_compiler=wait(command.helper), compiler_exit=command.helper.returncode)
+        store.log(
+            "unet",
+            waited_for_compiler=wait(command.helper),
+            compiler_exit=command.helper.returncode,
+        )
     budget = command.left(trainer.spent(store), settings.judge_seconds)
     if not trainer.train(store, deadline, lambda step: "", budget, settings.probes, judge_now):
         return False
@@ -64,7 +68,9 @@ def warm_up(settings: Settings, command: Command) -> None:
     batch, channels = settings.batch, settings.latent_channels
     data: Tensors = {
         "latents": torch.randn(batch, FRAMES, channels, side, side, device=device).bfloat16(),
-        "pictures": torch.randn(batch, settings.noisings, channels, side, side, device=device).bfloat16(),
+        "pictures": torch.randn(
+            batch, settings.noisings, channels, side, side, device=device
+        ).bfloat16(),
         "tokens": torch.randn(batch, 1, settings.embedding, device=device),
         "strengths": torch.rand(batch, settings.noisings, device=device),
         "motions": torch.ones(batch, 2, device=device),
@@ -74,7 +80,12 @@ def warm_up(settings: Settings, command: Command) -> None:
     print(f"compiled the step of the UNet after {time.monotonic() - begin:.0f} s", flush=True)
     vae = build_vae(settings).to(device).requires_grad_(False)
     clips = torch.rand(
-        settings.encode_batch, 3, FRAMES + settings.noisings, settings.side, settings.side, device=device
+        settings.encode_batch,
+        3,
+        FRAMES + settings.noisings,
+        settings.side,
+        settings.side,
+        device=device,
     )
     fast_encoder(vae, device)(clips)
     print(f"compiled the encoder after {time.monotonic() - begin:.0f} s", flush=True)

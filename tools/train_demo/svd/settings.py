@@ -1,4 +1,6 @@
-"""What the SVD demo model is made of and how long each part trains: one table for the real run, two for tries."""
+"""What the SVD demo model is made of and how long each part trains: one table for the real run, two
+for tries.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,12 @@ class Settings:
     vision_rate: float = 1.5e-3
     budget_vision: float = 30.0
 
-    vae_channels: tuple[int, ...] = (64, 64, 64, 64)  # 32 would make its norms of 32 groups lose the colours
+    vae_channels: tuple[int, ...] = (
+        64,
+        64,
+        64,
+        64,
+    )  # 32 would make its norms of 32 groups lose the colours
     latent_channels: int = 4
     vae_pool: int = 8192  # clips drawn once, in the memory of the GPU
     vae_batch: int = 8
@@ -151,7 +158,8 @@ TOY = replace(
     buckets=(64, 255),
     rates=(12,),
 )
-# The real sizes for a few seconds each: shows that a machine can do it all, and fills the compiler's cache.
+# The real sizes for a few seconds each: shows that a machine can do it all, and fills the
+# compiler's cache.
 SMOKE = replace(
     REAL,
     budget_vision=3.0,

@@ -1,8 +1,10 @@
-"""Training the SVD demo's UNet as SVD is trained: v-predictions at noise levels from a log-normal distribution.
+"""Training the SVD demo's UNet as SVD is trained: v-predictions at noise levels from a log-normal
+distribution.
 
-A noisy video is `x + sigma * n`. The UNet is given it over `sqrt(sigma^2 + 1)` and beside it, in every frame, the
-latents of the picture; it is told `log(sigma) / 4`. It predicts `(n - sigma * x) / sqrt(sigma^2 + 1)`, all of weight 1,
-which is the weighting of Karras et al. (arXiv 2206.00364, table 1, data of deviation 1; arXiv 2311.15127, appendix D).
+A noisy video is `x + sigma * n`. The UNet is given it over `sqrt(sigma^2 + 1)` and beside it, in
+every frame, the latents of the picture; it is told `log(sigma) / 4`. It predicts `(n - sigma * x) /
+sqrt(sigma^2 + 1)`, all of weight 1, which is the weighting of Karras et al. (arXiv 2206.00364,
+table 1, data of deviation 1; arXiv 2311.15127, appendix D).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from filmstrip.svd.unet import UNetSpatioTemporalConditionModel
+from filmstrip.svd.models.unet import UNetSpatioTemporalConditionModel
 from tools.train_demo.common.store import Tensors
 from tools.train_demo.common.trainer import Losses, Plan, Trainer
 from tools.train_demo.svd.settings import SCHEDULER, Settings
@@ -39,7 +41,10 @@ def used_parameters(unet: UNetSpatioTemporalConditionModel) -> dict[str, nn.Para
 
     def used(name: str) -> bool:
         in_transformer = "transformer_blocks." in name
-        return not (in_transformer and any(part in name for part in (".norm2.", ".attn2.to_q.", ".attn2.to_k.")))
+        return not (
+            in_transformer
+            and any(part in name for part in (".norm2.", ".attn2.to_q.", ".attn2.to_k."))
+        )
 
     return {name: p for name, p in unet.named_parameters() if used(name)}
 
@@ -61,7 +66,9 @@ def draw_levels(batch: int, device: torch.device) -> torch.Tensor:
     low, high = LOG_RANGE
     normal = LEVEL_MEAN + LEVEL_DEVIATION * torch.randn(batch, device=device)
     even = low + (high - low) * torch.rand(batch, device=device)
-    return torch.where(torch.rand(batch, device=device) < EVEN_SHARE, even, normal.clamp(low, high)).exp()
+    return torch.where(
+        torch.rand(batch, device=device) < EVEN_SHARE, even, normal.clamp(low, high)
+    ).exp()
 
 
 def noised(
@@ -78,7 +85,9 @@ def noised(
     return (clean + sigma * noise) * scale, level.log() / 4, (noise - sigma * clean) * scale
 
 
-def unet_trainer(settings: Settings, data: Tensors, device: torch.device) -> tuple[Trainer, nn.Module]:
+def unet_trainer(
+    settings: Settings, data: Tensors, device: torch.device
+) -> tuple[Trainer, nn.Module]:
     """The trainer, and the UNet that it trains.
 
     Args:
@@ -102,7 +111,9 @@ def unet_trainer(settings: Settings, data: Tensors, device: torch.device) -> tup
         level = draw_levels(batch, device)
         sample, timestep, wanted = noised(clean, torch.randn_like(clean), level)
         sample = torch.cat([sample, picture[:, None].expand_as(clean)], dim=2)
-        error = (compute(working, sample, timestep, token, ids) - wanted).square().mean((1, 2, 3, 4))
+        error = (
+            (compute(working, sample, timestep, token, ids) - wanted).square().mean((1, 2, 3, 4))
+        )
         return {"loss": error.mean()}
 
     used = used_parameters(unet)

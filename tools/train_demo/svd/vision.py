@@ -1,4 +1,5 @@
-"""Training the demo's image encoder: from its embedding of a picture all attributes must be readable by a linear map.
+"""Training the demo's image encoder: from its embedding of a picture all attributes must be
+readable by a linear map.
 
 The UNet gets this one token; the encoder is not trained further with it, as in SVD.
 """
@@ -27,21 +28,32 @@ def build_image_encoder(settings: Settings) -> CLIPVisionModelWithProjection:
 def draw_motions(
     count: int, seed: int, device: torch.device, held_out: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Pictures as indices (N, 5), with motion buckets and rates (N,), slow rates more often as they are harder."""
+    """Pictures as indices (N, 5), with motion buckets and rates (N,), slow rates more often as they
+    are harder.
+    """
     generator = torch.Generator().manual_seed(seed)
     pictures = sample_pointers(count, generator, held_out)
     bucket = torch.randint(HIGHEST_BUCKET + 1, (count,), generator=generator)
     low, high = FPS
-    fps = (low * ((high + 1) / low) ** torch.rand(count, generator=generator)).floor().clamp(max=high).long()
+    fps = (
+        (low * ((high + 1) / low) ** torch.rand(count, generator=generator))
+        .floor()
+        .clamp(max=high)
+        .long()
+    )
     return pictures.to(device), bucket.to(device), fps.to(device)
 
 
 def clip_pixels(pictures: torch.Tensor) -> torch.Tensor:
-    """Pictures (B, 3, H, W) in [0, 1], not larger than `PICTURE_SIDE`, as the pipeline gives them to CLIP."""
+    """Pictures (B, 3, H, W) in [0, 1], not larger than `PICTURE_SIDE`, as the pipeline gives them
+    to CLIP.
+    """
     size = (PICTURE_SIDE, PICTURE_SIDE)
     large = F.interpolate(pictures.float(), size=size, mode="bicubic", align_corners=True)
     channels = zip(large.unbind(1), CLIP_MEAN, CLIP_STD, strict=True)
-    return torch.stack([(channel - mean) / deviation for channel, mean, deviation in channels], dim=1)
+    return torch.stack(
+        [(channel - mean) / deviation for channel, mean, deviation in channels], dim=1
+    )
 
 
 class Reader(nn.Module):
@@ -49,7 +61,9 @@ class Reader(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.heads = nn.ModuleList(nn.Linear(width, len(names)) for names in POINTER_ATTRIBUTES.values())
+        self.heads = nn.ModuleList(
+            nn.Linear(width, len(names)) for names in POINTER_ATTRIBUTES.values()
+        )
 
     def forward(self, embedding: torch.Tensor) -> list[torch.Tensor]:
         """Logits (B, K) of each attribute."""
@@ -61,7 +75,9 @@ def train_vision(settings: Settings, store: Store, device: torch.device, deadlin
     if store.load("vision") is not None:
         return True
     torch.manual_seed(0)
-    models = nn.ModuleDict({"encoder": build_image_encoder(settings), "reader": Reader(settings.embedding)}).to(device)
+    models = nn.ModuleDict(
+        {"encoder": build_image_encoder(settings), "reader": Reader(settings.embedding)}
+    ).to(device)
     pictures = _draw_pool(settings, device)
 
     def loss(progress: torch.Tensor) -> Losses:
@@ -83,12 +99,19 @@ def train_vision(settings: Settings, store: Store, device: torch.device, deadlin
         return False
     trainer.settle()
     score = _reading(settings, models, device)
-    store.log("vision", done=True, parameters=sum(p.numel() for p in models["encoder"].parameters()), **score)
+    store.log(
+        "vision",
+        done=True,
+        parameters=sum(p.numel() for p in models["encoder"].parameters()),
+        **score,
+    )
     store.save("vision", models["encoder"].state_dict(), **score)
     return True
 
 
-def load_image_encoder(settings: Settings, store: Store, device: torch.device) -> CLIPVisionModelWithProjection:
+def load_image_encoder(
+    settings: Settings, store: Store, device: torch.device
+) -> CLIPVisionModelWithProjection:
     """The image encoder that `train_vision` left."""
     encoder = build_image_encoder(settings)
     tensors, _ = store.load("vision") or ({}, {})
@@ -112,23 +135,38 @@ def _draw_pool(settings: Settings, device: torch.device) -> tuple[torch.Tensor, 
 
 
 def _first_frames(
-    settings: Settings, pictures: torch.Tensor, bucket: torch.Tensor, fps: torch.Tensor, generator: torch.Generator
+    settings: Settings,
+    pictures: torch.Tensor,
+    bucket: torch.Tensor,
+    fps: torch.Tensor,
+    generator: torch.Generator,
 ) -> torch.Tensor:
     """Where objects start that will move so: (B, 3, H, W) uint8."""
-    return draw_pointers(pictures, bucket, fps, generator, shown=1, side=settings.side, dtype=torch.uint8)[:, :, 0]
+    return draw_pointers(
+        pictures, bucket, fps, generator, shown=1, side=settings.side, dtype=torch.uint8
+    )[:, :, 0]
 
 
-def _reading_loss(models: nn.ModuleDict, pictures: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+def _reading_loss(
+    models: nn.ModuleDict, pictures: torch.Tensor, wanted: torch.Tensor
+) -> torch.Tensor:
     outputs = models["reader"](models["encoder"](clip_pixels(pictures)).image_embeds)
     return torch.stack([F.cross_entropy(out, wanted[:, i]) for i, out in enumerate(outputs)]).mean()
 
 
 @torch.no_grad()
 def _reading(settings: Settings, models: nn.ModuleDict, device: torch.device) -> dict[str, float]:
-    """Share of held-out pictures in which each attribute is read right, and the deviation of the embeddings."""
+    """Share of held-out pictures in which each attribute is read right, and the deviation of the
+    embeddings.
+    """
     motions = draw_motions(4 * settings.judge_pictures, 2, device, held_out=True)
     drawn = _first_frames(settings, *motions, torch.Generator(device).manual_seed(2)).float() / 255
     embedding = embed(models["encoder"], drawn)
-    right = [(out.argmax(1) == motions[0][:, i]).float().mean() for i, out in enumerate(models["reader"](embedding))]
-    scores = {f"{name}_read": share.item() for name, share in zip(POINTER_ATTRIBUTES, right, strict=True)}
+    right = [
+        (out.argmax(1) == motions[0][:, i]).float().mean()
+        for i, out in enumerate(models["reader"](embedding))
+    ]
+    scores = {
+        f"{name}_read": share.item() for name, share in zip(POINTER_ATTRIBUTES, right, strict=True)
+    }
     return scores | {"deviation": embedding.std().item()}

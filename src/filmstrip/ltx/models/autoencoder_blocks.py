@@ -1,0 +1,377 @@
+"""Encoder and decoder of LTX's video autoencoder (HaCohen et al., arXiv 2501.00103, section 2.1;
+Lightricks/LTX-Video).
+
+Videos are `(B, C, T, H, W)`, in channels-last memory: what `(B, T, H, W, C)` would be.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+from itertools import pairwise
+from math import prod
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from filmstrip.config import Config
+from filmstrip.errors import InputError
+from filmstrip.nn.embeddings import TimestepEmbedder
+from filmstrip.nn.norms import channel_rms_norm, modulate
+
+Stride = tuple[int, int, int]
+
+NORM_EPS = 1e-8
+# Whether a residual block changes the width (0.9.0 and 0.9.1), or the downsampler does (0.9.5 and
+# later).
+DOWN_BLOCK_TYPES = {"LTXVideoDownBlock3D": True, "LTXVideo095DownBlock3D": False}
+DOWNSAMPLE_STRIDES: dict[str, Stride] = {
+    "spatial": (1, 2, 2),
+    "temporal": (2, 1, 1),
+    "spatiotemporal": (2, 2, 2),
+}
+
+
+def space_to_depth(video: torch.Tensor, stride: Stride) -> torch.Tensor:
+    """Move blocks of `stride` into channels: `(B, C, T, H, W)` to `(B, C * t * h * w, T / t, H / h,
+    W / w)`.
+    """
+    t, h, w = stride
+    rows = video.movedim(1, -1).unflatten(3, (-1, w)).unflatten(2, (-1, h)).unflatten(1, (-1, t))
+    return rows.permute(0, 1, 3, 5, 7, 2, 4, 6).flatten(4).movedim(-1, 1)
+
+
+def depth_to_space(video: torch.Tensor, stride: Stride) -> torch.Tensor:
+    """The inverse of `space_to_depth`: `(B, C * t * h * w, T, H, W)` to `(B, C, T * t, H * h, W *
+    w)`.
+    """
+    rows = video.movedim(1, -1).unflatten(4, (-1, *stride))
+    rows = rows.permute(0, 1, 5, 2, 6, 3, 7, 4)
+    return rows.flatten(5, 6).flatten(3, 4).flatten(1, 2).movedim(-1, 1)
+
+
+class CausalConv3d(nn.Module):
+    """A convolution that repeats the first frame before the video if causal, else both edge frames,
+    half as often.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: Stride | int = 1,
+        is_causal: bool = True,
+    ) -> None:
+        super().__init__()
+        before = kernel_size - 1 if is_causal else (kernel_size - 1) // 2
+        self.pad_frames = (before, 0 if is_causal else before)
+        side = kernel_size // 2
+        self.conv = nn.Conv3d(
+            in_channels, out_channels, kernel_size, stride, padding=(0, side, side)
+        )
+
+    def forward(self, video: torch.Tensor) -> torch.Tensor:
+        """`(B, C, T, H, W)` to `(B, C', T / t, H / h, W / w)`."""
+        before, after = self.pad_frames
+        if before or after:
+            rows = video.movedim(1, -1)  # joined so, the result is channels-last
+            first = rows[:, :1].expand(-1, before, -1, -1, -1)
+            last = rows[:, -1:].expand(-1, after, -1, -1, -1)
+            video = torch.cat([first, rows, last], dim=1).movedim(-1, 1)
+        return self.conv(video)
+
+
+class ResnetBlock3d(nn.Module):
+    """Norm, SiLU and convolution, twice, over a shortcut; a timestep may modulate it, and noise be
+    injected.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        eps: float,
+        is_causal: bool,
+        inject_noise: bool = False,
+        timestep_conditioning: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conv1 = CausalConv3d(in_channels, out_channels, is_causal=is_causal)
+        self.conv2 = CausalConv3d(out_channels, out_channels, is_causal=is_causal)
+        self.norm3 = self.conv_shortcut = None
+        if in_channels != out_channels:
+            self.norm3 = nn.LayerNorm(in_channels, eps=eps)
+            self.conv_shortcut = CausalConv3d(
+                in_channels, out_channels, kernel_size=1, is_causal=is_causal
+            )
+        self.per_channel_scale1 = self.per_channel_scale2 = self.scale_shift_table = None
+        if inject_noise:
+            self.per_channel_scale1 = nn.Parameter(torch.zeros(in_channels, 1, 1))
+            self.per_channel_scale2 = nn.Parameter(torch.zeros(in_channels, 1, 1))
+        if timestep_conditioning:
+            self.scale_shift_table = nn.Parameter(torch.randn(4, in_channels) / in_channels**0.5)
+
+    def forward(self, video: torch.Tensor, embedded: torch.Tensor | None = None) -> torch.Tensor:
+        """`(B, C, T, H, W)` to `(B, C', T, H, W)`; `embedded` is the timestep, `(B, 4 * C)`."""
+        modulations = shifts_and_scales(self.scale_shift_table, embedded)
+        hidden = _inject_noise(
+            self.conv1(activate(video, *modulations[:2])), self.per_channel_scale1
+        )
+        hidden = _inject_noise(
+            self.conv2(activate(hidden, *modulations[2:])), self.per_channel_scale2
+        )
+        if self.norm3 is not None and self.conv_shortcut is not None:
+            video = self.conv_shortcut(self.norm3(video.movedim(1, -1)).movedim(-1, 1))
+        return hidden + video
+
+
+def shifts_and_scales(
+    table: torch.Tensor | None, embedded: torch.Tensor | None
+) -> tuple[torch.Tensor, ...]:
+    """What modulates a layer, each `(B, C, 1, 1, 1)`, from its table `(n, C)` and the timestep `(B,
+    n * C)`, if any.
+    """
+    if table is None or embedded is None:
+        return ()
+    return (embedded.unflatten(1, (len(table), -1)) + table)[..., None, None, None].unbind(dim=1)
+
+
+def activate(video: torch.Tensor, *modulation: torch.Tensor) -> torch.Tensor:
+    """Norm over channels, modulation by a shift and a scale if there are any, SiLU."""
+    normed = channel_rms_norm(video, NORM_EPS)
+    return F.silu(modulate(normed, *modulation) if modulation else normed)
+
+
+def _inject_noise(video: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor:
+    """Add one picture of noise to every frame and video, from the global generator as the authors
+    do.
+    """
+    if scale is None:
+        return video
+    noise = torch.randn(video.shape[-2:], device=video.device, dtype=video.dtype)
+    return video + (noise * scale)[:, None]
+
+
+class Downsampler3d(nn.Module):
+    """Convolve and fold space and time into channels, over the mean of the folded input (0.9.5)."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: Stride, is_causal: bool
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        self.group_size = in_channels * prod(stride) // out_channels
+        self.conv = CausalConv3d(in_channels, out_channels // prod(stride), is_causal=is_causal)
+
+    def forward(self, video: torch.Tensor) -> torch.Tensor:
+        """`(B, C, T, H, W)` to `(B, C', ceil(T / t), H / h, W / w)`."""
+        rows = video.movedim(1, -1)
+        video = torch.cat([rows[:, : self.stride[0] - 1], rows], dim=1).movedim(-1, 1)
+        folded = space_to_depth(video, self.stride).movedim(1, -1)
+        mean = folded.unflatten(-1, (-1, self.group_size)).mean(dim=-1).movedim(-1, 1)
+        return space_to_depth(self.conv(video), self.stride) + mean
+
+
+class Upsampler3d(nn.Module):
+    """Convolve and unfold channels into space and time, by 2 each; optionally over the unfolded
+    input.
+    """
+
+    stride: Stride = (2, 2, 2)
+
+    def __init__(
+        self, in_channels: int, upscale_factor: int, residual: bool, is_causal: bool
+    ) -> None:
+        super().__init__()
+        self.repeats = prod(self.stride) // upscale_factor if residual else 0
+        self.conv = CausalConv3d(
+            in_channels, in_channels * prod(self.stride) // upscale_factor, is_causal=is_causal
+        )
+
+    def forward(self, video: torch.Tensor) -> torch.Tensor:
+        """`(B, C, T, H, W)` to `(B, C', 2 T - 1, 2 H, 2 W)`."""
+        upsampled = self._unfold(self.conv(video))
+        if not self.repeats:
+            return upsampled
+        return upsampled + self._unfold(video).repeat(1, self.repeats, 1, 1, 1)
+
+    def _unfold(self, video: torch.Tensor) -> torch.Tensor:
+        return depth_to_space(video, self.stride)[:, :, self.stride[0] - 1 :]
+
+
+class Block3d(nn.Module):
+    """Residual blocks that share one embedding of the timestep; what changes size and width comes
+    before or after.
+    """
+
+    def __init__(
+        self,
+        resnets: Iterable[nn.Module],
+        time_channels: int | None = None,
+        conv_in: nn.Module | None = None,
+        upsampler: nn.Module | None = None,
+        downsampler: nn.Module | None = None,
+        conv_out: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.time_embedder = TimestepEmbedder(time_channels) if time_channels else None
+        self.conv_in, self.conv_out = conv_in or nn.Identity(), conv_out or nn.Identity()
+        self.upsamplers = nn.Sequential(*([upsampler] if upsampler else []))
+        self.resnets = nn.ModuleList(resnets)
+        self.downsamplers = nn.Sequential(*([downsampler] if downsampler else []))
+
+    def forward(self, video: torch.Tensor, timestep: torch.Tensor | None = None) -> torch.Tensor:
+        """`(B, C, T, H, W)` to `(B, C', T', H', W')`; `timestep` is `(B,)`."""
+        embedded = embed_timestep(self.time_embedder, timestep, video.dtype)
+        video = self.upsamplers(self.conv_in(video))
+        for block in self.resnets:
+            video = block(video, embedded)
+        return self.conv_out(self.downsamplers(video))
+
+
+def embed_timestep(
+    embedder: nn.Module | None, timestep: torch.Tensor | None, dtype: torch.dtype
+) -> torch.Tensor | None:
+    """The embedding `(B, C)` of a timestep `(B,)`, which a decoder with an embedder needs; else
+    `None`.
+    """
+    if embedder is None:
+        return None
+    if timestep is None:
+        raise InputError(
+            "This decoder is conditioned on a timestep: give temb, one value in [0, 1] for each "
+            "video."
+        )
+    return embedder(timestep.flatten(), dtype)
+
+
+class Encoder3d(nn.Module):
+    """Pixels to the parameters of the posterior; built from the config of the autoencoder."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        if unknown := sorted(set(config.down_block_types) - set(DOWN_BLOCK_TYPES)):
+            raise InputError(
+                f"down_block_types holds {unknown[0]!r}; choose of {', '.join(DOWN_BLOCK_TYPES)}."
+            )
+        self.patch = (config.patch_size_t, config.patch_size, config.patch_size)
+        conv = partial(CausalConv3d, is_causal=config.encoder_causal)
+        resnet = partial(ResnetBlock3d, eps=config.resnet_norm_eps, is_causal=config.encoder_causal)
+        layers, widths = config.layers_per_block, list(config.block_out_channels)
+        if DOWN_BLOCK_TYPES[config.down_block_types[-1]]:
+            widths.append(widths[-1])
+        self.conv_in = conv(config.in_channels * config.patch_size**2, widths[0])
+        self.down_blocks = nn.ModuleList()
+        for i, (width, wider) in enumerate(pairwise(widths)):
+            resnets = [resnet(width, width) for _ in range(layers[i])]
+            kind = config.downsample_type[i] if config.spatio_temporal_scaling[i] else None
+            downsampler = _downsampler(kind, width, wider, config.encoder_causal) if kind else None
+            widens = DOWN_BLOCK_TYPES[config.down_block_types[i]] and width != wider
+            conv_out = resnet(width, wider) if widens else None
+            self.down_blocks.append(Block3d(resnets, downsampler=downsampler, conv_out=conv_out))
+        self.mid_block = Block3d(resnet(widths[-1], widths[-1]) for _ in range(layers[-1]))
+        self.conv_out = conv(widths[-1], config.latent_channels + 1)
+
+    def forward(self, video: torch.Tensor) -> torch.Tensor:
+        """`(B, 3, T, H, W)` in [-1, 1] to mean and log variance `(B, 2 * C, t, h, w)`; all C share
+        the latter.
+        """
+        hidden = self.conv_in(_flip_patch(space_to_depth(video, self.patch), self.patch))
+        for block in self.down_blocks:
+            hidden = block(hidden)
+        hidden = self.conv_out(activate(self.mid_block(hidden)))
+        mean, logvar = hidden[:, :-1], hidden[:, -1:]
+        return torch.cat([mean, logvar.expand_as(mean)], dim=1)
+
+
+def _downsampler(kind: str, width: int, wider: int, is_causal: bool) -> nn.Module:
+    if kind == "conv":
+        return CausalConv3d(width, width, stride=(2, 2, 2), is_causal=is_causal)
+    if kind not in DOWNSAMPLE_STRIDES:
+        raise InputError(
+            f"downsample_type holds {kind!r}; choose of {', '.join(['conv', *DOWNSAMPLE_STRIDES])}."
+        )
+    return Downsampler3d(width, wider, DOWNSAMPLE_STRIDES[kind], is_causal)
+
+
+class Decoder3d(nn.Module):
+    """Latents to pixels; built from the config of the autoencoder."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.patch = (config.patch_size_t, config.patch_size, config.patch_size)
+        causal, timed = config.decoder_causal, config.timestep_conditioning
+        # Configs list the blocks of the decoder from pixels to latents.
+        widths, layers = (
+            config.decoder_block_out_channels[::-1],
+            config.decoder_layers_per_block[::-1],
+        )
+        noise, scaling = (
+            config.decoder_inject_noise[::-1],
+            config.decoder_spatio_temporal_scaling[::-1],
+        )
+        residual, factors = config.upsample_residual[::-1], config.upsample_factor[::-1]
+
+        def resnets(width: int, i: int) -> list[ResnetBlock3d]:
+            settings = (config.resnet_norm_eps, causal, noise[i], timed)
+            return [ResnetBlock3d(width, width, *settings) for _ in range(layers[i])]
+
+        width = widths[0]
+        self.conv_in = CausalConv3d(config.latent_channels, width, is_causal=causal)
+        self.mid_block = Block3d(resnets(width, 0), 4 * width if timed else None)
+        self.up_blocks = nn.ModuleList()
+        for i, block_width in enumerate(widths):
+            before, width = width // factors[i], block_width // factors[i]
+            if timed and before != width:
+                raise InputError(
+                    f"A timestep-conditioned decoder cannot change the width from {before} to "
+                    f"{width} in a block; "
+                    "let upsample_factor be the ratio of neighbouring decoder_block_out_channels."
+                )
+            widens, resamples = before != width, scaling[i]
+            conv_in = (
+                ResnetBlock3d(before, width, config.resnet_norm_eps, causal, noise[i + 1])
+                if widens
+                else None
+            )
+            upsampler = (
+                Upsampler3d(width * factors[i], factors[i], residual[i], causal)
+                if resamples
+                else None
+            )
+            self.up_blocks.append(
+                Block3d(resnets(width, i + 1), 4 * width if timed else None, conv_in, upsampler)
+            )
+        self.conv_out = CausalConv3d(
+            width, config.out_channels * config.patch_size**2, is_causal=causal
+        )
+        self.timestep_scale_multiplier = self.time_embedder = self.scale_shift_table = None
+        if timed:
+            self.timestep_scale_multiplier = nn.Parameter(torch.tensor(1000.0))
+            self.time_embedder = TimestepEmbedder(2 * width)
+            self.scale_shift_table = nn.Parameter(torch.randn(2, width) / width**0.5)
+
+    def forward(self, latents: torch.Tensor, timestep: torch.Tensor | None = None) -> torch.Tensor:
+        """`(B, C, t, h, w)` to `(B, 3, T, H, W)`; `timestep` in [0, 1], `(B,)`, for a conditioned
+        decoder.
+        """
+        hidden = self.conv_in(latents.contiguous(memory_format=torch.channels_last_3d))
+        if self.timestep_scale_multiplier is not None and timestep is not None:
+            timestep = timestep * self.timestep_scale_multiplier
+        hidden = self.mid_block(hidden, timestep)
+        for block in self.up_blocks:
+            hidden = block(hidden, timestep)
+        embedded = embed_timestep(self.time_embedder, timestep, hidden.dtype)
+        hidden = self.conv_out(
+            activate(hidden, *shifts_and_scales(self.scale_shift_table, embedded))
+        )
+        return depth_to_space(_flip_patch(hidden, self.patch), self.patch)
+
+
+def _flip_patch(video: torch.Tensor, patch: tuple[int, int, int]) -> torch.Tensor:
+    """Exchange rows and columns within the patches: the checkpoints hold a patch's pixels column by
+    column.
+    """
+    t, h, w = patch
+    rows = video.movedim(1, -1).unflatten(-1, (-1, t, h, w))
+    return rows.transpose(-1, -2).flatten(4).movedim(-1, 1)

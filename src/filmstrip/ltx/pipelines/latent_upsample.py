@@ -1,0 +1,121 @@
+"""The pipeline that upsamples videos or latents with a latent upsampler."""
+
+from typing import Any
+
+import torch
+
+from filmstrip.errors import InputError
+from filmstrip.ltx.latents import adain, denormalize, normalize, tone_map
+from filmstrip.ltx.pipelines.check_inputs import fitting
+from filmstrip.ltx.pipelines.encode_decode import Decoding, PerVideo, decode_latents, encode_videos
+from filmstrip.media.processors import VideoProcessor
+from filmstrip.nn.noise import Generators
+from filmstrip.outputs import LTXPipelineOutput
+from filmstrip.pipeline import checks
+from filmstrip.pipeline.base import DiffusionPipeline
+
+
+class LTXLatentUpsamplePipeline(DiffusionPipeline):
+    """Upsamples videos or latents.
+
+    Args:
+        vae: an `AutoencoderKLLTXVideo`.
+        latent_upsampler: an `LTXLatentUpsamplerModel`.
+    """
+
+    def __init__(self, vae: Any, latent_upsampler: Any) -> None:
+        super().__init__()
+        self.vae, self.latent_upsampler = vae, latent_upsampler
+        self.vae_spatial_compression_ratio = (
+            vae.spatial_compression_ratio if vae is not None else 32
+        )
+        self.vae_temporal_compression_ratio = (
+            vae.temporal_compression_ratio if vae is not None else 8
+        )
+        self.video_processor = VideoProcessor(vae_scale_factor=self.vae_spatial_compression_ratio)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        video: Any = None,
+        height: int = 512,
+        width: int = 704,
+        latents: torch.Tensor | None = None,
+        decode_timestep: PerVideo = 0.0,
+        decode_noise_scale: PerVideo | None = None,
+        adain_factor: float = 0.0,
+        tone_map_compression_ratio: float = 0.0,
+        generator: Generators = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+    ) -> LTXPipelineOutput | tuple[Any]:
+        """Upsample a video or latents.
+
+        Args:
+            video: a list of frames, or whatever `VideoProcessor.preprocess_video` takes.
+            height, width: what the video is resized to first, in multiples of the autoencoder's
+                compression.
+            latents: `(B, C, t, h, w)` as `LTXConditionPipeline` gives them, instead of a video.
+            adain_factor: above 0, the share of the original latents' mean and deviation in each
+                channel.
+            tone_map_compression_ratio: how much large values are compressed, 0 to 1.
+            generator: of the encoder's draw and the noise; a list has one for each video.
+            output_type: "pil", "np", "pt", or "latent" for latents like the given ones.
+
+        The other arguments, the result and the errors are those of `LTXPipeline`.
+        """
+        checks.check_multiple(height, width, self.vae_spatial_compression_ratio)
+        checks.check_output_type(output_type)
+        checks.check_numbers({"adain_factor": adain_factor})
+        checks.check_share(tone_map_compression_ratio, "tone_map_compression_ratio")
+        self._require("vae", "latent_upsampler")
+        vae, device = self.vae, self._execution_device
+        decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
+        given = self._given(video, latents, height, width)
+        checks.check_generators(generator, len(given))
+        decoding.per_video(len(given))
+
+        if video is not None:
+            with self.progress.stage("encode video"):
+                given = encode_videos(vae, given, generator, len(given))
+        statistics = (vae.latents_mean, vae.latents_std, vae.config.scaling_factor)
+        original = denormalize(given.to(device, torch.float32), *statistics).to(
+            self.latent_upsampler.dtype
+        )
+        with self.progress.stage("upsample"):
+            upsampled = self.latent_upsampler(original)
+        if adain_factor > 0:
+            upsampled = adain(upsampled, original, adain_factor)
+        if tone_map_compression_ratio > 0:
+            upsampled = tone_map(upsampled, tone_map_compression_ratio)
+
+        frames: Any = normalize(upsampled, *statistics)
+        if output_type != "latent":
+            with self._keeping(frames, "pipe.vae.enable_tiling()"), self.progress.stage("decode"):
+                decoded = decode_latents(vae, upsampled, decoding)
+                frames = self.video_processor.postprocess_video(decoded, output_type)
+        return LTXPipelineOutput(frames) if return_dict else (frames,)
+
+    def _given(
+        self, video: Any, latents: torch.Tensor | None, height: int, width: int
+    ) -> torch.Tensor:
+        """The pixels `(B, 3, T, H, W)`, of `ratio * k + 1` frames, or latents that a call was
+        given: one of them.
+        """
+        if (video is None) == (latents is None):
+            what = (
+                "Neither video nor latents was" if video is None else "Both video and latents were"
+            )
+            raise InputError(f"{what} given; give one of them.")
+        if latents is not None:
+            channels = self.vae.config.latent_channels
+            if latents.ndim != 5 or latents.shape[1] != channels:
+                wanted = (
+                    f"(videos, {channels}, frames, height, width) is wanted, as "
+                    "LTXConditionPipeline gives"
+                )
+                raise InputError(f"latents have the shape {tuple(latents.shape)}; {wanted}.")
+            return latents
+        pixels = self.video_processor.preprocess_video(video, height, width)
+        given = pixels.shape[2]
+        return pixels[:, :, fitting(given, given, self.vae_temporal_compression_ratio, "The video")]

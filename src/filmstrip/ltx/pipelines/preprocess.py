@@ -1,0 +1,87 @@
+"""Pictures as the authors of LTX give them to the model: cropped, softened and compressed like
+frames of a video.
+
+Lightricks/LTX-Video, `inference.py` and `crf_compressor.py`: the model learnt from compressed
+videos.
+"""
+
+import io
+
+import numpy as np
+import PIL.Image
+import torch
+import torch.nn.functional as F
+
+CRF = 29
+
+
+def prepare_picture(
+    picture: PIL.Image.Image, height: int, width: int, just_crop: bool = True, crf: int = CRF
+) -> torch.Tensor:
+    """The middle of a picture in the shape of a video, `(1, 3, 1, H, W)` in [-1, 1].
+
+    Args:
+        height, width: of the video, in pixels.
+        just_crop: keep the picture's own resolution, rather than that of the video.
+        crf: how much H.264 compresses it, 0 to 51; 0 leaves it as it is. What is compressed loses
+            an odd row or column.
+    """
+    picture = picture.convert("RGB")
+    size = middle(picture.width, picture.height, width / height)
+    left, top = (picture.width - size[0]) // 2, (picture.height - size[1]) // 2
+    picture = picture.crop((left, top, left + size[0], top + size[1]))
+    if not just_crop:
+        picture = picture.resize((width, height))
+    pixels = blur(torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255)
+    if crf:
+        pixels = compress(pixels, crf)
+    return (pixels * 2 - 1)[None, :, None]
+
+
+def middle(width: int, height: int, shape: float) -> tuple[int, int]:
+    """Width and height of the largest part of a picture whose width is `shape` times its height."""
+    return (int(height * shape), height) if width / height > shape else (width, int(width / shape))
+
+
+def cover(frames: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """The middle of frames `(T, 3, H, W)`, scaled so that they just cover the size of a video.
+
+    Lightricks/LTX-Video-Trainer, `reference_video` in `ltxv_pipeline.py`.
+    """
+    shape = frames.shape[3] / frames.shape[2]
+    size = (height, int(height * shape)) if shape > width / height else (int(width / shape), width)
+    frames = F.interpolate(frames, size, mode="bilinear", antialias=True)
+    top, left = round((size[0] - height) / 2), round((size[1] - width) / 2)
+    return frames[:, :, top : top + height, left : left + width]
+
+
+def blur(pixels: torch.Tensor) -> torch.Tensor:
+    """Soften `(C, H, W)` with a Gaussian of deviation 1, three pixels wide."""
+    kernel = torch.exp(-torch.tensor([1.0, 0.0, 1.0]) / 2)
+    kernel = torch.outer(kernel, kernel) / kernel.sum() ** 2
+    padded = F.pad(pixels[:, None], (1, 1, 1, 1), mode="reflect")
+    return F.conv2d(padded, kernel[None, None])[:, 0]
+
+
+def compress(pixels: torch.Tensor, crf: int) -> torch.Tensor:
+    """What H.264 leaves of `(3, H, W)` in [0, 1], without an odd last row and column."""
+    import av
+
+    even = pixels[:, : pixels.shape[1] // 2 * 2, : pixels.shape[2] // 2 * 2]
+    array = (even * 255).byte().permute(1, 2, 0).contiguous().numpy()
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream(
+            "libx264", rate=1, options={"crf": str(crf), "preset": "veryfast"}
+        )
+        stream.height, stream.width = array.shape[:2]
+        container.mux(
+            stream.encode(
+                av.VideoFrame.from_ndarray(array, format="rgb24").reformat(format="yuv420p")
+            )
+        )
+        container.mux(stream.encode())
+    file.seek(0)
+    with av.open(file) as container:
+        frame = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    return torch.from_numpy(frame).permute(2, 0, 1).float() / 255

@@ -1,0 +1,126 @@
+"""The timesteps of a walk in LTX, as the authors and diffusers space them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from filmstrip.errors import InputError
+from filmstrip.schedulers.sigmas import Array, exponential_shift, static_shift, stretch_to_terminal
+
+
+def calculate_shift(
+    tokens: int, base_tokens: int, max_tokens: int, base_shift: float, max_shift: float
+) -> float:
+    """The scheduler's `mu` for a number of tokens: on the line through both ends
+    (Lightricks/LTX-Video, `rf.py`).
+    """
+    slope = (max_shift - base_shift) / (max_tokens - base_tokens)
+    return tokens * slope + base_shift - slope * base_tokens
+
+
+def linear_quadratic_schedule(steps: int, threshold: float = 0.025) -> Array:
+    """Half of the steps even, from 1 down to `1 - threshold`, and then growing ones, `(steps,)`; 0
+    is left out.
+
+    Polyak et al., "Movie Gen", arXiv 2410.13720, section 3.4.2; in the form of `rf.py` of
+    Lightricks/LTX-Video.
+    """
+    even = steps // 2
+    done = np.arange(steps, dtype=np.float64)
+    if even:
+        rest = steps - even
+        slope = threshold / even
+        curve = (even - threshold * steps) / (even * rest**2)
+        done = slope * done + curve * np.maximum(done - even, 0) ** 2
+    return 1 - done
+
+
+def euler_step_to_next(
+    tokens: torch.Tensor,
+    velocity: torch.Tensor,
+    times: torch.Tensor,
+    schedule: torch.Tensor,
+    stochastic: bool = False,
+) -> torch.Tensor:
+    """Walk tokens `(B, N, C)` to the next lower timestep of a schedule, or to 0
+    (Lightricks/LTX-Video, `rf.py`).
+
+    Args:
+        velocity: noise minus data, as the model predicts it.
+        times: where the tokens are, in [0, 1]: `(1 or B, 1 or N)`.
+        schedule: `(steps,)`, falling.
+        stochastic: step to the predicted data and add noise from the global generator, instead of
+            along the velocity.
+    """
+    times = times[..., None]
+    after = torch.where(schedule < times - 1e-6, schedule, 0).amax(dim=-1, keepdim=True)
+    if not stochastic:
+        return tokens - (times - after) * velocity
+    return (1 - after) * (tokens - times * velocity) + after * torch.randn_like(tokens.contiguous())
+
+
+@dataclass(frozen=True)
+class RectifiedFlowSchedule:
+    """How a checkpoint spaces its timesteps, which run from 1 (noise) to 0 (data): `rf.py` of
+    Lightricks/LTX-Video.
+
+    Args:
+        sampler: "Uniform", "LinearQuadratic", or "Constant" with its `shift`.
+        shifting: "SD3" and "SimpleDiffusion" move timesteps towards noise, more so for more tokens;
+            or `None`.
+        base_resolution: tokens at which "SimpleDiffusion" moves nothing.
+        target_shift_terminal: where the last timestep is stretched to under "SD3".
+
+    Refuses an unknown sampler or shifting, and "Constant" without a shift.
+    """
+
+    sampler: str = "Uniform"
+    shifting: str | None = None
+    base_resolution: int = 1024
+    target_shift_terminal: float | None = None
+    shift: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.sampler not in ("Uniform", "LinearQuadratic", "Constant"):
+            raise InputError(
+                f"The sampler is {self.sampler!r}; it is 'Uniform', 'LinearQuadratic' or "
+                "'Constant'."
+            )
+        if self.sampler == "Constant" and self.shift is None:
+            raise InputError("The sampler 'Constant' has no shift; give one.")
+        if self.shifting not in (None, "SD3", "SimpleDiffusion"):
+            raise InputError(
+                f"shifting is {self.shifting!r}; it is 'SD3', 'SimpleDiffusion' or None."
+            )
+
+    @classmethod
+    def from_scheduler_config(cls, config: Mapping[str, Any]) -> Self:
+        """As a `FlowMatchEulerDiscreteScheduler` of this config in diffusers' folder spaces
+        them.
+        """
+        if config["use_dynamic_shifting"]:
+            return cls(shifting="SD3", target_shift_terminal=config["shift_terminal"])
+        return cls("Constant", shift=math.log(config["shift"]))
+
+    def timesteps(self, steps: int, tokens: int) -> Array:
+        """The timesteps of a walk for a video of so many tokens, `(steps,)`, falling from 1; 0 is
+        left out.
+        """
+        times = (
+            linear_quadratic_schedule(steps)
+            if self.sampler == "LinearQuadratic"
+            else np.linspace(1, 1 / steps, steps)
+        )
+        if self.sampler == "Constant" and self.shift is not None:
+            times = exponential_shift(self.shift, 1, times)
+        if self.shifting == "SimpleDiffusion":
+            return static_shift(tokens / self.base_resolution, times)
+        if self.shifting is None:
+            return times
+        times = exponential_shift(calculate_shift(tokens, 1024, 4096, 0.95, 2.05), 1, times)
+        terminal = self.target_shift_terminal
+        return times if terminal is None else stretch_to_terminal(terminal, times)

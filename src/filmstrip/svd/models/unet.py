@@ -1,0 +1,295 @@
+"""The UNet of Stable Video Diffusion (Blattmann et al., arXiv 2311.15127;
+Stability-AI/generative-models).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from filmstrip.errors import InputError
+from filmstrip.nn.embeddings import TimestepEmbedding, sinusoidal_embedding
+from filmstrip.nn.feed_forward import FeedForward
+from filmstrip.nn.layout import weights_channels_last
+from filmstrip.nn.norms import GroupNorm
+from filmstrip.outputs import UNetSpatioTemporalConditionOutput
+from filmstrip.svd.models.transformer import TransformerContext
+from filmstrip.svd.models.unet_blocks import (
+    DownBlockSpatioTemporal,
+    SpatioTemporalBlock,
+    StepInputs,
+    Transformers,
+    UNetMidBlockSpatioTemporal,
+    UpBlockSpatioTemporal,
+)
+from filmstrip.weights.model import Model
+
+# The names of blocks in a config, and whether they hold transformers.
+DOWN_BLOCKS = {"DownBlockSpatioTemporal": False, "CrossAttnDownBlockSpatioTemporal": True}
+UP_BLOCKS = {"UpBlockSpatioTemporal": False, "CrossAttnUpBlockSpatioTemporal": True}
+
+
+@dataclass(frozen=True)
+class SVDPrepared:
+    """What does not change from step to step, from `UNetSpatioTemporalConditionModel.prepare`."""
+
+    num_frames: int
+    time_ids: torch.Tensor  # the embedding of the added time ids, (B, E)
+    down: tuple[tuple[TransformerContext, ...], ...]  # for each block, for each of its transformers
+    mid: tuple[TransformerContext, ...]
+    up: tuple[tuple[TransformerContext, ...], ...]
+    image_only_indicator: torch.Tensor | None  # (B, T)
+
+
+class UNetSpatioTemporalConditionModel(Model):
+    """Predicts the noise or velocity of latent frames from their noisy values, a noise level and a
+    picture.
+
+    Where an argument may be one value or several, these are one for each block, in the order of the
+    way down.
+
+    Args:
+        sample_size: height and width of the latents; the pipeline reads it.
+        in_channels, out_channels: of the latents.
+        down_block_types: names of `DOWN_BLOCKS`.
+        up_block_types: names of `UP_BLOCKS`, from the smallest size to the largest.
+        block_out_channels: widths, multiples of 32.
+        addition_time_embed_dim: sinusoids of each added time id.
+        projection_class_embeddings_input_dim: sinusoids of all of them.
+        layers_per_block: layers on the way down; there is one more on the way up.
+        cross_attention_dim: width of the picture's tokens.
+        transformer_layers_per_block: pairs of layers in each transformer, or for each block those
+            of each transformer.
+        num_attention_heads: heads of attention, divisors of the widths.
+        num_frames: frames that the model was trained on; the pipeline reads it.
+
+    Raises:
+        InputError: an unknown type of block, or not as many values as blocks.
+    """
+
+    def __init__(
+        self,
+        sample_size: int | None = None,
+        in_channels: int = 8,
+        out_channels: int = 4,
+        down_block_types: Sequence[str] = (
+            "CrossAttnDownBlockSpatioTemporal",
+            "CrossAttnDownBlockSpatioTemporal",
+            "CrossAttnDownBlockSpatioTemporal",
+            "DownBlockSpatioTemporal",
+        ),
+        up_block_types: Sequence[str] = (
+            "UpBlockSpatioTemporal",
+            "CrossAttnUpBlockSpatioTemporal",
+            "CrossAttnUpBlockSpatioTemporal",
+            "CrossAttnUpBlockSpatioTemporal",
+        ),
+        block_out_channels: Sequence[int] = (320, 640, 1280, 1280),
+        addition_time_embed_dim: int = 256,
+        projection_class_embeddings_input_dim: int = 768,
+        layers_per_block: int | Sequence[int] = 2,
+        cross_attention_dim: int | Sequence[int] = 1024,
+        transformer_layers_per_block: int | Sequence[int | Sequence[int]] = 1,
+        num_attention_heads: int | Sequence[int] = (5, 10, 20, 20),
+        num_frames: int = 25,
+    ) -> None:
+        super().__init__()
+        count = len(block_out_channels)
+        down_attends = [
+            DOWN_BLOCKS[kind]
+            for kind in _known("down_block_types", down_block_types, DOWN_BLOCKS, count)
+        ]
+        up_attends = [
+            UP_BLOCKS[kind] for kind in _known("up_block_types", up_block_types, UP_BLOCKS, count)
+        ]
+        widths = list(block_out_channels)
+        layers = _each("layers_per_block", layers_per_block, count)
+        depths = _each("transformer_layers_per_block", transformer_layers_per_block, count)
+        heads = _each("num_attention_heads", num_attention_heads, count)
+        context_dims = _each("cross_attention_dim", cross_attention_dim, count)
+
+        def transformers(block: int, number: int) -> Transformers:
+            depth = depths[block]
+            each = [depth] * number if isinstance(depth, int) else list(depth)[:number]
+            if len(each) < number:
+                raise InputError(
+                    f"transformer_layers_per_block has {depth} for a block of {number} "
+                    "transformers; give one for each."
+                )
+            return Transformers(each, heads[block], context_dims[block])
+
+        time_embed_dim = 4 * widths[0]
+        self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
+        self.time_embedding = TimestepEmbedding(widths[0], time_embed_dim)
+        self.add_embedding = TimestepEmbedding(
+            projection_class_embeddings_input_dim, time_embed_dim
+        )
+        self.down_blocks = nn.ModuleList(
+            DownBlockSpatioTemporal(
+                in_channels=widths[max(block - 1, 0)],
+                out_channels=widths[block],
+                temb_channels=time_embed_dim,
+                num_layers=layers[block],
+                downsample=block < count - 1,
+                transformers=transformers(block, layers[block]) if attends else None,
+            )
+            for block, attends in enumerate(down_attends)
+        )
+        self.mid_block = UNetMidBlockSpatioTemporal(
+            widths[-1], time_embed_dim, transformers(count - 1, 1)
+        )
+        self.up_blocks = nn.ModuleList(
+            UpBlockSpatioTemporal(
+                in_channels=widths[min(block + 1, count - 1)],
+                skip_channels=[widths[block]] * layers[block] + [widths[max(block - 1, 0)]],
+                out_channels=widths[block],
+                temb_channels=time_embed_dim,
+                upsample=block > 0,
+                transformers=transformers(block, layers[block] + 1) if attends else None,
+            )
+            for block, attends in zip(reversed(range(count)), up_attends, strict=True)
+        )
+        self.conv_norm_out = GroupNorm(widths[0], eps=1e-5, activate=True)
+        self.conv_out = nn.Conv2d(widths[0], out_channels, 3, padding=1)
+        weights_channels_last(self)
+
+    def enable_forward_chunking(self, chunk_size: int | None = None, dim: int = 0) -> None:
+        """Run the feed-forward layers on pieces, which saves memory and changes no number.
+
+        Args:
+            chunk_size: frames in a piece, or with `dim` 1 tokens of every frame; 1 by default.
+            dim: 0 or 1.
+
+        Raises:
+            InputError: another `dim`.
+        """
+        if dim not in (0, 1):
+            raise InputError(
+                f"dim is {dim}; forward chunking takes 0 (frames) or 1 (tokens of a frame)."
+            )
+        for module in self.modules():
+            if isinstance(module, FeedForward):
+                module.chunk = (chunk_size or 1, dim)
+
+    def prepare(
+        self,
+        encoder_hidden_states: torch.Tensor,
+        added_time_ids: torch.Tensor,
+        num_frames: int,
+        image_only_indicator: torch.Tensor | None = None,
+    ) -> SVDPrepared:
+        """Do the work that is the same in every step: on the picture's tokens, the time ids and the
+        frames' positions.
+
+        Args:
+            encoder_hidden_states: the picture's tokens, `(B, L, cross_attention_dim)`; SVD has one.
+            added_time_ids: frames per second less 1, motion bucket and noise augmentation, `(B,
+                3)`.
+            num_frames: frames of a video.
+            image_only_indicator: 1 where a frame is a picture of its own, `(B, num_frames)`; None:
+                nowhere.
+
+        Raises:
+            InputError: not as many time ids as the model embeds.
+        """
+        sinusoids = sinusoidal_embedding(
+            added_time_ids.flatten(), self.config.addition_time_embed_dim
+        )
+        sinusoids = sinusoids.view(added_time_ids.shape[0], -1)
+        wanted = self.add_embedding.linear_1.in_features
+        if sinusoids.shape[1] != wanted:
+            raise InputError(
+                f"added_time_ids has {added_time_ids.shape[1]} values a video, and each becomes "
+                f"{self.config.addition_time_embed_dim} channels; the model needs {wanted} "
+                "channels in all."
+            )
+        context = encoder_hidden_states
+        return SVDPrepared(
+            num_frames=num_frames,
+            time_ids=self.add_embedding(sinusoids.to(context.dtype)),
+            down=tuple(block.prepare(context, num_frames) for block in _blocks(self.down_blocks)),
+            mid=self.mid_block.prepare(context, num_frames),
+            up=tuple(block.prepare(context, num_frames) for block in _blocks(self.up_blocks)),
+            image_only_indicator=image_only_indicator,
+        )
+
+    def forward(
+        self,
+        sample: torch.Tensor,
+        timestep: torch.Tensor | float,
+        encoder_hidden_states: torch.Tensor | None = None,
+        added_time_ids: torch.Tensor | None = None,
+        return_dict: bool = True,
+        prepared: SVDPrepared | None = None,
+    ) -> UNetSpatioTemporalConditionOutput | tuple[torch.Tensor]:
+        """Predict.
+
+        Args:
+            sample: noisy latents, and beside them those of the picture, `(B, T, in_channels, H,
+                W)`.
+            timestep: what the scheduler calls the noise level, one for all or `(B,)`.
+            encoder_hidden_states, added_time_ids: as in `prepare`.
+            return_dict: return the output class rather than a tuple of one.
+            prepared: from `prepare`; the arguments of that call are not read where it is given.
+
+        Returns:
+            The prediction, `(B, T, out_channels, H, W)`.
+
+        Raises:
+            InputError: neither `prepared` nor its arguments, or `prepared` is for another number of
+                frames.
+        """
+        batch, num_frames = sample.shape[:2]
+        if prepared is None:
+            if encoder_hidden_states is None or added_time_ids is None:
+                raise InputError(
+                    "Give encoder_hidden_states and added_time_ids, or prepared from prepare()."
+                )
+            prepared = self.prepare(encoder_hidden_states, added_time_ids, num_frames)
+        if prepared.num_frames != num_frames:
+            raise InputError(
+                f"sample has {num_frames} frames, but prepare() was called for "
+                f"{prepared.num_frames}."
+            )
+        timesteps = torch.as_tensor(timestep, device=sample.device).expand(batch)
+        sinusoids = sinusoidal_embedding(timesteps, self.time_embedding.linear_1.in_features)
+        temb = self.time_embedding(sinusoids.to(sample.dtype)) + prepared.time_ids
+        step = StepInputs(num_frames, nn.functional.silu(temb), prepared.image_only_indicator)
+
+        frames = self.conv_in(sample.flatten(0, 1).contiguous(memory_format=torch.channels_last))
+        skips = [frames]
+        for block, contexts in zip(self.down_blocks, prepared.down, strict=True):
+            frames, outputs = block(frames, step, contexts)
+            skips += outputs
+        frames = self.mid_block(frames, step, prepared.mid)
+        for block, contexts in zip(self.up_blocks, prepared.up, strict=True):
+            frames = block(frames, step, contexts, skips)
+        output = self.conv_out(self.conv_norm_out(frames)).unflatten(0, (batch, num_frames))
+        return UNetSpatioTemporalConditionOutput(output) if return_dict else (output,)
+
+
+def _each(name: str, values: Any, count: int) -> list[Any]:
+    """One value for each of `count` blocks."""
+    if isinstance(values, int):
+        return [values] * count
+    if len(values) != count:
+        raise InputError(
+            f"{name} is {values}, but block_out_channels has {count} blocks; give one value for "
+            "each."
+        )
+    return list(values)
+
+
+def _known(name: str, kinds: Sequence[str], known: dict[str, bool], count: int) -> list[str]:
+    for kind in kinds:
+        if kind not in known:
+            raise InputError(
+                f"{name} holds {kind!r}, which SVD does not have; choose of {', '.join(known)}."
+            )
+    return _each(name, kinds, count)
+
+
+def _blocks(blocks: nn.ModuleList) -> Iterable[SpatioTemporalBlock]:
+    return cast(Iterable[SpatioTemporalBlock], blocks)

@@ -1,0 +1,168 @@
+"""The blocks of SVD's UNet: residual blocks, with or without transformers after them, and a change
+of resolution.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import nn
+
+from filmstrip.nn.layout import join_channels
+from filmstrip.nn.resnet import Downsample2D, SpatioTemporalResBlock, Upsample2D
+from filmstrip.svd.models.transformer import TransformerContext, TransformerSpatioTemporalModel
+
+
+@dataclass(frozen=True)
+class Transformers:
+    """The transformers of one block."""
+
+    depths: Sequence[int]  # pairs of layers in each of them
+    heads: int
+    context_dim: int
+
+
+@dataclass(frozen=True)
+class StepInputs:
+    """What all blocks are told in one step."""
+
+    num_frames: int
+    temb: torch.Tensor  # the embedding of timestep and time ids, after SiLU, (B, E)
+    image_only_indicator: torch.Tensor | None  # (B, T)
+
+
+class SpatioTemporalBlock(nn.Module):
+    """Base of the blocks: residual blocks from the given channels to `out_channels`, and the
+    transformers.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int,
+        temb_channels: int,
+        eps: float,
+        transformers: Transformers | None,
+    ) -> None:
+        super().__init__()
+        self.resnets = nn.ModuleList(
+            SpatioTemporalResBlock(channels, out_channels, temb_channels, eps)
+            for channels in in_channels
+        )
+        self.attentions = None
+        if transformers is not None:
+            self.attentions = nn.ModuleList(
+                TransformerSpatioTemporalModel(
+                    out_channels, transformers.heads, depth, transformers.context_dim
+                )
+                for depth in transformers.depths
+            )
+
+    def prepare(self, context: torch.Tensor, num_frames: int) -> tuple[TransformerContext, ...]:
+        """What the transformers need of the context `(B, L, context_dim)`, for each of them."""
+        transformers = cast(Iterable[TransformerSpatioTemporalModel], self.attentions or ())
+        return tuple(transformer.prepare(context, num_frames) for transformer in transformers)
+
+    def resnet(self, index: int, frames: torch.Tensor, step: StepInputs) -> torch.Tensor:
+        """The residual block of this number on `(B * T, C, H, W)`."""
+        return self.resnets[index](frames, step.num_frames, step.temb, step.image_only_indicator)
+
+    def attend(
+        self,
+        index: int,
+        frames: torch.Tensor,
+        step: StepInputs,
+        contexts: tuple[TransformerContext, ...],
+    ) -> torch.Tensor:
+        """The transformer of this number, if there are any, on `(B * T, C, H, W)`."""
+        if self.attentions is None:
+            return frames
+        return self.attentions[index](frames, contexts[index], step.image_only_indicator)
+
+
+class DownBlockSpatioTemporal(SpatioTemporalBlock):
+    """Layers, then half the size unless this is the last block."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        temb_channels: int,
+        num_layers: int,
+        downsample: bool,
+        transformers: Transformers | None,
+    ) -> None:
+        eps = 1e-5 if transformers is None else 1e-6
+        widths = [in_channels] + [out_channels] * (num_layers - 1)
+        super().__init__(widths, out_channels, temb_channels, eps, transformers)
+        self.downsamplers = nn.ModuleList([Downsample2D(out_channels)]) if downsample else None
+
+    def forward(
+        self, frames: torch.Tensor, step: StepInputs, contexts: tuple[TransformerContext, ...]
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """`(B * T, C, H, W)` to `(B * T, C', H / 2, W / 2)`, and the output of every layer on the
+        way.
+        """
+        skips = []
+        for index in range(len(self.resnets)):
+            frames = self.attend(index, self.resnet(index, frames, step), step, contexts)
+            skips.append(frames)
+        for downsampler in self.downsamplers or ():
+            frames = downsampler(frames)
+            skips.append(frames)
+        return frames, skips
+
+
+class UNetMidBlockSpatioTemporal(SpatioTemporalBlock):
+    """A transformer between two residual blocks."""
+
+    def __init__(self, channels: int, temb_channels: int, transformers: Transformers) -> None:
+        super().__init__([channels] * 2, channels, temb_channels, 1e-5, transformers)
+
+    def forward(
+        self, frames: torch.Tensor, step: StepInputs, contexts: tuple[TransformerContext, ...]
+    ) -> torch.Tensor:
+        """`(B * T, C, H, W)` to the same."""
+        return self.resnet(1, self.attend(0, self.resnet(0, frames, step), step, contexts), step)
+
+
+class UpBlockSpatioTemporal(SpatioTemporalBlock):
+    """Layers, each of which is given an output of the way down too, then twice the size unless this
+    is the last block.
+
+    Args:
+        in_channels: of what comes from the block before.
+        skip_channels: of what comes from the way down, for each layer.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        skip_channels: Sequence[int],
+        out_channels: int,
+        temb_channels: int,
+        upsample: bool,
+        transformers: Transformers | None,
+    ) -> None:
+        widths = [in_channels] + [out_channels] * (len(skip_channels) - 1)
+        joined = [width + skip for width, skip in zip(widths, skip_channels, strict=True)]
+        super().__init__(joined, out_channels, temb_channels, 1e-6, transformers)
+        self.upsamplers = nn.ModuleList([Upsample2D(out_channels)]) if upsample else None
+
+    def forward(
+        self,
+        frames: torch.Tensor,
+        step: StepInputs,
+        contexts: tuple[TransformerContext, ...],
+        skips: list[torch.Tensor],
+    ) -> torch.Tensor:
+        """`(B * T, C, H, W)` to `(B * T, C', 2 H, 2 W)`, as the next skip; takes its skips off the
+        list.
+        """
+        for index in range(len(self.resnets)):
+            frames = self.resnet(index, join_channels(frames, skips.pop()), step)
+            frames = self.attend(index, frames, step, contexts)
+        for upsampler in self.upsamplers or ():
+            frames = upsampler(frames, skips[-1].shape[2:])
+        return frames

@@ -1,0 +1,240 @@
+"""What the image and condition pipelines refuse, what they warn of, and what holds of their
+videos.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from filmstrip import (
+    DiffusionPipeline,
+    LTXConditionPipeline,
+    LTXImageToVideoPipeline,
+    LTXPipeline,
+    LTXVideoCondition,
+)
+from filmstrip.errors import InputError
+from filmstrip.ltx.latents import LatentSize, positions
+from filmstrip.ltx.pipelines.steppers import MaskedStepper
+from filmstrip.pipeline.denoise import Step
+from tests.parity.pipelines import VAE_095, arguments, pipelines, run
+from tests.parity.test_ltx_condition import at, clip, latents
+from tests.parity.test_ltx_image_to_video import picture
+
+
+@pytest.fixture(scope="module")
+def pipe() -> LTXConditionPipeline:
+    return pipelines(VAE_095, kind="LTXConditionPipeline")[0]
+
+
+@pytest.fixture(scope="module")
+def animate(pipe: LTXConditionPipeline) -> LTXImageToVideoPipeline:
+    return LTXImageToVideoPipeline.from_pipe(pipe)
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "both ways": ({"conditions": at(0), "image": picture(0)}, "Both conditions and image or video"),
+    "lengths": (
+        {"image": [picture(0)], "frame_index": [0, 8]},
+        "image has 1 entries and frame_index has 2",
+    ),
+    "strengths": (
+        {"video": [clip(9)], "strength": [1, 1]},
+        "video has 1 entries and strength has 2",
+    ),
+    "nothing": (
+        {"conditions": LTXVideoCondition(frame_index=8)},
+        "condition at frame 8 has neither image nor video",
+    ),
+    "index": (
+        {"conditions": LTXVideoCondition(picture(0), frame_index="8")},
+        "frame_index is '8'; give a number",
+    ),
+    "late clip": ({"conditions": at(17, frames=9)}, "begins behind the end of the video"),
+    "pictures": (
+        {"conditions": at(0, image=[picture(0), picture(1)])},
+        "There are 2 pictures for 1 videos",
+    ),
+    "denoise strength": (
+        {"denoise_strength": 1.2},
+        "denoise_strength is 1.2; it must be from 0 to 1",
+    ),
+    "noise scale": ({"image_cond_noise_scale": None}, "image_cond_noise_scale is None"),
+    "latents": (
+        {"latents": torch.zeros(1, 18, 6), "denoise_strength": 0.5},
+        r"\(1, 6, 3, 2, 3\) is wanted",
+    ),
+    "generators": ({"conditions": at(0), "seed": [1, 2]}, "2 generators were given for 1 videos"),
+    "height": ({"height": 70}, "divisible by 32"),
+}
+
+
+@pytest.mark.parametrize(("changes", "sentence"), WRONG.values(), ids=WRONG)
+def test_wrong_argument_is_explained_before_any_work(
+    pipe: LTXConditionPipeline,
+    changes: dict[str, Any],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pipe, "encode_prompt", lambda *_, **__: pytest.fail("work had begun"))
+    with pytest.raises(InputError, match=sentence):
+        run(pipe, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, "Neither image nor latents was given"),
+        ({"image": [picture(0), picture(1)]}, "There are 2 pictures for 1 videos"),
+        ({"image": "cat.png"}, "Pictures are PIL images, arrays or tensors"),
+        ({"latents": torch.zeros(1, 7, 6)}, "1 videos of 18 tokens are wanted"),
+    ],
+)
+def test_wrong_picture_is_explained_before_any_work(
+    animate: LTXImageToVideoPipeline,
+    changes: dict[str, Any],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(animate, "encode_prompt", lambda *_, **__: pytest.fail("work had begun"))
+    with pytest.raises(InputError, match=sentence):
+        run(animate, **changes)
+
+
+WARNINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "strength": (
+        {"conditions": at(0, 1.5)},
+        "condition at frame 0 has the strength 1.5, outside 0 to 1",
+    ),
+    "outside": (
+        {"conditions": at(40)},
+        "condition at frame 40 is outside the video, which has the frames 0 to 16",
+    ),
+    "both": (
+        {"conditions": at(0, video=clip(9))},
+        "has both image and video, of which only the image can be shown",
+    ),
+    "cut": (
+        {"conditions": at(0, frames=13)},
+        "has 13 frames; the first 9 are used (8 k + 1), the others cut",
+    ),
+    "off the grid": (
+        {"conditions": at(3, frames=17), "num_frames": 33},
+        "fits best at a multiple of 8",
+    ),
+    "overlap": ({"conditions": [at(0, frames=9), at(4)]}, "Two conditions hold frame 4"),
+    "shape": (
+        {"image": picture(0, 100, 40)},
+        "is 100x40 pixels and is stretched to the video's 96x64",
+    ),
+    "loose list": ({"image": [picture(0), picture(1)]}, "Only 1 of 2 conditions are used"),
+    "no latents": ({"denoise_strength": 0.5}, "denoise_strength is 0.5 and there are no latents"),
+    "unused latents": ({"latents": latents()}, "latents are not used where denoise_strength is 1"),
+}
+
+
+@pytest.mark.parametrize(("changes", "sentence"), WARNINGS.values(), ids=WARNINGS)
+def test_doubtful_argument_is_warned_of(
+    pipe: LTXConditionPipeline,
+    changes: dict[str, Any],
+    sentence: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run(pipe, num_inference_steps=1, output_type="latent", **changes)
+    assert sentence in caplog.text
+
+
+def test_good_call_warns_of_nothing(
+    pipe: LTXConditionPipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(
+        pipe,
+        conditions=[at(0, image=picture(0, 96, 64)), at(16, image=picture(1, 96, 64))],
+        num_inference_steps=1,
+    )
+    assert not caplog.text
+
+
+def test_pipelines_share_components_and_a_folder_says_which_it_is(
+    pipe: LTXConditionPipeline, tmp_path: Path
+) -> None:
+    for kind in (LTXPipeline, LTXImageToVideoPipeline, LTXConditionPipeline):
+        other = kind.from_pipe(pipe)
+        assert other.transformer is pipe.transformer
+        other.save_pretrained(tmp_path / kind.__name__)
+        assert type(DiffusionPipeline.from_pretrained(tmp_path / kind.__name__)) is kind
+    assert (
+        type(LTXImageToVideoPipeline.from_pretrained(tmp_path / "LTXPipeline"))
+        is LTXImageToVideoPipeline
+    )
+
+
+def test_prompts_have_the_length_of_the_class(
+    pipe: LTXConditionPipeline, animate: LTXImageToVideoPipeline
+) -> None:
+    assert pipe.encode_prompt("a cat")[0].shape[1] == 256
+    assert animate.encode_prompt("a cat")[0].shape[1] == 128
+
+
+def test_given_frames_come_out_as_they_went_in(pipe: LTXConditionPipeline) -> None:
+    given = latents()
+    made = run(pipe, latents=given, denoise_strength=0.0, output_type="latent")
+    assert torch.equal(made, given)
+    held = run(pipe, conditions=at(0, frames=17), image_cond_noise_scale=0.0, output_type="latent")
+    again = run(
+        pipe,
+        conditions=at(0, frames=17),
+        image_cond_noise_scale=0.0,
+        output_type="latent",
+        prompt="a dog",
+    )
+    assert torch.equal(held, again)
+
+
+def test_latents_survive_a_failing_decode(
+    pipe: LTXConditionPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = run(pipe, conditions=at(0))
+    with monkeypatch.context() as patched:
+        patched.setattr(pipe.vae, "decode", lambda *_, **__: 1 / 0)
+        torch.manual_seed(11)
+        with pytest.raises(ZeroDivisionError):
+            pipe(**arguments(conditions=at(0)))
+    assert pipe.latents is not None
+    assert torch.equal(pipe.decode(pipe.latents, 64, 96, 17, output_type="pt"), expected)
+
+
+def test_positions_are_causal_or_even() -> None:
+    size = LatentSize(3, 1, 2)
+    even = positions(size, (8, 32), frame_rate=4, causal=False)
+    causal = positions(size, (8, 32), frame_rate=4, causal=True, first_frame=8)
+    assert even.shape == causal.shape == (1, 3, 6)
+    assert even[0, 0].tolist() == [0, 0, 2, 2, 4, 4]
+    assert causal[0, 0].tolist() == [2, 2, 2.25, 2.25, 4.25, 4.25]
+    assert even[0, 2].tolist() == [0, 32] * 3
+
+
+def test_held_tokens_are_noised_once_a_step_and_join_when_their_time_comes() -> None:
+    start = torch.ones(1, 3, 4)
+    strength = torch.tensor([[1.0, 0.5, 0.0]])
+    walk = MaskedStepper(
+        lambda tokens, *_: torch.zeros_like(tokens),
+        start,
+        strength,
+        0.5,
+        torch.Generator().manual_seed(0),
+    )
+    step = Step(0, torch.tensor(800.0))
+    seen, times = walk.model_input(start, step)
+    assert times.tolist() == [[0, 500, 800]]
+    assert torch.equal(seen[:, 1:], start[:, 1:])
+    assert not torch.equal(seen[:, 0], start[:, 0])
+    advanced = walk.advance(start, start, step)
+    assert torch.equal(advanced[:, :2], seen[:, :2])
+    assert torch.equal(advanced[:, 2], torch.zeros(1, 4))
+    late = walk.advance(start, start, Step(1, torch.tensor(400.0)))
+    assert torch.equal(late[:, 1], torch.zeros(1, 4))
+    assert not np.allclose(late[:, 0], seen[:, 0])

@@ -1,0 +1,281 @@
+"""The authors' single files give what diffusers makes of them, and are refused with reasons
+otherwise.
+"""
+
+import contextlib
+from collections import Counter
+
+import pytest
+import torch
+from diffusers import (
+    AutoencoderKLLTXVideo as TheirVAE,
+    LTXVideoTransformer3DModel as TheirTransformer,
+)
+from diffusers.loaders.single_file_utils import convert_ltx_vae_checkpoint_to_diffusers
+from safetensors.torch import safe_open
+
+import filmstrip
+from filmstrip import (
+    AutoencoderKLLTXVideo,
+    LTXLatentUpsamplerModel,
+    LTXPipeline,
+    LTXVideoTransformer3DModel,
+    demo,
+)
+from filmstrip.errors import CheckpointError, InputError
+from filmstrip.ltx.layouts import CheckpointInfo, read_info
+from filmstrip.ltx.schedules import RectifiedFlowSchedule
+from tests.ltx import original
+
+# What the published folders of diffusers say, but for widths.
+PUBLISHED = {
+    "0.9.0": {
+        "block_out_channels": [4, 8, 16, 16],
+        "decoder_block_out_channels": [4, 8, 16, 16],
+        "layers_per_block": [4, 3, 3, 3, 4],
+        "decoder_layers_per_block": [4, 3, 3, 3, 4],
+        "spatio_temporal_scaling": [True, True, True, False],
+        "decoder_spatio_temporal_scaling": [True, True, True, False],
+        "decoder_inject_noise": [False] * 5,
+        "upsample_residual": [False] * 4,
+        "upsample_factor": [1] * 4,
+        "timestep_conditioning": False,
+    },
+    "0.9.1": {
+        "block_out_channels": [4, 8, 16, 16],
+        "decoder_block_out_channels": [8, 16, 32],
+        "decoder_layers_per_block": [5, 6, 7, 8],
+        "decoder_inject_noise": [True, True, True, False],
+        "upsample_residual": [True] * 3,
+        "upsample_factor": [2] * 3,
+        "timestep_conditioning": True,
+    },
+    "0.9.5": {
+        "block_out_channels": [4, 8, 16, 32, 64],
+        "down_block_types": ["LTXVideo095DownBlock3D"] * 4,
+        "layers_per_block": [4, 6, 6, 2, 2],
+        "spatio_temporal_scaling": [True] * 4,
+        "downsample_type": ["spatial", "temporal", "spatiotemporal", "spatiotemporal"],
+        "decoder_block_out_channels": [8, 16, 32],
+        "decoder_layers_per_block": [5, 5, 5, 5],
+        "decoder_inject_noise": [False] * 4,
+        "spatial_compression_ratio": 32,
+        "temporal_compression_ratio": 8,
+    },
+}
+
+
+@pytest.fixture(scope="module", params=list(original.VARIANTS))
+def checkpoint(request, tmp_path_factory):
+    """A checkpoint of a variant: its name, its file, its tensors."""
+    variant = request.param
+    tensors = original.state(variant)
+    file = tmp_path_factory.mktemp("ltx") / f"ltx-{variant}.safetensors"
+    return variant, original.write(file, tensors, original.metadata(variant)), tensors
+
+
+@pytest.fixture
+def upsampler(tmp_path):
+    config = {"in_channels": 6, "mid_channels": 32, "num_blocks_per_stage": 1, "dims": 3}
+    config |= {"spatial_upsample": True, "temporal_upsample": False}
+    model = LTXLatentUpsamplerModel(**config)
+    said = {"_class_name": "LatentUpsampler", **config}
+    return model, original.write(tmp_path / "upsampler.safetensors", model.state_dict(), said)
+
+
+def assert_same_state(ours, theirs):
+    assert set(ours) == set(theirs)
+    for key, tensor in ours.items():
+        torch.testing.assert_close(tensor, theirs[key].float(), rtol=0, atol=0)
+
+
+def test_the_transformer_is_what_diffusers_makes_of_the_file(checkpoint, tmp_path):
+    _, file, _ = checkpoint
+    ours = LTXVideoTransformer3DModel.from_single_file(file)
+    ours.save_config(tmp_path / "transformer")
+    theirs = TheirTransformer.from_single_file(
+        str(file), config=str(tmp_path), subfolder="transformer"
+    )
+    assert_same_state(ours.state_dict(), theirs.state_dict())
+    assert {
+        k: v for k, v in ours.config.items() if k in theirs.config and not k.startswith("_")
+    } == {k: v for k, v in theirs.config.items() if not k.startswith("_")}
+
+
+def test_the_autoencoder_is_what_diffusers_makes_of_the_file(checkpoint, tmp_path):
+    variant, file, tensors = checkpoint
+    ours = AutoencoderKLLTXVideo.from_single_file(file)
+    ours.save_config(tmp_path / "vae")
+    if variant == "0.9.5":  # which diffusers knows by the width of this layer alone
+        wide = "vae.encoder.conv_out.conv.weight"
+        converted = convert_ltx_vae_checkpoint_to_diffusers(
+            tensors | {wide: torch.empty(7, 2048, 1, 1, 1)}
+        )
+        theirs = TheirVAE(**{k: v for k, v in ours.config.items() if not k.startswith("_")})
+        theirs.load_state_dict(converted | {wide.removeprefix("vae."): tensors[wide]})
+    else:
+        theirs = TheirVAE.from_single_file(str(file), config=str(tmp_path), subfolder="vae")
+    assert_same_state(ours.state_dict(), theirs.state_dict())
+
+
+def test_the_config_is_that_of_the_published_folder(checkpoint):
+    variant, file, _ = checkpoint
+    config = AutoencoderKLLTXVideo.from_single_file(file).config
+    for name, wanted in PUBLISHED[variant].items():
+        assert (list(config[name]) if isinstance(wanted, list) else config[name]) == wanted, name
+
+
+def test_the_upsampler_is_read_as_it_is(upsampler):
+    model, file = upsampler
+    read = LTXLatentUpsamplerModel.from_single_file(file)
+    assert_same_state(read.state_dict(), model.state_dict())
+    assert read.config.mid_channels == 32
+
+
+def test_how_a_checkpoint_wants_to_be_sampled_is_read_from_it(tmp_path):
+    tensors = {"a": torch.zeros(1)}
+    first = original.write(tmp_path / "a.safetensors", tensors, original.metadata("0.9.0"))
+    assert read_info(first) == CheckpointInfo(
+        RectifiedFlowSchedule(shifting="SD3", target_shift_terminal=0.1)
+    )
+    said = original.metadata("0.9.5") | {"allowed_inference_steps": [1.0, 0.9937, 0.725]}
+    last = original.write(tmp_path / "b.safetensors", tensors, said)
+    assert read_info(last) == CheckpointInfo(
+        RectifiedFlowSchedule("LinearQuadratic"), True, (1.0, 0.9937, 0.725)
+    )
+
+
+def test_weights_go_to_the_type_asked_for_from_whatever_the_file_has(tmp_path):
+    tensors = original.state("0.9.0")
+    key = "model.diffusion_model.transformer_blocks.0.ff.net.2.weight"
+    tensors[key] = tensors[key].to(torch.float8_e4m3fn)  # as in the published fp8 files
+    file = original.write(tmp_path / "fp8.safetensors", tensors, original.metadata("0.9.0"))
+    model = LTXVideoTransformer3DModel.from_single_file(file, torch_dtype="bfloat16")
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    read = model.transformer_blocks[0].ff.net[2].weight
+    torch.testing.assert_close(read, tensors[key].to(torch.bfloat16), rtol=0, atol=0)
+    assert not model.training
+
+
+def test_each_tensor_is_read_once_and_those_of_the_other_model_never(checkpoint, monkeypatch):
+    _, file, tensors = checkpoint
+    seen = Counter()
+
+    class Counting:
+        def __init__(self, tensors):
+            self.tensors = tensors
+
+        def __getattr__(self, name):
+            return getattr(self.tensors, name)
+
+        def get_tensor(self, key):
+            seen[key] += 1
+            return self.tensors.get_tensor(key)
+
+    @contextlib.contextmanager
+    def open_tensors(file, device="cpu"):
+        with safe_open(file, "pt", device=str(device)) as opened:
+            yield Counting(opened)
+
+    monkeypatch.setattr("filmstrip.weights.model.open_tensors", open_tensors)
+    LTXVideoTransformer3DModel.from_single_file(file)
+    assert seen == Counter(key for key in tensors if not key.startswith("vae."))
+
+
+def test_a_pipeline_takes_what_the_file_lacks_from_a_folder(checkpoint):
+    variant, file, _ = checkpoint
+    pipe = LTXPipeline.from_single_file(file, config=demo.path())
+    assert pipe.transformer.config.in_channels == original.CHANNELS
+    assert type(pipe.text_encoder).__name__ == "T5EncoderModel"
+    assert pipe.tokenizer is not None
+    assert pipe.scheduler.config.use_dynamic_shifting == (variant != "0.9.5")
+    assert pipe.scheduler.config.shift_terminal == (None if variant == "0.9.5" else 0.1)
+
+
+def test_a_pipeline_from_a_file_runs_on_embeddings(checkpoint):
+    _, file, _ = checkpoint
+    pipe = LTXPipeline.from_single_file(file, text_encoder=None, tokenizer=None)
+    pipe.set_progress_bar_config(disable=True)
+    texts = {
+        "prompt_embeds": torch.randn(1, 3, original.TEXT),
+        "prompt_attention_mask": torch.ones(1, 3),
+    }
+    frames = pipe(
+        **texts,
+        height=32,
+        width=64,
+        num_frames=9,
+        num_inference_steps=2,
+        guidance_scale=1,
+        output_type="pt",
+    ).frames
+    assert frames.shape == (1, 9, 3, 32, 64)
+
+
+def test_a_pipeline_without_a_text_encoder_says_how_to_give_one(checkpoint):
+    with pytest.raises(
+        CheckpointError, match=r"does not hold text_encoder and tokenizer; pass text_encoder="
+    ):
+        LTXPipeline.from_single_file(checkpoint[1])
+
+
+def test_a_file_of_another_kind_is_refused(checkpoint, upsampler, tmp_path):
+    with pytest.raises(CheckpointError, match="holds no LTX transformer"):
+        LTXVideoTransformer3DModel.from_single_file(upsampler[1])
+    with pytest.raises(CheckpointError, match="holds no LTX autoencoder"):
+        AutoencoderKLLTXVideo.from_single_file(upsampler[1])
+    with pytest.raises(CheckpointError, match="holds no LTX latent upsampler"):
+        LTXLatentUpsamplerModel.from_single_file(checkpoint[1])
+    with pytest.raises(CheckpointError, match="is a folder"):
+        LTXVideoTransformer3DModel.from_single_file(tmp_path)
+    with pytest.raises(InputError, match="no single files of this kind"):
+        filmstrip.UNetSpatioTemporalConditionModel.from_single_file(checkpoint[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t, s: t.pop("vae.decoder.conv_in.conv.bias"), "lack decoder.conv_in.conv.bias"),
+        (
+            lambda t, s: t.update({"vae.decoder.conv_in.conv.bias": torch.zeros(3)}),
+            r"vae.decoder.conv_in.conv.bias of",
+        ),
+        (lambda t, s: t.update({"a.scale_weight": torch.zeros(1)}), "scales beside its weights"),
+        (lambda t, s: s["vae"].pop("blocks"), "none of LTX"),
+        (lambda t, s: s.pop("vae"), "none of LTX"),
+        (lambda t, s: s["vae"].update(norm_layer="group_norm"), "norm_layer 'group_norm'"),
+        (lambda t, s: s["vae"].update(blocks=[["res_x", 4], ["attn_res_x", 1]]), "attn_res_x"),
+        (lambda t, s: s["vae"].update(latent_channels="many"), "cannot be made as"),
+    ],
+)
+def test_a_damaged_file_is_refused_with_the_reason(change, message, tmp_path):
+    tensors, said = original.state("0.9.0"), original.metadata("0.9.0")
+    said["vae"] = dict(said["vae"])
+    change(tensors, said)
+    file = original.write(tmp_path / "damaged.safetensors", tensors, said)
+    with pytest.raises(CheckpointError, match=message):
+        AutoencoderKLLTXVideo.from_single_file(file)
+
+
+def test_a_file_without_config_is_refused(tmp_path):
+    file = original.write(tmp_path / "bare.safetensors", original.state("0.9.0"), None)
+    with pytest.raises(CheckpointError, match="no config in its metadata"):
+        LTXVideoTransformer3DModel.from_single_file(file)
+
+
+@pytest.mark.parametrize(
+    "name", ["absent.safetensors", "owner/repository/model.ckpt", "owner/repository", ""]
+)
+def test_a_name_that_is_no_file_is_refused(name):
+    with pytest.raises(CheckpointError):
+        LTXVideoTransformer3DModel.from_single_file(name)
+
+
+@pytest.mark.parametrize("prefix", ["", "https://huggingface.co/", "hf.co/"])
+@pytest.mark.parametrize("middle", ["", "blob/main/", "resolve/v1/"])
+def test_a_file_on_the_hub_is_found_by_its_address(prefix, middle, tmp_path):
+    name = f"{prefix}owner/repository/{middle}folder/model.safetensors"
+    with pytest.raises(
+        CheckpointError, match=r"hf download owner/repository folder/model\.safetensors"
+    ):
+        LTXVideoTransformer3DModel.from_single_file(name, cache_dir=tmp_path, local_files_only=True)

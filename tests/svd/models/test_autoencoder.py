@@ -1,0 +1,209 @@
+"""SVD's autoencoder in tiles, in channels-last memory and compiled, and what it refuses."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from filmstrip import AutoencoderKLTemporalDecoder
+from filmstrip.errors import InputError
+from filmstrip.nn.norms import GroupNorm
+from tests.parity.common import randomise
+
+FOUR: dict[str, Any] = {
+    "block_out_channels": (32, 32, 64, 64),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+}
+PIXEL = 2 / 255  # one of 255 steps, in [-1, 1]
+
+
+def made(**options: Any) -> AutoencoderKLTemporalDecoder:
+    vae = AutoencoderKLTemporalDecoder(**FOUR | options).eval()
+    randomise(vae)
+    return vae
+
+
+@pytest.fixture(scope="module")
+def vae() -> AutoencoderKLTemporalDecoder:
+    return made()
+
+
+def uneven(batch: int, channels: int, height: int, width: int) -> torch.Tensor:
+    """Noise that is faint on the left and strong and offset on the right, so that tiles differ in
+    their statistics.
+    """
+    noise = torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(1))
+    slope = torch.linspace(0, 1, width)
+    return noise * (0.1 + slope) + 2 * slope
+
+
+def near_seams(shape: torch.Size, starts: tuple[list[int], list[int]], size: int) -> torch.Tensor:
+    """Which pixels `(H, W)` are within 2 of the edge of a tile."""
+    near = torch.zeros(shape[-2:], dtype=torch.bool)
+    for edge in {edge for start in starts[0] for edge in (start, start + size)}:
+        near[max(edge - 2, 0) : edge + 2] = True
+    for edge in {edge for start in starts[1] for edge in (start, start + size)}:
+        near[:, max(edge - 2, 0) : edge + 2] = True
+    return near
+
+
+def differs(whole: torch.Tensor, tiled: torch.Tensor) -> torch.Tensor:
+    """The mean difference at each place, `(H, W)`, of what has a deviation of 1."""
+    return ((tiled - whole) / whole.std()).abs().mean(dim=(0, 1))
+
+
+@torch.no_grad()
+def test_decoding_in_tiles_gives_the_frames_of_decoding_at_once(
+    vae: AutoencoderKLTemporalDecoder,
+) -> None:
+    latents = uneven(2, 4, 20, 25)
+    whole = vae.decode(latents, 2).sample
+    vae.enable_tiling(64, 64, 48, 48)
+    error = differs(whole, vae.decode(latents, 2).sample)
+    vae.disable_tiling()
+    seams = near_seams(whole.shape, ([0, 48, 96], [0, 48, 88, 136]), 64)
+    assert error.mean() < 0.02 * PIXEL
+    assert error[seams].mean() < 0.02 * PIXEL
+    assert error.max() < 0.5 * PIXEL
+    assert torch.equal(vae.decode(latents, 2).sample, whole)
+
+
+@torch.no_grad()
+def test_encoding_in_tiles_gives_the_latents_of_encoding_at_once(
+    vae: AutoencoderKLTemporalDecoder,
+) -> None:
+    frames = uneven(1, 3, 166, 195)  # neither a multiple of 8
+    whole = vae.encode(frames).latent_dist.parameters
+    vae.enable_tiling(64, 64, 48, 48)
+    tiled = vae.encode(frames).latent_dist.parameters
+    vae.disable_tiling()
+    assert tiled.shape == whole.shape == (1, 8, 20, 24)
+    assert differs(whole, tiled).max() < 0.05 * PIXEL
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("widths", [(32,), (32, 32), (32, 32, 32), (32,) * 5])
+def test_any_number_of_blocks_can_be_tiled(widths: tuple[int, ...]) -> None:
+    vae = made(block_out_channels=widths, down_block_types=("DownEncoderBlock2D",) * len(widths))
+    ratio = 2 ** (len(widths) - 1)
+    latents = uneven(1, 4, 96 // ratio, 144 // ratio)
+    whole = vae.decode(latents, 1).sample
+    moments = vae.encode(whole).latent_dist.parameters
+    vae.enable_tiling(64, 64, 48, 48)
+    assert differs(whole, vae.decode(latents, 1).sample).mean() < 0.1 * PIXEL
+    assert differs(moments, vae.encode(whole).latent_dist.parameters).mean() < 0.1 * PIXEL
+
+
+@torch.no_grad()
+def test_without_shared_statistics_tiles_would_differ(
+    vae: AutoencoderKLTemporalDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the tests above hold against: the same tiles, whose norms see no more than a tile."""
+    latents = uneven(1, 4, 20, 25)
+    whole = vae.decode(latents, 1).sample
+    monkeypatch.setattr(
+        "filmstrip.svd.models.autoencoder.SharedMoments.__enter__", lambda self: self
+    )
+    monkeypatch.setattr("filmstrip.svd.models.autoencoder.SharedMoments.find", lambda *args: None)
+    vae.enable_tiling(64, 64, 48, 48)
+    assert differs(whole, vae.decode(latents, 1).sample).mean() > 5 * PIXEL
+    vae.disable_tiling()
+
+
+@torch.no_grad()
+def test_only_frames_larger_than_a_tile_are_tiled(vae: AutoencoderKLTemporalDecoder) -> None:
+    latents = uneven(1, 4, 8, 8)
+    whole = vae.decode(latents, 1).sample
+    vae.enable_tiling(64, 64, 48, 48)
+    assert torch.equal(vae.decode(latents, 1).sample, whole)
+    assert vae.decode(uneven(1, 4, 8, 9), 1).sample.shape == (1, 3, 64, 72)
+    vae.disable_tiling()
+
+
+@torch.no_grad()
+def test_a_failing_tile_leaves_the_norms_as_they_were(vae: AutoencoderKLTemporalDecoder) -> None:
+    vae.enable_tiling(64, 64, 48, 48)
+    latents = uneven(1, 4, 12, 8)
+    hook = vae.decoder.conv_out.register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        vae.decode(latents, 1)
+    hook.remove()
+    vae.disable_tiling()
+    assert all(module.shared is None for module in vae.modules() if isinstance(module, GroupNorm))
+
+
+@torch.no_grad()
+def test_memory_is_channels_last_from_the_first_layer_to_the_last(
+    vae: AutoencoderKLTemporalDecoder,
+) -> None:
+    order: list[str] = []
+
+    def look(module: nn.Module, args: tuple[torch.Tensor, ...], result: torch.Tensor) -> None:
+        for tensor in (args[0], result):
+            if not tensor.movedim(1, -1).is_contiguous():
+                order.append(type(module).__name__)
+
+    kinds = (nn.Conv2d, nn.Conv3d, GroupNorm)
+    hooks = [
+        m.register_forward_hook(look)
+        for n, m in vae.named_modules()
+        if isinstance(m, kinds) and "time_conv_out" not in n
+    ]
+    vae(torch.randn(4, 3, 24, 32), num_frames=2)
+    for hook in hooks:
+        hook.remove()
+    assert not order
+
+
+@torch.no_grad()
+def test_encoder_and_decoder_compile_in_one_graph_each_and_once(
+    vae: AutoencoderKLTemporalDecoder,
+) -> None:
+    graphs: list[int] = []
+
+    def counting(graph: Any, example: Any) -> Any:
+        graphs.append(1)
+        return graph.forward
+
+    frames, latents = torch.randn(2, 3, 16, 24), torch.randn(2, 4, 2, 3)
+    encode = torch.compile(vae.encoder, backend=counting, fullgraph=True)
+    decode = torch.compile(vae.decoder, backend=counting, fullgraph=True)
+    for _ in range(2):
+        torch.testing.assert_close(encode(frames), vae.encoder(frames))
+        torch.testing.assert_close(decode(latents, 2), vae.decoder(latents, 2))
+    assert len(graphs) == 2
+
+
+@torch.no_grad()
+def test_videos_of_a_batch_do_not_see_each_other(vae: AutoencoderKLTemporalDecoder) -> None:
+    latents = torch.randn(6, 4, 3, 3)
+    together = vae.decode(latents, 3).sample
+    torch.testing.assert_close(together[3:], vae.decode(latents[3:], 3).sample)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda vae: made(down_block_types=("AttnDownEncoderBlock2D",) * 4),
+            "'AttnDownEncoderBlock2D'",
+        ),
+        (lambda vae: made(block_out_channels=(32, 64)), "4 down_block_types for 2"),
+        (lambda vae: made(block_out_channels=(32, 32, 64, 40)), "holds 40"),
+        (
+            lambda vae: vae.decode(torch.zeros(5, 4, 2, 2), 2),
+            "5 latents are no whole number of videos of 2",
+        ),
+        (lambda vae: vae.decode(torch.zeros(5, 4, 2, 2), 0), "videos of 0 frames"),
+        (lambda vae: vae.enable_tiling(64, 64, 96, 48), "height is 64 and their stride 96"),
+        (
+            lambda vae: vae.enable_tiling(512, 512, 448, tile_sample_stride_width=4),
+            "width is 512 and their stride 4",
+        ),
+    ],
+)
+def test_errors_name_the_value(vae: AutoencoderKLTemporalDecoder, call: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        call(vae)
+    assert not vae.use_tiling

@@ -1,0 +1,212 @@
+"""SVD's UNet under hooks and under torch.compile, its memory layout, and the inputs that it
+refuses.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from filmstrip import UNetSpatioTemporalConditionModel
+from filmstrip.errors import InputError
+from tests.parity.common import randomise
+
+TINY: dict[str, Any] = {
+    "in_channels": 4,
+    "out_channels": 2,
+    "down_block_types": ("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+    "up_block_types": ("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+    "block_out_channels": (32, 64),
+    "addition_time_embed_dim": 4,
+    "projection_class_embeddings_input_dim": 12,
+    "layers_per_block": 1,
+    "cross_attention_dim": 8,
+    "num_attention_heads": 4,
+}
+
+
+@pytest.fixture
+def model() -> UNetSpatioTemporalConditionModel:
+    model = UNetSpatioTemporalConditionModel(**TINY).eval()
+    randomise(model)
+    return model
+
+
+def inputs(tokens: int = 1) -> dict[str, Any]:
+    return {
+        "sample": torch.randn(2, 3, 4, 6, 4),
+        "timestep": torch.tensor(0.7),
+        "encoder_hidden_states": torch.randn(2, tokens, 8),
+        "added_time_ids": torch.tensor([[6, 127, 0.02], [5, 40, 0.3]]),
+    }
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tokens", [1, 2])
+def test_prepared_once_gives_the_same_as_plain_arguments(
+    model: UNetSpatioTemporalConditionModel, tokens: int
+) -> None:
+    call = inputs(tokens)
+    prepared = model.prepare(call["encoder_hidden_states"], call["added_time_ids"], 3)
+    for timestep in (0.7, -1.0):
+        plain = model(**call | {"timestep": timestep}).sample
+        assert torch.equal(model(call["sample"], timestep, prepared=prepared).sample, plain)
+
+
+@torch.no_grad()
+def test_compiles_in_one_graph_and_once(model: UNetSpatioTemporalConditionModel) -> None:
+    graphs: list[int] = []
+
+    def counting(graph: Any, example: Any) -> Any:
+        graphs.append(1)
+        return graph.forward
+
+    compiled = torch.compile(model, fullgraph=True, backend=counting)
+    call = inputs()
+    prepared = compiled.prepare(call["encoder_hidden_states"], call["added_time_ids"], 3)
+    for timestep in (torch.tensor(0.7), torch.tensor(-1.0)):
+        expected = model(call["sample"], timestep, prepared=prepared).sample
+        got = compiled(call["sample"], timestep, prepared=prepared).sample
+        torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+    assert len(graphs) == 1
+    torch.testing.assert_close(compiled(**call).sample, model(**call).sample, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_compiles_through_aot_autograd(model: UNetSpatioTemporalConditionModel) -> None:
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    call = inputs(tokens=2)
+    torch.testing.assert_close(compiled(**call).sample, model(**call).sample, atol=1e-5, rtol=0)
+
+
+def names(model: nn.Module) -> set[str]:
+    return {
+        name
+        for name, module in model.named_modules()
+        if not isinstance(module, nn.ModuleList | nn.Identity)
+    }
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tokens", [1, 2])
+def test_hooks_see_every_module_that_counts(
+    model: UNetSpatioTemporalConditionModel, tokens: int
+) -> None:
+    seen: dict[str, int] = {}
+    for name in names(model):
+        model.get_submodule(name).register_forward_hook(
+            lambda *_, name=name: seen.update({name: seen.get(name, 0) + 1})
+        )
+    call = inputs(tokens)
+    prepared = model.prepare(call["encoder_hidden_states"], call["added_time_ids"], 3)
+    for _ in range(3):
+        model(call["sample"], 0.5, prepared=prepared)
+    idle = names(model) - set(seen)
+    last = {name.rpartition(".")[2] for name in idle}
+    if tokens == 1:  # no query matters: neither it, nor its norm, nor the keys are computed
+        assert last == {"norm2", "attn2", "to_q", "to_k"}
+        assert all(".attn2" in name or name.endswith("norm2") for name in idle)
+    else:
+        assert not idle
+    once = {
+        name
+        for name in seen
+        if "add_embedding" in name or "time_pos_embed" in name or "attn2.to_v" in name
+    }
+    assert {seen[name] for name in once} == {1}, "step-invariant work was done more than once"
+    assert (
+        seen[""]
+        == seen["mid_block"]
+        == seen["down_blocks.0.attentions.0.transformer_blocks.0.ff"]
+        == 3
+    )
+
+
+@torch.no_grad()
+def test_a_hook_that_changes_an_output_changes_the_prediction(
+    model: UNetSpatioTemporalConditionModel,
+) -> None:
+    call = inputs()
+    expected = model(**call).sample
+    model.mid_block.attentions[0].temporal_transformer_blocks[0].attn1.register_forward_hook(
+        lambda module, args, output: output * 0
+    )
+    assert (model(**call).sample - expected).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_activations_and_weights_stay_channels_last(
+    model: UNetSpatioTemporalConditionModel,
+) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d):
+            assert module.weight.is_contiguous(memory_format=torch.channels_last), name
+        if isinstance(module, nn.Conv3d):
+            assert module.weight.is_contiguous(memory_format=torch.channels_last_3d), name
+    seen: list[str] = []
+
+    def watch(name: str) -> Any:
+        def check(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            for tensor in (*args, output):
+                if isinstance(tensor, torch.Tensor) and tensor.ndim in (4, 5):
+                    seen.append(name)
+                    rows = tensor.movedim(1, -1)
+                    assert rows.is_contiguous(), (
+                        f"{name} sees {tuple(tensor.shape)} with strides {tensor.stride()}"
+                    )
+
+        return check
+
+    for name, module in model.named_children():
+        for inner, part in module.named_modules(prefix=name):
+            part.register_forward_hook(watch(inner))
+    model(**inputs())
+    assert len(set(seen)) > 50
+
+
+def test_saving_and_loading_keeps_layout_and_numbers(
+    model: UNetSpatioTemporalConditionModel, tmp_path: Path
+) -> None:
+    model.save_pretrained(tmp_path)
+    loaded = UNetSpatioTemporalConditionModel.from_pretrained(tmp_path)
+    call = inputs()
+    with torch.no_grad():
+        assert torch.equal(loaded(**call).sample, model(**call).sample)
+    assert loaded.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "block of another family": (
+        {"down_block_types": ("DownBlock2D", "DownBlock2D")},
+        "'DownBlock2D'",
+    ),
+    "up block of another family": ({"up_block_types": ("UpBlock3D", "UpBlock3D")}, "'UpBlock3D'"),
+    "too few blocks": ({"up_block_types": ("UpBlockSpatioTemporal",)}, "up_block_types"),
+    "too many heads": ({"num_attention_heads": (4, 8, 8)}, "num_attention_heads"),
+    "heads that do not divide": ({"num_attention_heads": 5}, "num_attention_heads is 5"),
+    "too few layers": ({"layers_per_block": (1,)}, "layers_per_block"),
+    "too few contexts": ({"cross_attention_dim": (8,)}, "cross_attention_dim"),
+    "too few depths": ({"transformer_layers_per_block": (1,)}, "transformer_layers_per_block"),
+    "too few depths in a block": ({"transformer_layers_per_block": ((1,), (1,))}, "2 transformers"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), REFUSED.values(), ids=REFUSED)
+def test_refuses_a_config(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        UNetSpatioTemporalConditionModel(**TINY | changes)
+
+
+def test_refuses_a_call(model: UNetSpatioTemporalConditionModel) -> None:
+    call = inputs()
+    with pytest.raises(InputError, match="Give encoder_hidden_states"):
+        model(call["sample"], 0.5)
+    prepared = model.prepare(call["encoder_hidden_states"], call["added_time_ids"], 4)
+    with pytest.raises(InputError, match="3 frames"):
+        model(call["sample"], 0.5, prepared=prepared)
+    with pytest.raises(InputError, match="has 2 values"):
+        model.prepare(call["encoder_hidden_states"], call["added_time_ids"][:, :2], 3)
+    with pytest.raises(InputError, match="dim is 2"):
+        model.enable_forward_chunking(2, dim=2)
