@@ -59,6 +59,18 @@ def to_uint8(images: torch.Tensor) -> torch.Tensor:
     return (images.float() * 255).round_().to(torch.uint8)
 
 
+def cross_fade(before: torch.Tensor, after: torch.Tensor, dim: int) -> torch.Tensor:
+    """Fade from one video to another of the same shape, linearly along a dimension.
+
+    The weights lie strictly between 0 and 1: of n frames the i-th has `(i + 1) / (n + 1)`.
+    """
+    num_frames = before.shape[dim]
+    weights = torch.linspace(0, 1, num_frames + 2, device=after.device)[1:-1]
+    shape = [1] * after.ndim
+    shape[dim] = num_frames
+    return torch.lerp(before, after, weights.view(shape))
+
+
 def _check_shape(video: NDArray[Any] | torch.Tensor) -> None:
     tensor = isinstance(video, torch.Tensor)
     grey = not tensor and video.ndim == 3 and video.shape[-1] not in CHANNELS
