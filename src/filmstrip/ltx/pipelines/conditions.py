@@ -20,7 +20,7 @@ from filmstrip.ltx.pipelines.check_inputs import (
     round_down_frames,
     warn_of_stretch,
 )
-from filmstrip.media.frames import as_frames
+from filmstrip.media.frames import to_uint8_frames
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.pipeline import checks
@@ -187,7 +187,7 @@ def check_conditions(
     for item in items:
         for doubt in doubts(item, clip):
             raise InputError(doubt)
-        as_frames(item.pictures[:1])  # refuses what is no picture
+        to_uint8_frames(item.pictures[:1])  # refuses what is no picture
         frames = round_down_frames(
             min(len(item.pictures), clip.num_frames - item.frame_index), temporal_ratio
         )

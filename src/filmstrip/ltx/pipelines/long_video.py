@@ -19,7 +19,7 @@ from filmstrip.ltx.pipelines.conditions import (
     check_conditions,
 )
 from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline, crop, round_up_shape
-from filmstrip.media.frames import Video, as_frames, to_uint8
+from filmstrip.media.frames import Video, to_uint8, to_uint8_frames
 from filmstrip.nn.noise import Generators
 from filmstrip.pipeline import checks
 
@@ -169,7 +169,7 @@ def long_video(
         kept = fitting(len(item.pictures), num_frames - item.frame_index, ratio, item.name)
         shown.append(LTXVideoCondition(None, item.pictures[kept], item.frame_index, item.strength))
     if reference_video is not None:
-        as_frames(reference_video[:1])  # refuses what is no picture
+        to_uint8_frames(reference_video[:1])  # refuses what is no picture
         reference_video = reference_video[
             fitting(len(reference_video), num_frames, ratio, "The reference video")
         ]

@@ -39,7 +39,7 @@ from filmstrip.ltx.pipelines.preprocess import cover, middle, prepare_picture
 from filmstrip.ltx.pipelines.steppers import EPS, EncodedPrompts, MaskedStepper
 from filmstrip.ltx.recipes import Pass, Recipe
 from filmstrip.ltx.schedules import RectifiedFlowSchedule, euler_step_to_next
-from filmstrip.media.frames import Video, as_frames
+from filmstrip.media.frames import Video, to_uint8_frames
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import LTXPipelineOutput
 from filmstrip.pipeline import checks
@@ -313,7 +313,7 @@ class LTXRecipePipeline(LTXBase):
         """The frames `(T, H, W, 3)` of a video that fit into the one that is wanted; says what is
         cut and cropped.
         """
-        frames = as_frames(video)
+        frames = to_uint8_frames(video)
         _, height, width, _ = frames.shape
         if has_other_shape(height, width, wanted):
             used = middle(width, height, wanted.width / wanted.height)
