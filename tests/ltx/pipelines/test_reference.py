@@ -49,7 +49,8 @@ def as_the_trainer(pipe, video, image_noise, generator):
     noise = torch.randn(1, 4, 16, generator=generator)
     pixels = torch.from_numpy(video).permute(3, 0, 1, 2)[None] / 127.5 - 1
     start = torch.cat(
-        [encode_pixels(pipe.vae, pixels, None, pipe.device).flatten(2).transpose(1, 2), noise], dim=1
+        [encode_pixels(pipe.vae, pixels, None, pipe.device).flatten(2).transpose(1, 2), noise],
+        dim=1,
     )
     held = torch.tensor([[1.0] * 4 + [0.0] * 4])
     frame, column = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])

@@ -16,7 +16,7 @@ from filmstrip.logging import get_logger
 from filmstrip.ltx.latents import LatentShape, expand_rows, pack
 from filmstrip.ltx.pipelines.check_inputs import crop_frames, warn_of_stretch
 from filmstrip.ltx.video_shape import VideoShape, round_down_frames
-from filmstrip.media.frames import as_frames
+from filmstrip.media.frames import to_uint8_frames
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.pipeline import checks
@@ -228,7 +228,7 @@ def check_conditions(
     for condition in conditions:
         for problem in condition_problems(condition, shape):
             raise InputError(problem)
-        as_frames(condition.frames[:1])  # refuses what is no picture
+        to_uint8_frames(condition.frames[:1])  # refuses what is no picture
         max_frames = shape.num_frames - condition.frame_index
         num_frames = round_down_frames(
             min(len(condition.frames), max_frames), temporal_compression_ratio

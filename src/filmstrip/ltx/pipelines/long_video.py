@@ -22,7 +22,7 @@ from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline
 from filmstrip.ltx.pipelines.resize import crop_video
 from filmstrip.ltx.recipes import Recipe
 from filmstrip.ltx.video_shape import VideoShape, round_down_frames, round_up_shape
-from filmstrip.media.frames import Video, as_frames, cross_fade, to_uint8
+from filmstrip.media.frames import Video, cross_fade, to_uint8, to_uint8_frames
 from filmstrip.nn.noise import Generators
 from filmstrip.pipeline import checks
 
@@ -152,7 +152,7 @@ def long_video(
         clip = condition.frames[kept]
         clips.append(LTXVideoCondition(None, clip, condition.frame_index, condition.strength))
     if reference_video is not None:
-        as_frames(reference_video[:1])  # refuses what is no picture
+        to_uint8_frames(reference_video[:1])  # refuses what is no picture
         kept = crop_frames(len(reference_video), num_frames, ratio, "The reference video")
         reference_video = reference_video[kept]
     maker = _WindowMaker(

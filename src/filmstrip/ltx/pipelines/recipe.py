@@ -41,7 +41,7 @@ from filmstrip.ltx.pipelines.steppers import MaskedStepper
 from filmstrip.ltx.recipes import Recipe
 from filmstrip.ltx.schedules import RectifiedFlowSchedule, euler_step_to_next
 from filmstrip.ltx.video_shape import VideoShape, round_up_shape
-from filmstrip.media.frames import Video, as_frames
+from filmstrip.media.frames import Video, to_uint8_frames
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import LTXPipelineOutput
 from filmstrip.pipeline import checks
@@ -307,7 +307,7 @@ class LTXRecipePipeline(LTXBase):
         self, video: Video, shape: VideoShape, max_frames: int, name: str
     ) -> NDArray[np.uint8]:
         """The frames `(T, H, W, 3)` of a video that fit; says what is cut and cropped."""
-        frames = as_frames(video)
+        frames = to_uint8_frames(video)
         _, height, width, _ = frames.shape
         if has_other_aspect_ratio(height, width, shape):
             used_width, used_height = centre_size(width, height, shape.width / shape.height)
