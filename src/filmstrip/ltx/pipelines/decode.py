@@ -1,6 +1,5 @@
 """Latents to pixels."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,20 +65,15 @@ def decode_latents(vae: Any, latents: torch.Tensor, options: DecodeOptions) -> t
     return _decode(vae, latents, timestep)
 
 
-def decode_by_recipe(
-    vae: Any,
-    latents: torch.Tensor,
-    recipe: DecodeRecipe,
-    draw_noise: Callable[[torch.Tensor], torch.Tensor] = torch.randn_like,
-) -> torch.Tensor:
+def decode_by_recipe(vae: Any, latents: torch.Tensor, recipe: DecodeRecipe) -> torch.Tensor:
     """Decode normalised latents, as the authors do.
 
-    The noise goes into the normalised latents, and tone mapping comes after it
-    (Lightricks/LTX-Video, `pipeline_ltx_video.py` and `vae_decode`).
+    Noise from the global generator goes into the normalised latents, and tone mapping comes after
+    it (Lightricks/LTX-Video, `pipeline_ltx_video.py` and `vae_decode`).
 
     Args:
+        vae: an `AutoencoderKLLTXVideo`.
         latents: normalised, `(B, C, t, h, w)`.
-        draw_noise: noise like the given latents; by default from the global generator.
 
     Returns:
         A video `(B, 3, T, H, W)` in float32, in [-1, 1].
@@ -88,7 +82,7 @@ def decode_by_recipe(
     if vae.config.timestep_conditioning:
         # The authors' noise is drawn in the order of this memory format.
         latents = latents.contiguous(memory_format=torch.channels_last_3d)
-        latents = torch.lerp(latents, draw_noise(latents), recipe.noise_scale)
+        latents = torch.lerp(latents, torch.randn_like(latents), recipe.noise_scale)
         timestep = latents.new_full(latents.shape[:1], recipe.timestep)
     latents = tone_map(latents, recipe.tone_map)
     latents = denormalize(latents, vae.latents_mean, vae.latents_std, 1.0)
