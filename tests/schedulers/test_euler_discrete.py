@@ -245,3 +245,49 @@ def test_leading_spacing_adds_the_variance_of_the_data_to_the_first_sample():
     scheduler = make_scheduler(5, timestep_spacing="leading")
     expected = (scheduler.host_sigmas[0] ** 2 + 1) ** 0.5
     assert scheduler.init_noise_sigma.item() == pytest.approx(expected)
+
+
+def test_churn_raises_the_variance_to_that_of_the_raised_sigma():
+    """Karras et al., algorithm 2: sigma_hat = sigma (1 + gamma), with noise to match."""
+    scheduler = make_scheduler(4)
+    sigma, next_sigma = scheduler.sigmas[:2]
+    sample = DATA + NOISE * sigma
+    result = scheduler.step(
+        NOISE,
+        scheduler.timesteps[0],
+        sample,
+        s_churn=1.2,
+        s_noise=0.9,
+        generator=torch.Generator().manual_seed(0),
+    )
+    sigma_hat = sigma * (1 + 1.2 / 4)
+    fresh = torch.randn(DATA.shape, generator=torch.Generator().manual_seed(0))
+    raised = sample + 0.9 * (sigma_hat**2 - sigma**2) ** 0.5 * fresh
+    torch.testing.assert_close(result.pred_original_sample, raised - sigma_hat * NOISE)
+    torch.testing.assert_close(result.prev_sample, raised + (next_sigma - sigma_hat) * NOISE)
+
+
+def test_churn_is_limited():
+    """gamma is at most sqrt(2) - 1, whatever s_churn is."""
+    results = []
+    for s_churn in (2, 100):  # 2 / 4 is above the limit
+        scheduler = make_scheduler(4)
+        generator = torch.Generator().manual_seed(0)
+        results.append(
+            scheduler.step(
+                NOISE, scheduler.timesteps[0], DATA, s_churn=s_churn, generator=generator
+            )
+        )
+    assert torch.equal(results[0].prev_sample, results[1].prev_sample)
+
+
+def test_with_a_begin_index_noise_is_added_at_the_level_of_the_next_step():
+    scheduler = make_scheduler(5)
+    scheduler.set_begin_index(2)
+    timesteps = scheduler.timesteps[[0, 4]]
+    expected = DATA + scheduler.sigmas[2] * NOISE
+    torch.testing.assert_close(scheduler.add_noise(DATA, NOISE, timesteps), expected)
+    scheduler.scale_model_input(DATA, scheduler.timesteps[2])
+    scheduler.step(NOISE, scheduler.timesteps[2], DATA)
+    expected = DATA + scheduler.sigmas[3] * NOISE
+    torch.testing.assert_close(scheduler.add_noise(DATA, NOISE, timesteps), expected)

@@ -227,3 +227,16 @@ def test_dynamic_shifting_shifts_the_even_schedule_by_mu(shift):
     even = np.linspace(1, 0.001, 4)
     expected = factor * even / (1 + (factor - 1) * even)
     np.testing.assert_allclose(scheduler.host_sigmas[:-1], expected, rtol=1e-5)
+
+
+def test_a_new_scheduler_has_the_schedule_of_training():
+    scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=5)
+    np.testing.assert_allclose(scheduler.host_sigmas, [1, 0.8, 0.6, 0.4, 0.2])
+    np.testing.assert_allclose(scheduler.host_timesteps, [5, 4, 3, 2, 1], rtol=1e-6)
+    assert (scheduler.sigma_max, scheduler.sigma_min) == pytest.approx((1.0, 0.2))
+
+
+def test_of_equal_timesteps_the_second_is_found():
+    scheduler = make_scheduler()
+    schedule = torch.tensor([5.0, 3.0, 3.0, 3.0, 1.0])
+    assert [scheduler.index_for_timestep(t, schedule) for t in (5.0, 3.0, 1.0)] == [0, 2, 4]
