@@ -158,3 +158,53 @@ def test_invalid_decoded_tensors_are_refused() -> None:
         VideoProcessor().postprocess_video(torch.zeros(1, 3, 2, 8, 8), "latent")
     with pytest.raises(InputError, match="1 to 4 channels"):
         VaeImageProcessor().postprocess(torch.zeros(2, 5, 8, 8))
+
+
+def test_binarising_rounds_a_half_up() -> None:
+    processor = VaeImageProcessor(do_resize=False, do_normalize=False, do_binarize=True)
+    image = torch.tensor([0.0, 0.49, 0.5, 1.0]).view(1, 1, 2, 2)
+    assert processor.preprocess(image).flatten().tolist() == [0, 0, 1, 1]
+
+
+def test_default_sizes_are_rounded_down_to_multiples_of_the_scale_factor() -> None:
+    processor = VaeImageProcessor(vae_scale_factor=8)
+    forms = (
+        PIL.Image.new("RGB", (47, 31)),
+        np.zeros((1, 31, 47, 3), np.float32),
+        torch.zeros(1, 3, 31, 47),
+    )
+    for image in forms:
+        assert processor.get_default_height_width(image) == (24, 40)
+        assert processor.get_default_height_width(image, 50, 17) == (48, 16)
+
+
+def test_white_is_one_and_goes_to_white() -> None:
+    white = PIL.Image.new("RGB", (8, 8), (255, 255, 255))
+    pixels = VaeImageProcessor().preprocess(white)
+    assert pixels.min() == pixels.max() == 1
+    (image,) = VaeImageProcessor().postprocess(pixels)
+    assert image.getcolors() == [(64, (255, 255, 255))]
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
+def test_the_mode_of_pil_images_follows_the_channels(channels: int, mode: str) -> None:
+    images = VaeImageProcessor().postprocess(torch.zeros(2, channels, 5, 7))
+    assert [(image.mode, image.size) for image in images] == [(mode, (7, 5))] * 2
+
+
+@pytest.mark.parametrize("size", [(4, 8), (8, 4)])
+def test_crop_covers_the_size_and_cuts_both_ends_evenly(size: tuple[int, int]) -> None:
+    """The border of the picture is cut from the long axis and kept at the ends of the other."""
+    height, width = size
+    picture = PIL.Image.new("RGB", (16, 16), "blue")
+    picture.paste("red", (2, 2, 14, 14))
+    processor = VaeImageProcessor(resample="nearest")
+    cropped = processor.resize(picture, height, width, resize_mode="crop")
+    assert cropped.size == (width, height)
+    red = (np.asarray(cropped) == (255, 0, 0)).all(-1)
+    expected = np.ones((height, width), bool)
+    if width > height:
+        expected[:, [0, -1]] = False
+    else:
+        expected[[0, -1]] = False
+    np.testing.assert_array_equal(red, expected)
