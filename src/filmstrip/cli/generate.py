@@ -15,7 +15,7 @@ from filmstrip.errors import InputError
 from filmstrip.files import read_json
 from filmstrip.ltx.recipes import Recipe
 from filmstrip.ltx.size_grid import PUBLISHED_GRID, SizeGrid, size_grid
-from filmstrip.presets.ltx import Preset
+from filmstrip.presets.ltx import LTXPreset
 
 
 def generate(
@@ -138,7 +138,12 @@ def _check(prompt: str, frames: int | None, seconds: float | None) -> None:
 
 
 def _call(
-    prompt: str, want: Preset, sizes: SizeGrid, seconds: float | None, snap: bool, notes: list[str]
+    prompt: str,
+    want: LTXPreset,
+    sizes: SizeGrid,
+    seconds: float | None,
+    snap: bool,
+    notes: list[str],
 ) -> dict[str, Any]:
     """The arguments that every pipeline of LTX takes."""
     return {
@@ -151,7 +156,7 @@ def _call(
     }
 
 
-def _grid(own: Preset, folder: Path) -> SizeGrid:
+def _grid(own: LTXPreset, folder: Path) -> SizeGrid:
     """The sizes that the model can make."""
     if own.file:
         return PUBLISHED_GRID

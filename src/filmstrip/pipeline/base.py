@@ -12,15 +12,10 @@ from torch import nn
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.pipeline.denoise import Progress, ProgressBar, Step
 from filmstrip.registry import PIPELINES, public
-from filmstrip.weights.folder import (
-    Dtypes,
-    fetch_pipeline,
-    load_components,
-    read_index,
-    save_components,
-)
-from filmstrip.weights.hub import Source, split_options
+from filmstrip.weights.folder import Dtypes, load_components, save_components
+from filmstrip.weights.hub import CheckpointLocation, split_options
 from filmstrip.weights.model import as_device, warn_of_pickles
+from filmstrip.weights.pipeline_index import fetch_pipeline, read_index
 
 
 class DiffusionPipeline:
@@ -175,7 +170,7 @@ class DiffusionPipeline:
         name = os.fspath(pretrained_model_name_or_path)
         if cls is not DiffusionPipeline:  # which learns only from the folder what it shall be
             cls._refuse_unknown("from_pretrained", components)
-        folder = fetch_pipeline(Source(name, **hub), components, variant)
+        folder = fetch_pipeline(CheckpointLocation(name, **hub), components, variant)
         index = read_index(folder)
         if cls is DiffusionPipeline and index.class_name not in PIPELINES:
             raise CheckpointError(

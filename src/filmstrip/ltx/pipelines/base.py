@@ -106,7 +106,9 @@ class LTXBase(DiffusionPipeline):
             "transformer": lambda: LTXVideoTransformer3DModel.from_single_file(
                 file, dtype=kind, device=where
             ),
-            "scheduler": lambda: FlowMatchEulerDiscreteScheduler(**info.scheduler_config),
+            "scheduler": lambda: FlowMatchEulerDiscreteScheduler(
+                **info.sampling.to_scheduler_config()
+            ),
         }
         made: dict[str, Any] = dict.fromkeys([*cls._optional_components, *in_file]) | components
         if config is not None:
