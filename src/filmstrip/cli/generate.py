@@ -84,16 +84,22 @@ def generate(
         sizes = _grid(
             own, folder
         )  # a recipe makes any size, but must end where a clip that it leads up to begins
-        made = SizeGrid(side=1, stride=sizes.stride if extend_before else 1) if theirs else sizes
+        made = (
+            SizeGrid(size_multiple=1, frame_stride=sizes.frame_stride if extend_before else 1)
+            if theirs
+            else sizes
+        )
         call, parts = _call(prompt, want, made, seconds, snap, notes), 1
         if windowed:
             window = own.frames if window is None else window
-            parts = windows.split(call, prompt_at or [], window, sizes.stride, snap, notes)
+            parts = windows.split(call, prompt_at or [], window, sizes.frame_stride, snap, notes)
         given: dict[str, Any] = {
             name: call[name] * (2 if upscale else 1) for name in ("width", "height")
         }
         frames = call["num_frames"]
-        held = conditions.hold(shown, frames, call.get("window", frames), sizes.stride, snap, notes)
+        held = conditions.hold(
+            shown, frames, call.get("window", frames), sizes.frame_stride, snap, notes
+        )
         if shown:
             call["conditions"], given["conditions"] = held.written, held.conditions
         sampling: dict[str, Any] = {
@@ -149,9 +155,11 @@ def _call(
     return {
         "prompt": prompt,
         "negative_prompt": want.negative,
-        "width": plan.side("width", want.width, sizes.side, snap, notes),
-        "height": plan.side("height", want.height, sizes.side, snap, notes),
-        "num_frames": plan.frame_count(want.frames, seconds, want.fps, sizes.stride, snap, notes),
+        "width": plan.side("width", want.width, sizes.size_multiple, snap, notes),
+        "height": plan.side("height", want.height, sizes.size_multiple, snap, notes),
+        "num_frames": plan.frame_count(
+            want.frames, seconds, want.fps, sizes.frame_stride, snap, notes
+        ),
         "frame_rate": want.fps,
     }
 

@@ -63,9 +63,11 @@ def upscale(
         )
         call: dict[str, Any] = {
             "video": clip,
-            "width": plan.side("width", want.width, sizes.side, snap, notes),
-            "height": plan.side("height", want.height, sizes.side, snap, notes),
-            "num_frames": plan.cut(clip, len(pictures), want.frames, sizes.stride, snap, notes),
+            "width": plan.side("width", want.width, sizes.size_multiple, snap, notes),
+            "height": plan.side("height", want.height, sizes.size_multiple, snap, notes),
+            "num_frames": plan.cut(
+                clip, len(pictures), want.frames, sizes.frame_stride, snap, notes
+            ),
             "frame_rate": want.fps,
         }
         given: dict[str, Any] = {"video": pictures[: call["num_frames"]]}
