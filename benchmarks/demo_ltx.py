@@ -24,12 +24,12 @@ import torch
 
 from benchmarks import measure as measuring
 from filmstrip import demo
-from filmstrip.ltx.video_shape import VideoShape
 from filmstrip.ltx.pipelines.conditions import ConditioningPixels
 from filmstrip.ltx.pipelines.long_video import Window, long_video, plan_windows
 from filmstrip.ltx.pipelines.preprocess import prepare_picture
 from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline
 from filmstrip.ltx.recipes import GuidanceSchedule, Pass, Recipe
+from filmstrip.ltx.video_shape import VideoShape
 from tools.demo_clips import (
     JUDGED,
     Scene,
@@ -300,7 +300,8 @@ def three_parts(scene: Scene, rng: random.Random) -> list[Scene]:
 def seam_errors(videos: Videos, windows: Sequence[Window]) -> dict[str, float]:
     """Mean error of frames at seams between windows of one prompt, and elsewhere."""
     is_new_part = {
-        window.new_frames.start: window.prompt != previous.prompt for previous, window in pairwise(windows)
+        window.new_frames.start: window.prompt != previous.prompt
+        for previous, window in pairwise(windows)
     }
     middle = (videos[:, :, :-2] + videos[:, :, 2:]) / 2
     errors = (videos[:, :, 1:-1] - middle).square().mean((0, 1, 3, 4)).sqrt().tolist()

@@ -14,7 +14,7 @@ from filmstrip.errors import CheckpointError, InputError
 from filmstrip.ltx.video_shape import VideoShape
 from filmstrip.presets import PRESETS, locate
 from filmstrip.presets.ltx import REPO, TEXT_ENCODER
-from filmstrip.weights.hub import Source
+from filmstrip.weights.hub import CheckpointLocation
 from tests.cli.conftest import store
 from tests.ltx.published import repositories
 from tests.weights import hub
@@ -164,7 +164,7 @@ def test_offline_the_error_has_a_command_for_each_repository_that_lacks_somethin
 def test_an_incomplete_text_encoder_is_missed(cached, published):
     folder = cached(DISTILLED)
     shard = next(name for name in published[DISTILLED][TEXT_ENCODER] if "of-" in name)
-    (Source(TEXT_ENCODER, cache_dir=folder).fetch(lambda names: []) / shard).unlink()
+    (CheckpointLocation(TEXT_ENCODER, cache_dir=folder).fetch(lambda names: []) / shard).unlink()
     with pytest.raises(CheckpointError, match=r"shards .* are missing.*hf download PixArt"):
         filmstrip.load(DISTILLED, cache_dir=folder)
 

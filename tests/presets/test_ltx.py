@@ -7,7 +7,7 @@ import pytest
 from filmstrip.ltx.recipes import Recipe
 from filmstrip.ltx.schedules import RectifiedFlowSchedule
 from filmstrip.pipeline.guiders import SpatioTemporalGuidance
-from filmstrip.presets.ltx import PARTS, PRESETS
+from filmstrip.presets.ltx import EXTRA_FILES, PRESETS
 
 ROWS = {row.name: row for row in PRESETS}
 PUBLISHED = [row for row in PRESETS if row.name != "demo"]
@@ -65,7 +65,7 @@ def test_there_is_a_row_for_every_published_checkpoint():
     ]
     assert {row.name: row.files for row in PUBLISHED if row.name in FILES} == FILES
     assert {row.repo for row in PUBLISHED} == {"Lightricks/LTX-Video"}
-    assert {part.file for part in PARTS} == {
+    assert {part.file for part in EXTRA_FILES} == {
         "ltxv-spatial-upscaler-0.9.7.safetensors",
         "ltxv-spatial-upscaler-0.9.8.safetensors",
         "ltxv-temporal-upscaler-0.9.7.safetensors",
