@@ -62,7 +62,9 @@ def test_a_unet_that_embeds_another_number_of_time_ids(
 
 
 @pytest.mark.parametrize("width", [8, 24, (16, 24), (24, 16)])
-def test_a_unet_for_embeddings_of_another_width(monkeypatch: pytest.MonkeyPatch, width: Any) -> None:
+def test_a_unet_for_embeddings_of_another_width(
+    monkeypatch: pytest.MonkeyPatch, width: Any
+) -> None:
     message = refused_before_any_work(monkeypatch, unet=unet(cross_attention_dim=width))
     assert WIDTH in message
 
