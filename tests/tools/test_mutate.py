@@ -57,6 +57,7 @@ def test_a_change_for_each_operator(source: str, operator: str, changed: str) ->
         "a = f'{b + 1}'",
         "if TYPE_CHECKING:\n    a = 1",
         "a = b.to(c)",
+        "a = max(b, c)",
         "def __repr__(self): return 1",
     ],
 )

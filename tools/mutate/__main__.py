@@ -27,7 +27,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sample", type=int, help="how many mutations to try; all by default")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--jobs", type=int, default=1, help="how many are tried at a time")
-    parser.add_argument("--budget", type=float, default=20.0, help="seconds of tests for each")
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests for each")
     parser.add_argument("--limit", type=float, default=20.0, help="seconds beyond those of tests")
     parser.add_argument("--only", default="", help="only mutations whose description has this text")
     parser.add_argument("--list", action="store_true", help="name the mutations and stop")

@@ -29,6 +29,8 @@ ARITHMETIC: dict[type[ast.operator], str] = {
 }
 # Calls whose arguments are texts for people.
 MESSAGES = {"warn", "warning", "info", "debug", "error", "log", "get_logger", "add_note", "print"}
+# Functions whose first two arguments may be swapped.
+SYMMETRIC = {"max", "min", "equal", "maximum", "minimum"}
 # Methods without which a test on the CPU gives the same numbers, or that any test would miss.
 UNCHANGED = {"to", "cpu", "cuda", "contiguous", "detach", "copy", "items", "keys", "values"}
 
@@ -200,7 +202,8 @@ class _Finder(ast.NodeVisitor):
         if _is_message(node):
             return
         args = node.args
-        if len(args) >= 2 and not any(isinstance(arg, ast.Starred) for arg in args[:2]):
+        starred = any(isinstance(arg, ast.Starred) for arg in args[:2])
+        if len(args) >= 2 and not starred and _name(node) not in SYMMETRIC:
             first, second = args[:2]
             between = self.source[self.span(first)[1] : self.span(second)[0]].decode()
             swapped = self.text(second) + between + self.text(first)
@@ -259,8 +262,13 @@ def _is_message(node: ast.expr) -> bool:
     """Whether a call writes a text for people, or makes an error."""
     if not isinstance(node, ast.Call):
         return False
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+    name = _name(node)
     return name in MESSAGES or name.endswith("Error")
+
+
+def _name(call: ast.Call) -> str:
+    """The name of the function or method that is called."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
 
 
 def _is_number(node: ast.expr) -> bool:

@@ -14,6 +14,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "tests/schedulers",
         "tests/parity/test_schedulers.py",
         "tests/parity/test_euler.py",
+        "tests/parity/test_signatures.py",
     ),
     "ltx/models": (
         "tests/ltx/models",
@@ -21,6 +22,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "tests/parity/test_ltx_transformer.py",
         "tests/parity/test_ltx_vae.py",
         "tests/parity/test_ltx_upsample.py",
+        "tests/parity/test_signatures.py",
         "tests/tools/test_check_golden.py",
     ),
     "ltx/pipelines": (
@@ -29,6 +31,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "tests/parity/test_ltx_image_to_video.py",
         "tests/parity/test_ltx_condition.py",
         "tests/parity/test_ltx_upsample.py",
+        "tests/parity/test_signatures.py",
         "tests/tools/test_check_golden.py",
     ),
     "ltx": ("tests/ltx", "tests/presets", "tests/tools/test_check_golden.py"),
@@ -36,8 +39,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "tests/svd/models",
         "tests/parity/test_svd_unet.py",
         "tests/parity/test_svd_vae.py",
+        "tests/parity/test_signatures.py",
     ),
-    "svd": ("tests/svd", "tests/parity/test_svd_pipeline.py"),
+    "svd": ("tests/svd", "tests/parity/test_svd_pipeline.py", "tests/parity/test_signatures.py"),
     "pipeline": (
         "tests/pipeline",
         "tests/ltx/pipelines",

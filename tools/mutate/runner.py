@@ -168,7 +168,7 @@ class Runner:
         tests: Sequence[str],
         work: Path,
         jobs: int = 1,
-        budget: float = 20.0,
+        budget: float = 60.0,
         limit: float = 20.0,
     ) -> None:
         self.source = source
