@@ -23,11 +23,18 @@ CLASSES = {
     "LTXLatentUpsamplePipeline": LTXLatentUpsamplePipeline,
     "StableVideoDiffusionPipeline": diffusers.StableVideoDiffusionPipeline,
 }
+EXCEPTIONS = {
+    ("FlowMatchEulerDiscreteScheduler", "scale_noise"),  # diffusers crashes without its noise
+    ("StableVideoDiffusionPipeline", "prepare_latents"),  # takes the shape
+}
 METHODS = [
     (name, method)
     for name, theirs in CLASSES.items()
-    for method in ("__init__", "__call__", "forward", "encode", "decode", "step", "set_timesteps")
-    if method in vars(theirs) and method in vars(getattr(filmstrip, name))
+    for method in vars(theirs)
+    if inspect.isfunction(vars(theirs)[method])
+    and method in vars(getattr(filmstrip, name))
+    and (name, method) not in EXCEPTIONS
+    and (not method.startswith("_") or method in ("__init__", "__call__"))
 ]
 
 

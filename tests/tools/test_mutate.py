@@ -58,6 +58,7 @@ def test_a_change_for_each_operator(source: str, operator: str, changed: str) ->
         "if TYPE_CHECKING:\n    a = 1",
         "a = b.to(c)",
         "a = max(b, c)",
+        "a = zip(b, strict=True)",
         "def __repr__(self): return 1",
     ],
 )
@@ -127,7 +128,7 @@ def run(project: Path, *options: str) -> dict[str, str]:
 
 
 def test_mutations_are_caught_or_survive(project: Path) -> None:
-    status = run(project, "--jobs", "2", "--limit", "1")
+    status = run(project, "--jobs", "2", "--limit", "8")
     assert status["4:  + "] == "caught"
     assert status["3:  <= "] == "caught"
     assert status["3: 4"] == "survived"  # sizes 5 and 3 do not tell 3 from 4
