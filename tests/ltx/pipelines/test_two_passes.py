@@ -1,0 +1,99 @@
+"""What happens between the two passes of a recipe, and which pass's tone mapping is used."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from filmstrip.ltx.models.latent_upsampler import LTXLatentUpsamplerModel
+from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline
+from filmstrip.ltx.recipes import GuidanceSchedule, Pass, Recipe
+
+CHECKPOINT = Path(__file__).parents[2] / "data" / "golden_ltx" / "ckpt_v095.safetensors"
+
+
+@pytest.fixture
+def pipe() -> Any:
+    torch.manual_seed(0)
+    upsampler = LTXLatentUpsamplerModel(in_channels=16, mid_channels=32, num_blocks_per_stage=1)
+    pipe = LTXRecipePipeline.from_single_file(
+        CHECKPOINT, text_encoder=None, tokenizer=None, latent_upsampler=upsampler.eval()
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def make(pipe: Any, recipe: Recipe, **options: Any) -> torch.Tensor:
+    """A video of 64x64 pixels in the first pass and 128x128 in the second."""
+    generator = torch.Generator().manual_seed(1)
+    pipe.recipe = recipe
+    torch.manual_seed(2)
+    frames: torch.Tensor = pipe(
+        prompt_embeds=torch.randn(1, 5, 32, generator=generator),
+        prompt_attention_mask=torch.ones(1, 5),
+        negative_prompt_embeds=torch.randn(1, 5, 32, generator=generator),
+        negative_prompt_attention_mask=torch.ones(1, 5),
+        height=96,
+        width=96,
+        num_frames=9,
+        generator=generator,
+        **options,
+    ).frames
+    return frames
+
+
+def statistics(tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Deviation and mean of each channel of tokens `(B, N, C)`."""
+    std, mean = torch.std_mean(tokens, dim=1)
+    return std, mean
+
+
+def test_the_second_pass_starts_from_latents_with_the_statistics_of_the_first(pipe: Any) -> None:
+    """AdaIN with factor 1 between passes, as in the authors' `pipeline_ltx_video.py`."""
+    inputs, outputs = [], []
+    pipe.transformer.register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
+    pipe.latent_upsampler.register_forward_hook(
+        lambda module, args, output: outputs.append((args[0], output))
+    )
+    start = 1e-4  # so little noise that the transformer sees the upsampled latents themselves
+    make(pipe, Recipe(Pass(steps=2), Pass(timesteps=(start,))), output_type="latent")
+
+    [(small, large)] = outputs
+    mean, std = (x.view(1, -1, 1, 1, 1) for x in (pipe.vae.latents_mean, pipe.vae.latents_std))
+    first, upsampled = (((x - mean) / std).flatten(2).transpose(1, 2) for x in (small, large))
+    second = inputs[-1]
+    assert second.shape[1] == 4 * first.shape[1]
+    for of_second, of_first in zip(statistics(second), statistics(first), strict=True):
+        torch.testing.assert_close(of_second, of_first, rtol=0, atol=2e-3)
+    # The upsampler changes them, and AdaIN changes nothing else.
+    assert (statistics(upsampled)[0] - statistics(first)[0]).abs().max() > 0.1
+    (std, mean), (wanted_std, wanted_mean) = statistics(upsampled), statistics(first)
+    torch.testing.assert_close(
+        second, (upsampled - mean) / std * wanted_std + wanted_mean, rtol=0, atol=2e-3
+    )
+
+
+def test_only_the_tone_mapping_of_the_last_pass_is_applied(pipe: Any) -> None:
+    plain, first, second = (
+        make(
+            pipe,
+            Recipe(Pass(steps=1, tone_map=one), Pass(timesteps=(0.5,), tone_map=two)),
+            output_type="pt",
+        )
+        for one, two in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))
+    )
+    assert torch.equal(first, plain)
+    assert (second - plain).abs().max() > 1e-3
+
+
+def test_guidance_in_the_second_pass_alone_asks_about_the_negative_prompt(pipe: Any) -> None:
+    batches = []
+    pipe.transformer.register_forward_pre_hook(lambda module, args: batches.append(len(args[0])))
+    guided = Pass(GuidanceSchedule(scale=3.0), timesteps=(0.5, 0.25))
+    make(pipe, Recipe(Pass(steps=1), guided), output_type="latent")
+    assert batches == [1, 2, 2]
+    batches.clear()
+    first = Pass(GuidanceSchedule(scale=3.0), steps=1)
+    make(pipe, Recipe(first, Pass(timesteps=(0.5, 0.25))), output_type="latent")
+    assert batches == [2, 1, 1]
