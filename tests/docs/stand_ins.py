@@ -94,11 +94,11 @@ def small_presets() -> Iterator[None]:
     """Make the rows of presets small, in place, since several tables hold them."""
     changed = []
     try:
-        for row in (*ltx.PRESETS, *svd.PRESETS, ltx.CALL_DEFAULTS, svd.CALL_DEFAULTS):
+        for row in (*ltx.PRESETS, ltx.CALL_DEFAULTS, *svd.PRESETS, svd.CALL_DEFAULTS):
             changes: dict[str, Any] = {"height": 64, "width": 64}
-            if isinstance(row, svd.Preset):
+            if hasattr(row, "motion"):
                 changes["frames"] = 3
-            elif row.name != "demo":  # the pages speak of its frames
+            elif row.name != "demo":  # the pages speak of its 25 frames
                 changes["frames"] = 17
             recipe = getattr(row, "recipe", None)
             if recipe is not None and recipe.second is None:  # others list their steps
