@@ -24,12 +24,12 @@ import torch
 
 from benchmarks import measure as measuring
 from filmstrip import demo
-from filmstrip.ltx.pipelines.check_inputs import VideoShape
 from filmstrip.ltx.pipelines.conditions import ConditioningPixels
 from filmstrip.ltx.pipelines.long_video import Window, long_video, plan_windows
 from filmstrip.ltx.pipelines.preprocess import prepare_picture
 from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline
 from filmstrip.ltx.recipes import GuidanceSchedule, Pass, Recipe
+from filmstrip.ltx.video_shape import VideoShape
 from tools.demo_clips import (
     JUDGED,
     Scene,
@@ -81,7 +81,7 @@ def load(folder: Path, device: torch.device) -> LTXRecipePipeline:
     """Load the model of a folder in float32, without progress bars."""
     pipe = LTXRecipePipeline.from_pretrained(folder, dtype=torch.float32).to(device)
     pipe.set_progress_bar_config(disable=True)
-    pipe.clip = VideoShape(SIZE, SIZE, FRAMES, FRAME_RATE)
+    pipe.default_shape = VideoShape(SIZE, SIZE, FRAMES, FRAME_RATE)
     return pipe
 
 
@@ -121,7 +121,6 @@ def generate(
     size: int = SIZE,
 ) -> Videos:
     """Generate a video of each caption; each condition has a row for each."""
-    pipe.recipe = recipe
     videos = []
     for start in range(0, len(captions), BATCH_SIZE):
         rows = slice(start, start + BATCH_SIZE)
@@ -133,6 +132,7 @@ def generate(
             conditions=[replace(item, pixels=item.pixels[rows]) for item in conditions],
             generator=torch.Generator().manual_seed(SEED + start),
             output_type="pt",
+            recipe=recipe,
         ).frames
         videos.append(frames.transpose(1, 2))
     return torch.cat(videos)
@@ -259,7 +259,6 @@ def measure_long(
     The object turns, moves, and moves back. The error of a frame is its distance from the mean of
     its neighbours. Where a new part begins, and the motion changes, it is not counted.
     """
-    pipe.recipe = one_pass(steps)
     scenes = [scene for scene, _ in evaluation_prompts(4 * count, SEED) if scene.shape != "circle"]
     rng = random.Random(SEED)
     videos = []
@@ -276,7 +275,14 @@ def measure_long(
         generator = torch.Generator().manual_seed(SEED + row)
         size = (SIZE, SIZE, NUM_LONG_FRAMES, FRAME_RATE)
         stream = long_video(
-            pipe, prompts, "", *size, window=FRAMES, overlap=NUM_GIVEN, generator=generator
+            pipe,
+            prompts,
+            "",
+            *size,
+            window=FRAMES,
+            overlap=NUM_GIVEN,
+            generator=generator,
+            recipe=one_pass(steps),
         )
         frames = np.concatenate(list(stream))
         videos.append(torch.from_numpy(frames).movedim(-1, 0).float() / 255)
@@ -300,7 +306,8 @@ def three_parts(scene: Scene, rng: random.Random) -> list[Scene]:
 def seam_errors(videos: Videos, windows: Sequence[Window]) -> dict[str, float]:
     """Mean error of frames at seams between windows of one prompt, and elsewhere."""
     is_new_part = {
-        window.new.start: window.prompt != previous.prompt for previous, window in pairwise(windows)
+        window.new_frames.start: window.prompt != previous.prompt
+        for previous, window in pairwise(windows)
     }
     middle = (videos[:, :, :-2] + videos[:, :, 2:]) / 2
     errors = (videos[:, :, 1:-1] - middle).square().mean((0, 1, 3, 4)).sqrt().tolist()

@@ -155,8 +155,8 @@ def hold(
     Raises:
         InputError: something does not fit, or two of them hold the same frame.
     """
-    from filmstrip.ltx.pipelines.check_inputs import round_down_frames
     from filmstrip.ltx.pipelines.conditions import LTXVideoCondition
+    from filmstrip.ltx.video_shape import round_down_frames
 
     held, spans = Held(), list[tuple[int, int, str]]()
     most, new, written = (
