@@ -155,7 +155,7 @@ class Runner:
 
     Args:
         source: the folder that holds the package, such as `src`; it is never changed.
-        tests: files or folders of tests.
+        tests: files or folders of tests, or other arguments of pytest that choose them.
         work: an empty folder for the copies and for what the processes write.
         jobs: how many mutations are tried at a time.
         budget: seconds of tests, at most, that are chosen for a mutation.
