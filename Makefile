@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench
+.PHONY: demo test lint bench docs
 
 # torch is pinned on its own line first: a plain range would fetch a CUDA build of several gigabytes.
 .venv/.installed: pyproject.toml
@@ -26,3 +26,15 @@ lint: .venv/.installed
 bench: .venv/.installed
 	$(BIN)/python -m benchmarks.ltx --out benchmarks/results
 	$(BIN)/python -m benchmarks.svd --out benchmarks/results
+
+.venv/.docs: .venv/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+# The pages and the API reference, as a site that also works from a disk.
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# The animated picture of the README, by the demo models.
+docs/images/filmstrip.webp: tools/docs_images.py .venv/.installed
+	$(BIN)/python -m tools.docs_images $@

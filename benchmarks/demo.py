@@ -1,5 +1,4 @@
-"""What a clip of the embedded models costs on this CPU, from the start of the program to the
-finished file.
+"""Time the command line with the embedded models on this CPU, from start to the finished file.
 
     python -m benchmarks.demo --out benchmarks/results
 
@@ -29,7 +28,7 @@ COMMANDS = {
 
 
 def run(words: Sequence[str]) -> dict[str, Any]:
-    """Run the command line in a new process: seconds, and the peak of resident memory."""
+    """Run a command in a new process; return its JSON result and the seconds it took."""
     with tempfile.TemporaryDirectory() as folder:
         output = ["-o", str(Path(folder) / "out.mp4"), "--seed", "0", "--device", "cpu", "--json"]
         program = "from filmstrip.cli.main import main; main()"
@@ -45,20 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the result")
     parser.add_argument("--repeats", type=int, default=3, help="runs of which the median is taken")
-    given = parser.parse_args(arguments)
-    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser.parse_args(arguments)
 
+    words = sys.argv[1:] if arguments is None else arguments
     command = f"python -m benchmarks.demo {shlex.join(words)}"
     result = measure.environment(command, torch.device("cpu")) | {
-        "repeats": given.repeats,
+        "repeats": options.repeats,
         "rows": [],
     }
-    for name, asked in COMMANDS.items():
-        runs = [run(asked) for _ in range(given.repeats)]
-        row = {"command": name, **measure.spread([one["seconds"] for one in runs])}
-        row["peak_bytes"] = max(one["peak_memory"]["bytes"] for one in runs)
+    for name, command_line in COMMANDS.items():
+        runs = [run(command_line) for _ in range(options.repeats)]
+        row = {"command": name, **measure.summarize([measured["seconds"] for measured in runs])}
+        row["peak_bytes"] = max(measured["peak_memory"]["bytes"] for measured in runs)
         result["rows"].append(row)
-    measure.write_json(given.out / "demo_time.json", result)
+    measure.write_json(options.out / "demo_time.json", result)
 
 
 if __name__ == "__main__":

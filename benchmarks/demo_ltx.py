@@ -1,4 +1,4 @@
-"""What the embedded LTX model makes of pictures, keyframes, clips, larger sizes and long videos.
+"""Measure the embedded LTX model with pictures, keyframes, clips, larger sizes and long videos.
 
     python -m benchmarks.demo_ltx --out benchmarks/results --sheets docs/images
 
@@ -24,14 +24,15 @@ import torch
 
 from benchmarks import measure as measuring
 from filmstrip import demo
-from filmstrip.ltx.pipelines.check_inputs import VideoShape
 from filmstrip.ltx.pipelines.conditions import ConditioningPixels
-from filmstrip.ltx.pipelines.long_video import long_video, plan_windows
+from filmstrip.ltx.pipelines.long_video import Window, long_video, plan_windows
 from filmstrip.ltx.pipelines.preprocess import prepare_picture
 from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline
 from filmstrip.ltx.recipes import GuidanceSchedule, Pass, Recipe
+from filmstrip.ltx.video_shape import VideoShape
 from tools.demo_clips import (
     JUDGED,
+    Scene,
     caption,
     draw_clips,
     evaluation_prompts,
@@ -42,14 +43,15 @@ from tools.demo_clips import (
 from tools.demo_clips.measure import CHUNK, area_and_centre, separate
 from tools.train_demo.common.sheet import save_sheet
 
-FRAMES, SIDE, RATE = 25, 128, 25
-BATCH = 32  # videos made at once
+FRAMES = 25
+SIZE = 128  # height and width in pixels
+FRAME_RATE = 25
+BATCH_SIZE = 32
 GUIDANCE = 4.0
-PERTURBED = {"stg_scale": 1.0, "rescale": 0.7}  # in the middle block
-EXTENDED = (
-    9  # frames that are given of a clip that is extended, and that windows of a long video share
-)
-LONG_FRAMES = 3 * (FRAMES - 1) + 1
+STG = {"stg_scale": 1.0, "rescale": 0.7}  # in the middle block
+# Frames that a clip to be extended gives, and that the windows of a long video share.
+NUM_GIVEN = 9
+NUM_LONG_FRAMES = 3 * (FRAMES - 1) + 1
 SHEET_ROWS = 5
 SEED = 7
 
@@ -57,161 +59,171 @@ Videos = torch.Tensor  # (N, 3, T, H, W) in [0, 1]
 
 
 class HeldOut:
-    """Scenes that training never saw, with their captions and clips that show them."""
+    """Scenes that training never saw, with their captions and drawn clips.
+
+    Attributes:
+        captions: one a scene.
+        indices: of the scenes' attributes.
+        clips: `(N, 3, T, H, W)` in [0, 1].
+        large: the same at twice the height and width.
+    """
 
     def __init__(self, count: int, seed: int, device: torch.device) -> None:
         scenes, captions = zip(*evaluation_prompts(count, seed), strict=True)
         self.captions: list[str] = list(captions)
         self.indices = to_indices(list(scenes)).to(device)
-        self.clips, self.large = (
-            draw_clips(self.indices, torch.Generator(device).manual_seed(seed), side=side)
-            for side in (SIDE, 2 * SIDE)
-        )
+        generator = torch.Generator(device)
+        self.clips = draw_clips(self.indices, generator.manual_seed(seed), side=SIZE)
+        self.large = draw_clips(self.indices, generator.manual_seed(seed), side=2 * SIZE)
 
 
 def load(folder: Path, device: torch.device) -> LTXRecipePipeline:
-    """The model of a folder in float32, silent."""
+    """Load the model of a folder in float32, without progress bars."""
     pipe = LTXRecipePipeline.from_pretrained(folder, dtype=torch.float32).to(device)
     pipe.set_progress_bar_config(disable=True)
-    pipe.clip = VideoShape(SIDE, SIDE, FRAMES, RATE)
+    pipe.default_shape = VideoShape(SIZE, SIZE, FRAMES, FRAME_RATE)
     return pipe
 
 
-def recipe(steps: int, **guidance: Any) -> Recipe:
-    """One pass."""
+def one_pass(steps: int, **guidance: Any) -> Recipe:
+    """A recipe of one pass."""
     return Recipe(Pass(GuidanceSchedule(scale=GUIDANCE, **guidance), steps))
 
 
 def two_passes(steps: int) -> Recipe:
-    """A pass at half the size, and a short one after the upsampler."""
-    return recipe(steps).adjusted(upscale=True)
+    """A recipe of a pass at half the size, and a short one after the upsampler."""
+    return one_pass(steps).adjusted(upscale=True)
 
 
 def prepared_pictures(frames: torch.Tensor) -> torch.Tensor:
-    """Frames (N, 3, T, H, W) in [0, 1] as the recipe gives them to the model, softened and
-    compressed, in [-1, 1].
+    """Blur and compress frames as the recipe does.
+
+    Args:
+        frames: `(N, 3, T, H, W)` in [0, 1].
+
+    Returns:
+        The same shape, in [-1, 1].
     """
-    array = (frames * 255).round().byte().permute(0, 2, 3, 4, 1).cpu().numpy()
-    size = array.shape[2:4]
-    clips = [
-        torch.cat([prepare_picture(PIL.Image.fromarray(one), *size) for one in clip], dim=2)
-        for clip in array
-    ]
+    arrays = (frames * 255).round().byte().permute(0, 2, 3, 4, 1).cpu().numpy()
+    size = arrays.shape[2:4]
+    clips = []
+    for clip in arrays:
+        pictures = [prepare_picture(PIL.Image.fromarray(frame), *size) for frame in clip]
+        clips.append(torch.cat(pictures, dim=2))
     return torch.cat(clips).to(frames.device)
 
 
-def make(
+def generate(
     pipe: LTXRecipePipeline,
-    way: Recipe,
+    recipe: Recipe,
     captions: Sequence[str],
-    held: Sequence[ConditioningPixels] = (),
-    side: int = SIDE,
+    conditions: Sequence[ConditioningPixels] = (),
+    size: int = SIZE,
 ) -> Videos:
-    """A video of each caption, with a row of what is held for each."""
-    pipe.recipe = way
-    made = []
-    for start in range(0, len(captions), BATCH):
-        rows = slice(start, start + BATCH)
+    """Generate a video of each caption; each condition has a row for each."""
+    pipe.recipe = recipe
+    videos = []
+    for start in range(0, len(captions), BATCH_SIZE):
+        rows = slice(start, start + BATCH_SIZE)
         torch.manual_seed(SEED + start)
         frames = pipe(
             list(captions[rows]),
-            height=side,
-            width=side,
-            conditions=[replace(item, pixels=item.pixels[rows]) for item in held],
+            height=size,
+            width=size,
+            conditions=[replace(item, pixels=item.pixels[rows]) for item in conditions],
             generator=torch.Generator().manual_seed(SEED + start),
             output_type="pt",
         ).frames
-        made.append(frames.transpose(1, 2))
-    return torch.cat(made)
+        videos.append(frames.transpose(1, 2))
+    return torch.cat(videos)
 
 
-def psnr(video: torch.Tensor, wanted: torch.Tensor) -> float:
-    """Mean over the rows, in dB."""
-    error = (video - wanted).square().flatten(1).mean(1).clamp(min=1e-10)
+def psnr(video: torch.Tensor, expected: torch.Tensor) -> float:
+    """Peak signal-to-noise ratio in dB, the mean over the rows."""
+    error = (video - expected).square().flatten(1).mean(1).clamp(min=1e-10)
     return float((-10 * error.log10()).mean())
 
 
-def adherence(videos: Videos, wanted: torch.Tensor) -> dict[str, float]:
-    """Share of clips in which each attribute is right, and of all attributes."""
-    right = judge_clips(measure_clips(videos), wanted).float().mean(0)
-    return dict(zip(JUDGED, right.tolist(), strict=True)) | {"attributes": float(right.mean())}
+def adherence(videos: Videos, indices: torch.Tensor) -> dict[str, float]:
+    """Fraction of clips in which each attribute is right, and the mean over the attributes."""
+    correct = judge_clips(measure_clips(videos), indices).float().mean(0)
+    fractions = dict(zip(JUDGED, correct.tolist(), strict=True))
+    return fractions | {"attributes": float(correct.mean())}
 
 
 def edge_width(videos: Videos) -> float:
-    """How wide edges are, in pixels; the smaller, the sharper.
+    """The width of edges in pixels; smaller is sharper.
 
     An edge of width w rises by 1 / w a pixel. So this is the sum of squared slopes over the sum of
     their cubes, in which faint noise has no weight, where each pixel is first placed between 0, the
     background's colour, and 1, the object's.
     """
-    squares, cubes = 0.0, 0.0
+    squares = 0.0
+    cubes = 0.0
     for part in videos.split(CHUNK):
         background, colour, _ = separate(part)
         axis = colour - background
-        place = torch.einsum("bcthw,bc->bthw", part - background[:, :, None, None, None], axis)
-        place = place / axis.square().sum(1).clamp(min=1e-6)[:, None, None, None]
-        down, across = place.diff(dim=2)[..., :-1], place.diff(dim=3)[..., :-1, :]
-        slope = torch.hypot(down, across)
+        position = torch.einsum("bcthw,bc->bthw", part - background[:, :, None, None, None], axis)
+        position = position / axis.square().sum(1).clamp(min=1e-6)[:, None, None, None]
+        vertical = position.diff(dim=2)[..., :-1]
+        horizontal = position.diff(dim=3)[..., :-1, :]
+        slope = torch.hypot(vertical, horizontal)
         squares += float(slope.square().sum())
         cubes += float(slope.pow(3).sum())
     return squares / max(cubes, 1e-9)
 
 
 def centres(videos: Videos) -> torch.Tensor:
-    """Where the object of each video is in each frame, (N, T, 2), in pixels."""
+    """The centre of each video's object in each frame, `(N, T, 2)`, in pixels."""
     parts = [area_and_centre(separate(part)[2])[1] for part in videos.split(CHUNK)]
     return torch.cat(parts) * videos.shape[-1]
 
 
 def extension(videos: Videos, clips: Videos) -> dict[str, float]:
-    """How well videos that were given the first frames of clips go on as these do, in pixels."""
-    made, drawn = centres(videos), centres(clips)
-    off = (made - drawn).norm(dim=2)
-    jump = (made - drawn).diff(dim=1).norm(dim=2)
-    rest = torch.cat([jump[:, : EXTENDED - 1], jump[:, EXTENDED:]], dim=1)
+    """How closely videos that extend the first frames of clips follow the clips, in pixels."""
+    offset = centres(videos) - centres(clips)
+    distance = offset.norm(dim=2)
+    jump = offset.diff(dim=1).norm(dim=2)
+    elsewhere = torch.cat([jump[:, : NUM_GIVEN - 1], jump[:, NUM_GIVEN:]], dim=1)
     return {
-        "psnr_given": psnr(videos[:, :, :EXTENDED], clips[:, :, :EXTENDED]),
-        "off_at_end": float(off[:, -1].median()),
-        "jump_at_seam": float(jump[:, EXTENDED - 1].median()),
-        "jump_elsewhere": float(rest.median()),
+        "psnr_given": psnr(videos[:, :, :NUM_GIVEN], clips[:, :, :NUM_GIVEN]),
+        "off_at_end": float(distance[:, -1].median()),
+        "jump_at_seam": float(jump[:, NUM_GIVEN - 1].median()),
+        "jump_elsewhere": float(elsewhere.median()),
     }
 
 
 def measure(
     pipe: LTXRecipePipeline, held_out: HeldOut, steps: int, prepared: bool = True
 ) -> tuple[dict[str, Any], dict[str, Videos]]:
-    """All measurements but that of long videos, and the videos.
+    """Measure everything but long videos; return the scores and the videos.
 
     Args:
-        prepared: give pictures as the recipe does, softened and compressed; not as they are.
+        prepared: blur and compress pictures as the recipe does.
     """
     prepare: Callable[[torch.Tensor], torch.Tensor] = (
         prepared_pictures if prepared else lambda frames: frames * 2 - 1
     )
-    clips, large, captions, wanted = (
-        held_out.clips,
-        held_out.large,
-        held_out.captions,
-        held_out.indices,
-    )
+    clips = held_out.clips
+    captions = held_out.captions
     first = ConditioningPixels(prepare(clips[:, :, :1]), 0, 1.0)
     last = ConditioningPixels(prepare(clips[:, :, -1:]), FRAMES - 1, 1.0)
-    given = ConditioningPixels(prepare(clips[:, :, :EXTENDED]), 0, 1.0)
-    way, perturbed = (
-        recipe(steps),
-        recipe(steps, **PERTURBED, blocks=(pipe.transformer.config.num_layers // 2,)),
-    )
+    beginning = ConditioningPixels(prepare(clips[:, :, :NUM_GIVEN]), 0, 1.0)
+    plain = one_pass(steps)
+    perturbed = one_pass(steps, **STG, blocks=(pipe.transformer.config.num_layers // 2,))
     videos = {
-        "text": make(pipe, way, captions),
-        "stg": make(pipe, perturbed, captions),
-        "picture": make(pipe, way, captions, [first]),
-        "keyframes": make(pipe, way, captions, [first, last]),
-        "extension": make(pipe, way, captions, [given]),
-        "single_scale": make(pipe, way, captions, side=2 * SIDE),
+        "text": generate(pipe, plain, captions),
+        "stg": generate(pipe, perturbed, captions),
+        "picture": generate(pipe, plain, captions, [first]),
+        "keyframes": generate(pipe, plain, captions, [first, last]),
+        "extension": generate(pipe, plain, captions, [beginning]),
+        "single_scale": generate(pipe, plain, captions, size=2 * SIZE),
     }
     if pipe.latent_upsampler is not None:
-        videos["multi_scale"] = make(pipe, two_passes(steps), captions, side=2 * SIDE)
-    scores: dict[str, Any] = {name: adherence(made, wanted) for name, made in videos.items()}
+        videos["multi_scale"] = generate(pipe, two_passes(steps), captions, size=2 * SIZE)
+    scores: dict[str, Any] = {}
+    for name, generated in videos.items():
+        scores[name] = adherence(generated, held_out.indices)
     for name in ("picture", "keyframes"):
         scores[name]["psnr_first"] = psnr(videos[name][:, :, 0], clips[:, :, 0])
     scores["keyframes"]["psnr_last"] = psnr(videos["keyframes"][:, :, -1], clips[:, :, -1])
@@ -219,16 +231,19 @@ def measure(
     for name in ("single_scale", "multi_scale"):
         if name in videos:
             scores[name]["edge_width"] = edge_width(videos[name])
-    decoded = through_autoencoder(pipe, large)
-    scores["drawn"] = {"edge_width": edge_width(large)}
-    scores["autoencoder"] = {"edge_width": edge_width(decoded), "psnr": psnr(decoded, large)}
+    decoded = through_autoencoder(pipe, held_out.large)
+    scores["drawn"] = {"edge_width": edge_width(held_out.large)}
+    scores["autoencoder"] = {
+        "edge_width": edge_width(decoded),
+        "psnr": psnr(decoded, held_out.large),
+    }
     scores["autoencoder"]["psnr_small"] = psnr(through_autoencoder(pipe, clips), clips)
     return scores, videos
 
 
 @torch.no_grad()
 def through_autoencoder(pipe: LTXRecipePipeline, clips: Videos) -> Videos:
-    """What encoding and decoding leave of clips."""
+    """Encode and decode clips."""
     decoded = []
     for part in clips.split(CHUNK):
         latents = pipe.vae.encode(part * 2 - 1, return_dict=False)[0].mode()
@@ -239,69 +254,78 @@ def through_autoencoder(pipe: LTXRecipePipeline, clips: Videos) -> Videos:
 def measure_long(
     pipe: LTXRecipePipeline, count: int, steps: int
 ) -> tuple[dict[str, Any], Videos, list[str]]:
-    """Long videos of three parts of about a second each: the object turns, moves, and moves back.
-    Their captions too.
+    """Measure long videos of three parts of about a second; return them with their captions.
 
-    The error of a frame is how far it is from the middle of its neighbours. Where a new part
-    begins, whose motion is another, it is not counted.
+    The object turns, moves, and moves back. The error of a frame is its distance from the mean of
+    its neighbours. Where a new part begins, and the motion changes, it is not counted.
     """
-    pipe.recipe = recipe(steps)
-    scenes = [scene for scene, _ in evaluation_prompts(4 * count, SEED) if scene.shape != "circle"][
-        :count
-    ]
-    rng, videos, captions, parts = random.Random(SEED), [], [], []
-    for row, scene in enumerate(scenes):
-        way, back = rng.choice(
-            [("left", "right"), ("right", "left"), ("up", "down"), ("down", "up")]
-        )
-        moves = ("still", "rotates"), (way, "steady"), (back, "steady")
-        parts.append(
-            [replace(scene, direction=direction, change=change) for direction, change in moves]
-        )
+    pipe.recipe = one_pass(steps)
+    scenes = [scene for scene, _ in evaluation_prompts(4 * count, SEED) if scene.shape != "circle"]
+    rng = random.Random(SEED)
+    videos = []
+    captions = []
+    parts = []
+    for row, scene in enumerate(scenes[:count]):
+        parts.append(three_parts(scene, rng))
         prompts = [
-            (place * (FRAMES - 1) / RATE, caption(part, rng))
-            for place, part in enumerate(parts[-1])
+            (index * (FRAMES - 1) / FRAME_RATE, caption(part, rng))
+            for index, part in enumerate(parts[-1])
         ]
         captions.append(", then ".join(text for _, text in prompts))
         torch.manual_seed(SEED + row)
         generator = torch.Generator().manual_seed(SEED + row)
-        size = (SIDE, SIDE, LONG_FRAMES, RATE)
-        made = long_video(
-            pipe, prompts, "", *size, window=FRAMES, overlap=EXTENDED, generator=generator
+        size = (SIZE, SIZE, NUM_LONG_FRAMES, FRAME_RATE)
+        stream = long_video(
+            pipe, prompts, "", *size, window=FRAMES, overlap=NUM_GIVEN, generator=generator
         )
-        videos.append(torch.from_numpy(np.concatenate(list(made))).movedim(-1, 0).float() / 255)
-    made = torch.stack(videos)
+        frames = np.concatenate(list(stream))
+        videos.append(torch.from_numpy(frames).movedim(-1, 0).float() / 255)
+    batch = torch.stack(videos)
+    thirds = [batch[:, :, index * (FRAMES - 1) :][:, :, :FRAMES] for index in range(3)]
+    indices = to_indices([part[index] for index in range(3) for part in parts])
     windows = plan_windows(
-        prompts, LONG_FRAMES, RATE, FRAMES, EXTENDED, pipe.vae_temporal_compression_ratio
+        prompts, NUM_LONG_FRAMES, FRAME_RATE, FRAMES, NUM_GIVEN, pipe.vae_temporal_compression_ratio
     )
-    begins = {one.new.start: one.prompt != before.prompt for before, one in pairwise(windows)}
-    middle = (made[:, :, :-2] + made[:, :, 2:]) / 2
-    errors = (made[:, :, 1:-1] - middle).square().mean((0, 1, 3, 4)).sqrt().tolist()
-    kinds: dict[bool | None, list[float]] = {
-        True: [],
-        False: [],
-        None: [],
-    }  # a new part, a seam inside one, neither
+    scores = adherence(torch.cat(thirds), indices) | {"videos": count}
+    return scores | seam_errors(batch, windows), batch, captions
+
+
+def three_parts(scene: Scene, rng: random.Random) -> list[Scene]:
+    """The scene with its object turning, then moving in a random direction, then moving back."""
+    there, back = rng.choice([("left", "right"), ("right", "left"), ("up", "down"), ("down", "up")])
+    motions = (("still", "rotates"), (there, "steady"), (back, "steady"))
+    return [replace(scene, direction=direction, change=change) for direction, change in motions]
+
+
+def seam_errors(videos: Videos, windows: Sequence[Window]) -> dict[str, float]:
+    """Mean error of frames at seams between windows of one prompt, and elsewhere."""
+    is_new_part = {
+        window.new_frames.start: window.prompt != previous.prompt
+        for previous, window in pairwise(windows)
+    }
+    middle = (videos[:, :, :-2] + videos[:, :, 2:]) / 2
+    errors = (videos[:, :, 1:-1] - middle).square().mean((0, 1, 3, 4)).sqrt().tolist()
+    at_seams = []
+    elsewhere = []
     for frame, error in enumerate(errors, start=1):
-        kinds[begins.get(frame, begins.get(frame + 1))].append(error)
-    thirds = [made[:, :, place * (FRAMES - 1) :][:, :, :FRAMES] for place in range(3)]
-    wanted = to_indices([part[place] for place in range(3) for part in parts])
-    scores = adherence(torch.cat(thirds), wanted)
-    seams, elsewhere = (statistics.mean(kinds[kind]) for kind in (False, None))
-    return (
-        scores | {"videos": count, "error_at_seams": seams, "error_elsewhere": elsewhere},
-        made,
-        captions,
-    )
+        new_part = is_new_part.get(frame, is_new_part.get(frame + 1))
+        if new_part is None:
+            elsewhere.append(error)
+        elif not new_part:
+            at_seams.append(error)
+    return {
+        "error_at_seams": statistics.mean(at_seams),
+        "error_elsewhere": statistics.mean(elsewhere),
+    }
 
 
 def save_sheets(videos: dict[str, Videos], titles: dict[str, list[str]], folder: Path) -> None:
-    """A contact sheet of each kind of videos: rows of seven frames each."""
+    """Save a contact sheet of each measurement: rows of seven frames."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, made in videos.items():
-        frames = torch.linspace(0, made.shape[2] - 1, 7).round().long().tolist()
+    for name, batch in videos.items():
+        frames = torch.linspace(0, batch.shape[2] - 1, 7).round().long().tolist()
         save_sheet(
-            made[:SHEET_ROWS, :, frames].cpu(),
+            batch[:SHEET_ROWS, :, frames].cpu(),
             titles[name][:SHEET_ROWS],
             folder / f"demo-{name}.png",
         )
@@ -319,25 +343,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--long", type=int, default=24, help="long videos")
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    given = parser.parse_args(arguments)
-    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser.parse_args(arguments)
 
-    device = torch.device(given.device)
+    device = torch.device(options.device)
     torch.backends.cuda.matmul.allow_tf32 = False
-    pipe = load(given.model or demo.path("ltx"), device)
-    held_out = HeldOut(given.clips, SEED, device)
+    pipe = load(options.model or demo.path("ltx"), device)
+    held_out = HeldOut(options.clips, SEED, device)
+    words = sys.argv[1:] if arguments is None else arguments
     command = f"python -m benchmarks.demo_ltx {shlex.join(words)}"
-    result = measuring.environment(command, device) | {"clips": given.clips, "steps": given.steps}
+    result = measuring.environment(command, device) | {
+        "clips": options.clips,
+        "steps": options.steps,
+    }
     begin = time.perf_counter()
-    scores, videos = measure(pipe, held_out, given.steps)
-    measuring.say(f"measured clips after {time.perf_counter() - begin:.0f} s")
-    measuring.write_json(given.out / "demo_conditions.json", result | scores)
+    scores, videos = measure(pipe, held_out, options.steps)
+    measuring.log(f"measured clips after {time.perf_counter() - begin:.0f} s")
+    measuring.write_json(options.out / "demo_conditions.json", result | scores)
     titles = dict.fromkeys(videos, held_out.captions)
-    scores["long"], videos["long"], titles["long"] = measure_long(pipe, given.long, given.steps)
-    measuring.say(f"measured long videos after {time.perf_counter() - begin:.0f} s")
-    measuring.write_json(given.out / "demo_conditions.json", result | scores)
-    if given.sheets is not None:
-        save_sheets(videos, titles, given.sheets)
+    scores["long"], videos["long"], titles["long"] = measure_long(pipe, options.long, options.steps)
+    measuring.log(f"measured long videos after {time.perf_counter() - begin:.0f} s")
+    measuring.write_json(options.out / "demo_conditions.json", result | scores)
+    if options.sheets is not None:
+        save_sheets(videos, titles, options.sheets)
 
 
 if __name__ == "__main__":

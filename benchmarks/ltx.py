@@ -1,14 +1,14 @@
-"""One step of the LTX-2B transformer, and the VAE both ways: filmstrip against diffusers on one
-device.
+"""Time a step of the LTX-2B transformer, and the VAE's encoder and decoder, in both libraries.
 
     python -m benchmarks.ltx --out benchmarks/results
 
-Published sizes, random weights, the same in both libraries; bfloat16. Each library runs as it is
-and compiled (`torch.compile` in its default mode: block by block for the transformer, encoder or
-decoder as a whole for the VAE). Results go to `ltx.json`: medians of calls that take turns; the
-floor, which is the operations of the call over the rate of a large matrix product in the same run,
-and each row's share of it; peak memory with weights; and how far each result is from that of the
-same weights in float32.
+filmstrip and diffusers run on one device, with published sizes and the same random weights in
+bfloat16, eager and compiled (`torch.compile` in its default mode: block by block for the
+transformer, encoder or decoder as a whole for the VAE).
+
+Results go to `ltx.json`: medians of calls that take turns; the floor, which is the number of
+operations over the rate of a large matrix product in the same run, and the fraction of each median
+that it is; peak memory with weights; and the relative error against the same weights in float32.
 """
 
 import sys
@@ -21,7 +21,7 @@ import diffusers
 import torch
 from torch import nn
 
-from benchmarks.compare import CHANNELS_LAST, Call, Case, Config, Size, Subject, run
+from benchmarks.compare import CHANNELS_LAST, Call, Case, Config, Size, Workload, run
 from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
 from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
 
@@ -71,39 +71,38 @@ TOY_VAE = VAE | {
 }
 
 
-class Step(Subject):
-    """A transformer step, called as each library's pipeline calls it."""
+class Step(Workload):
+    """A transformer step, called as the library's pipeline calls it."""
 
     classes, config, toy_config = TRANSFORMERS, TRANSFORMER, TOY_TRANSFORMER
 
-    def __init__(self, config: Config, size: Size, rows: int, device: torch.device) -> None:
+    def __init__(self, config: Config, size: Size, batch_size: int, device: torch.device) -> None:
         self.latents = torch.randn(
-            rows, prod(size), config["in_channels"], device=device, dtype=DTYPE
+            batch_size, prod(size), config["in_channels"], device=device, dtype=DTYPE
         )
-        self.timestep = torch.full((rows,), 500.0, device=device)
-        self.text = torch.randn(rows, 128, config["caption_channels"], device=device, dtype=DTYPE)
-        self.mask = torch.zeros(rows, 128, dtype=torch.bool, device=device)
+        self.timestep = torch.full((batch_size,), 500.0, device=device)
+        self.text = torch.randn(
+            batch_size, 128, config["caption_channels"], device=device, dtype=DTYPE
+        )
+        self.mask = torch.zeros(batch_size, 128, dtype=torch.bool, device=device)
         self.mask[:, :12] = True  # a short negative prompt
         self.mask[-1, :80] = True  # a prompt of some sentences
         self.positions: dict[str, Any] = dict(
             zip(("num_frames", "height", "width"), size, strict=True)
         )
-        self.positions["rope_interpolation_scale"] = (
-            8 / 25,
-            32,
-            32,
-        )  # seconds and pixels per latent
+        # Seconds and pixels per latent.
+        self.positions["rope_interpolation_scale"] = (8 / 25, 32, 32)
 
-    def parts(self, model: Any) -> Iterable[nn.Module]:
-        """What is compiled."""
+    def modules_to_compile(self, model: Any) -> Iterable[nn.Module]:
+        """The modules that are compiled, each by itself."""
         return model.transformer_blocks
 
     def prepare(self, model: Any) -> Any:
-        """What filmstrip does once before the steps."""
+        """Compute what does not depend on the timestep."""
         return model.prepare(self.text, self.mask, **self.positions)
 
-    def call(self, library: str, model: Any) -> Call:
-        """A step, with everything that it is given at hand."""
+    def make_call(self, library: str, model: Any) -> Call:
+        """Make a function that runs one step."""
         dtype = model.dtype
         latents, text = self.latents.to(dtype), self.text.to(dtype)
         if library == "filmstrip":
@@ -116,47 +115,53 @@ class Step(Subject):
         )[0]
 
 
-class Decode(Subject):
-    """Latents to pixels."""
+class Decode(Workload):
+    """Decoding of latents to pixels."""
 
     classes, config, toy_config = AUTOENCODERS, VAE, TOY_VAE
 
-    def __init__(self, config: Config, size: Size, rows: int, device: torch.device) -> None:
-        self.latents = torch.randn(rows, 128, *size, device=device, dtype=DTYPE)
-        self.timestep = torch.full((rows,), 0.05, device=device, dtype=DTYPE)
+    def __init__(self, config: Config, size: Size, batch_size: int, device: torch.device) -> None:
+        self.latents = torch.randn(batch_size, 128, *size, device=device, dtype=DTYPE)
+        self.timestep = torch.full((batch_size,), 0.05, device=device, dtype=DTYPE)
 
-    def parts(self, model: Any) -> Iterable[nn.Module]:
-        """What is compiled."""
+    def modules_to_compile(self, model: Any) -> Iterable[nn.Module]:
+        """The modules that are compiled, each by itself."""
         return (model.decoder,)
 
-    def call(self, library: str, model: Any) -> Call:
-        """The decoding of given latents."""
+    def make_call(self, library: str, model: Any) -> Call:
+        """Make a function that decodes the latents."""
         latents, timestep = self.latents.to(model.dtype), self.timestep.to(model.dtype)
         return lambda: model.decode(latents, timestep, return_dict=False)[0]
 
 
-class Encode(Subject):
-    """Pixels to the means of their latents."""
+class Encode(Workload):
+    """Encoding of pixels to the means of their latents."""
 
     classes, config, toy_config = AUTOENCODERS, VAE, TOY_VAE
 
-    def __init__(self, config: Config, size: Size, rows: int, device: torch.device) -> None:
+    def __init__(self, config: Config, size: Size, batch_size: int, device: torch.device) -> None:
         frames, height, width = size
         pixels = (8 * (frames - 1) + 1, 32 * height, 32 * width)
-        self.pixels = torch.rand(rows, 3, *pixels, device=device, dtype=DTYPE) * 2 - 1
+        self.pixels = torch.rand(batch_size, 3, *pixels, device=device, dtype=DTYPE) * 2 - 1
 
-    def parts(self, model: Any) -> Iterable[nn.Module]:
-        """What is compiled."""
+    def modules_to_compile(self, model: Any) -> Iterable[nn.Module]:
+        """The modules that are compiled, each by itself."""
         return (model.encoder,)
 
-    def call(self, library: str, model: Any) -> Call:
-        """The encoding of given pixels."""
+    def make_call(self, library: str, model: Any) -> Call:
+        """Make a function that encodes the pixels."""
         pixels = self.pixels.to(model.dtype)
         return lambda: model.encode(pixels, return_dict=False)[0].mode()
 
 
 CASES = (
-    Case("step_704x512x161_cfg", "LTX-2B step, 704×512×161, guidance", Step, (21, 16, 22), rows=2),
+    Case(
+        "step_704x512x161_cfg",
+        "LTX-2B step, 704×512×161, guidance",
+        Step,
+        (21, 16, 22),
+        batch_size=2,
+    ),
     Case("step_768x512x121", "LTX-2B step, 768×512×121, no guidance", Step, (16, 16, 24)),
     Case("decode_768x512x121", "LTX VAE 0.9.5, decode 768×512×121", Decode, (16, 16, 24)),
     Case("encode_768x512x121", "LTX VAE 0.9.5, encode 768×512×121", Encode, (16, 16, 24)),
@@ -164,13 +169,13 @@ CASES = (
 
 VARIANTS = [*product(("diffusers", "filmstrip"), ("eager", "compiled"))]
 PLAN = [
-    (case, [*VARIANTS, ("diffusers", CHANNELS_LAST)] if case.subject is Decode else VARIANTS)
+    (case, [*VARIANTS, ("diffusers", CHANNELS_LAST)] if case.workload is Decode else VARIANTS)
     for case in CASES
 ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the cases and write `ltx.json` after each. Returns 1 if a row has failed."""
+    """Run the cases and write `ltx.json` after each; 1 if a row has failed."""
     return run("ltx", __doc__, DTYPE, PLAN, arguments)
 
 

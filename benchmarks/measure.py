@@ -1,6 +1,4 @@
-"""How things are measured: time, memory, floating-point operations, and what the chip can do at
-most.
-"""
+"""Measuring: time, memory, floating-point operations, and the ceilings of the chip."""
 
 import json
 import os
@@ -20,16 +18,17 @@ import torch.nn.functional as F
 
 GIB = 2**30
 TERA = 1e12
-LEFT_OUT = "left out: the time for this run was up"  # instead of a measurement
+LEFT_OUT = "left out: the time for this run was up"  # the error of a row that was not run
 
 
 def seconds(call: Callable[[], object], device: torch.device) -> float:
-    """The time of one call, between two events on the GPU, or on the clock of a CPU."""
+    """Time one call: between two events on a GPU, by the clock on a CPU."""
     if device.type != "cuda":
         start = time.perf_counter()
         call()
         return time.perf_counter() - start
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin = torch.cuda.Event(enable_timing=True)
+    end = torch.cuda.Event(enable_timing=True)
     begin.record()
     call()
     end.record()
@@ -38,7 +37,7 @@ def seconds(call: Callable[[], object], device: torch.device) -> float:
 
 
 def wall_seconds(call: Callable[[], object], device: torch.device) -> float:
-    """The time of one call with everything the host does for it, such as compiling."""
+    """Time one call by the clock, with all work of the host, such as compiling."""
     start = time.perf_counter()
     call()
     if device.type == "cuda":
@@ -46,31 +45,34 @@ def wall_seconds(call: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def in_turns(
+def time_interleaved(
     calls: Mapping[str, Callable[[], object]], device: torch.device, warmup: int, repeats: int
 ) -> dict[str, dict[str, float]]:
-    """Median, minimum and maximum of each call. They take turns, so that a drift of the clocks
-    meets all alike.
+    """Time several calls in turns, so that a drift of the clock rate affects all alike.
+
+    Returns:
+        For each name the median, minimum and maximum, see `summarize`.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(warmup + repeats):
         for name, call in calls.items():
-            took = seconds(call, device)
+            elapsed = seconds(call, device)
             if turn >= warmup:
-                times[name].append(took)
-    return {name: spread(taken) for name, taken in times.items()}
+                times[name].append(elapsed)
+    return {name: summarize(values) for name, values in times.items()}
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """The median, and the least and greatest value."""
+def summarize(values: Sequence[float]) -> dict[str, float]:
+    """The median, minimum and maximum of times in seconds."""
     return {"median_s": statistics.median(values), "min_s": min(values), "max_s": max(values)}
 
 
 def peak_gib(
     call: Callable[[], object], device: torch.device, model: torch.nn.Module
 ) -> float | None:
-    """What a model needs for this call, its weights included, if it had the GPU to itself; unknown
-    on a CPU.
+    """Peak GPU memory of a call and the weights of its model, in GiB; `None` on a CPU.
+
+    Whatever else is on the GPU is not counted.
     """
     if device.type != "cuda":
         return None
@@ -84,9 +86,7 @@ def peak_gib(
 
 
 def ceilings(device: torch.device, dtype: torch.dtype, toy: bool) -> dict[str, float]:
-    """What this chip does at most, measured now: products of large matrices, copies, and 3-D
-    convolutions.
-    """
+    """Measure what the chip reaches: large matrix products, copies, and 3-D convolutions."""
     size, channels, video = (64, 8, (3, 4, 4)) if toy else (8192, 512, (33, 32, 48))
     left, right = torch.randn(2, size, size, device=device, dtype=dtype)
     source = torch.empty(2**16 if toy else GIB, device=device, dtype=torch.uint8)
@@ -101,62 +101,64 @@ def ceilings(device: torch.device, dtype: torch.dtype, toy: bool) -> dict[str, f
         "copy": lambda: target.copy_(source),
         "conv3d": lambda: F.conv3d(pixels, kernel, padding=1),
     }
-    took = {name: taken["median_s"] for name, taken in in_turns(calls, device, 5, 20).items()}
+    times = time_interleaved(calls, device, warmup=5, repeats=20)
+    medians = {name: values["median_s"] for name, values in times.items()}
     convolution = 2 * 27 * channels**2 * video[0] * video[1] * video[2]
     return {
-        "matmul_tflops": 2 * size**3 / took["matmul"] / TERA,
-        "copy_tbps": 2 * source.numel() / took["copy"] / TERA,
-        "conv3d_tflops": convolution / took["conv3d"] / TERA,
+        "matmul_tflops": 2 * size**3 / medians["matmul"] / TERA,
+        "copy_tbps": 2 * source.numel() / medians["copy"] / TERA,
+        "conv3d_tflops": convolution / medians["conv3d"] / TERA,
     }
 
 
-def relative_error(result: torch.Tensor, truth: torch.Tensor) -> float:
-    """The length of the difference over the length of the truth."""
-    return float((result.float() - truth).norm() / truth.norm())
+def relative_error(result: torch.Tensor, reference: torch.Tensor) -> float:
+    """The norm of the difference over the norm of the reference."""
+    return float((result.float() - reference).norm() / reference.norm())
 
 
 def environment(command: str, device: torch.device) -> dict[str, Any]:
-    """Everything that one needs to know to judge or repeat a measurement."""
-    found: dict[str, Any] = {
+    """Describe the software and hardware, to judge or repeat a measurement."""
+    result: dict[str, Any] = {
         "command": command,
         "date": time.strftime("%Y-%m-%d"),
         "commit": _commit(),
     }
-    found["python"] = platform.python_version()
+    result["python"] = platform.python_version()
     for package in ("torch", "diffusers", "transformers", "triton"):
         try:
-            found[package] = version(package)
+            result[package] = version(package)
         except PackageNotFoundError:
-            found[package] = None
+            result[package] = None
     if device.type == "cuda":
-        found["device"] = torch.cuda.get_device_name(device)
-        found["cuda"], found["cudnn"] = torch.version.cuda, torch.backends.cudnn.version()
+        result["device"] = torch.cuda.get_device_name(device)
+        result["cuda"] = torch.version.cuda
+        result["cudnn"] = torch.backends.cudnn.version()
     else:
-        found["device"] = (
+        result["device"] = (
             f"{platform.machine()} CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
         )
-    return found
+    return result
 
 
 def write_json(path: Path, result: Mapping[str, Any]) -> None:
-    """Write a result so that the file is complete or absent."""
+    """Write a result as JSON, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".partial")
-    beside.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)
 
 
-def say(text: str) -> None:
-    """Tell whoever waits for the run."""
+def log(text: str) -> None:
+    """Print progress to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def _commit() -> str | None:
-    """The commit that is measured, if this is a checkout."""
+    """The commit of this checkout, if it is one."""
     git = shutil.which("git")
     if git is None:
         return None
-    asked = subprocess.run(
+    result = subprocess.run(
         [git, "-C", Path(__file__).parent, "rev-parse", "HEAD"], capture_output=True, text=True
     )
-    return asked.stdout.strip()[:10] or None
+    return result.stdout.strip()[:10] or None

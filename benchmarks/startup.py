@@ -1,11 +1,10 @@
-"""What it costs to import a pipeline, beyond `import torch`: filmstrip against diffusers, in fresh
-processes.
+"""Time the import of a pipeline beyond `import torch`, in new processes, in both libraries.
 
     python -m benchmarks.startup --out benchmarks/results
 
 Results go to `startup.json`: the time, and how many of the library's own files and lines were read.
-Libraries that put off an import do not save it for ever, so the time until T5's class is there as
-well is given too.
+A library that defers the import of transformers needs it later, so the time until T5's class is
+imported as well is also given.
 """
 
 import argparse
@@ -23,7 +22,7 @@ from benchmarks import measure
 
 LIBRARIES = ("diffusers", "filmstrip")
 
-# Run with the library's name as argument; prints one JSON object.
+# The argument is the library's name; prints one JSON object.
 CHILD = """
 import importlib, json, sys, time
 import torch
@@ -47,34 +46,34 @@ def import_pipeline(library: str) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Import in turns, and write `startup.json`."""
+    """Import the libraries in turns, and write `startup.json`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the result")
     parser.add_argument(
         "--repeats", type=int, default=5, help="processes of which the median is taken"
     )
-    given = parser.parse_args(arguments)
-    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser.parse_args(arguments)
 
-    for library in LIBRARIES:  # the first time Python compiles its files
+    for library in LIBRARIES:  # so that Python has compiled their files
         import_pipeline(library)
     turns = [
-        {library: import_pipeline(library) for library in LIBRARIES} for _ in range(given.repeats)
+        {library: import_pipeline(library) for library in LIBRARIES} for _ in range(options.repeats)
     ]
+    words = sys.argv[1:] if arguments is None else arguments
     command = f"python -m benchmarks.startup {shlex.join(words)}"
     result = measure.environment(command, torch.device("cpu")) | {
-        "repeats": given.repeats,
+        "repeats": options.repeats,
         "rows": [],
     }
     for library in LIBRARIES:
         runs = [turn[library] for turn in turns]
         files = [Path(file) for file in runs[0]["files"]]
-        row = {"library": library, **measure.spread([run["import_s"] for run in runs])}
-        row["with_t5_s"] = measure.spread([run["with_t5_s"] for run in runs])["median_s"]
+        row = {"library": library, **measure.summarize([run["import_s"] for run in runs])}
+        row["with_t5_s"] = measure.summarize([run["with_t5_s"] for run in runs])["median_s"]
         row["files"] = len(files)
         row["lines"] = sum(len(file.read_bytes().splitlines()) for file in files)
         result["rows"].append(row)
-    measure.write_json(given.out / "startup.json", result)
+    measure.write_json(options.out / "startup.json", result)
 
 
 if __name__ == "__main__":

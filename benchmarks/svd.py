@@ -1,14 +1,15 @@
-"""One step of the SVD-XT UNet, and the decoding of its 25 frames: filmstrip against diffusers on
-one device.
+"""Time a step of the SVD-XT UNet, and the decoding of its 25 frames, in both libraries.
 
     python -m benchmarks.svd --out benchmarks/results
 
-Published sizes, random weights, the same in both libraries; float16. First each library as it is,
-then compiled (`torch.compile` in its default mode: the UNet or the decoder as a whole), as far as
-`--minutes` allows. Decoding is that of each pipeline, all frames at once, which is diffusers'
-default, and a few at a time, which takes less memory. Results go to `svd.json`, and are those of
-`benchmarks.ltx`. Results are compared with float32's at the full size for the UNet, and at fewer
-frames or fewer pixels for the decoder, of which diffusers needs too much memory in float32.
+filmstrip and diffusers run on one device, with published sizes and the same random weights in
+float16: first eager, then compiled (`torch.compile` in its default mode: the UNet or the decoder as
+a whole), as far as `--minutes` allows. Frames are decoded by each pipeline's method, all at once,
+which is diffusers' default, and a few at a time, which takes less memory.
+
+Results go to `svd.json`, with the fields of `benchmarks.ltx`. The error against float32 is computed
+at the full size for the UNet. For the decoder it is computed with fewer frames or fewer pixels,
+since diffusers needs too much memory for it in float32.
 """
 
 import sys
@@ -20,7 +21,7 @@ import diffusers
 import torch
 from torch import nn
 
-from benchmarks.compare import COMPILED, EAGER, Call, Case, Config, Size, Subject, run
+from benchmarks.compare import COMPILED, EAGER, Call, Case, Config, Size, Workload, run
 from filmstrip.svd.models.autoencoder import AutoencoderKLTemporalDecoder
 from filmstrip.svd.models.unet import UNetSpatioTemporalConditionModel
 from filmstrip.svd.pipelines.decode import decode_latents
@@ -34,7 +35,7 @@ AUTOENCODERS = {
     "diffusers": diffusers.AutoencoderKLTemporalDecoder,
     "filmstrip": AutoencoderKLTemporalDecoder,
 }
-# frames that are decoded at a time: five chunks of one shape, so that one compilation serves all
+# Frames that are decoded at a time: five chunks of one shape, so that one compilation suffices.
 FEW = 5
 
 UNET = {  # SVD-XT
@@ -76,35 +77,34 @@ TOY_VAE = VAE | {
 }
 
 
-class Step(Subject):
-    """A step of the UNet, called as each library's pipeline calls it."""
+class Step(Workload):
+    """A step of the UNet, called as the library's pipeline calls it."""
 
     classes, config, toy_config = UNETS, UNET, TOY_UNET
 
-    def __init__(self, config: Config, size: Size, rows: int, device: torch.device) -> None:
+    def __init__(self, config: Config, size: Size, batch_size: int, device: torch.device) -> None:
         frames, height, width = size
         self.latents = torch.randn(
-            rows, frames, config["in_channels"], height, width, device=device, dtype=DTYPE
+            batch_size, frames, config["in_channels"], height, width, device=device, dtype=DTYPE
         )
         self.timestep = torch.tensor(0.25, device=device)  # continuous: log(sigma) / 4
         self.picture = torch.randn(
-            rows, 1, config["cross_attention_dim"], device=device, dtype=DTYPE
+            batch_size, 1, config["cross_attention_dim"], device=device, dtype=DTYPE
         )
-        self.time_ids = torch.tensor(
-            [[6, 127, 0.02]] * rows, device=device, dtype=DTYPE
-        )  # fps - 1, motion, noise
+        # fps - 1, motion bucket, noise augmentation.
+        self.time_ids = torch.tensor([[6, 127, 0.02]] * batch_size, device=device, dtype=DTYPE)
 
-    def parts(self, model: Any) -> Iterable[nn.Module]:
-        """What is compiled."""
+    def modules_to_compile(self, model: Any) -> Iterable[nn.Module]:
+        """The modules that are compiled, each by itself."""
         return (model,)
 
     def prepare(self, model: Any) -> Any:
-        """What filmstrip does once before the steps."""
+        """Compute what does not depend on the timestep."""
         picture, time_ids = self.picture.to(model.dtype), self.time_ids.to(model.dtype)
         return model.prepare(picture, time_ids, self.latents.shape[1])
 
-    def call(self, library: str, model: Any) -> Call:
-        """A step, with everything that it is given at hand."""
+    def make_call(self, library: str, model: Any) -> Call:
+        """Make a function that runs one step."""
         latents, picture, time_ids = (
             x.to(model.dtype) for x in (self.latents, self.picture, self.time_ids)
         )
@@ -114,24 +114,24 @@ class Step(Subject):
         return lambda: model(latents, self.timestep, picture, time_ids, return_dict=False)[0]
 
 
-class Decode(Subject):
-    """Latents to frames in float32, all at once, by the method of each pipeline."""
+class Decode(Workload):
+    """Decoding of latents to float32 frames, all at once, by each pipeline's method."""
 
     classes, config, toy_config = AUTOENCODERS, VAE, TOY_VAE
-    chunk: int | None = None  # frames that are decoded at a time
+    chunk: int | None = None  # frames at a time
 
-    def __init__(self, config: Config, size: Size, rows: int, device: torch.device) -> None:
+    def __init__(self, config: Config, size: Size, batch_size: int, device: torch.device) -> None:
         frames, height, width = size
         self.latents = torch.randn(
-            rows, frames, config["latent_channels"], height, width, device=device, dtype=DTYPE
+            batch_size, frames, config["latent_channels"], height, width, device=device, dtype=DTYPE
         )
 
-    def parts(self, model: Any) -> Iterable[nn.Module]:
-        """What is compiled."""
+    def modules_to_compile(self, model: Any) -> Iterable[nn.Module]:
+        """The modules that are compiled, each by itself."""
         return (model.decoder,)
 
-    def call(self, library: str, model: Any) -> Call:
-        """The decoding of given latents."""
+    def make_call(self, library: str, model: Any) -> Call:
+        """Make a function that decodes the latents."""
         latents, frames = self.latents.to(model.dtype), self.latents.shape[1]
         chunk = self.chunk or frames
         if library == "filmstrip":
@@ -143,13 +143,13 @@ class Decode(Subject):
 
 
 class DecodeFew(Decode):
-    """The same, a few frames at a time."""
+    """Decoding of a few frames at a time."""
 
     chunk = FEW
 
 
 SIZE = (25, 72, 128)
-STEP = Case("step_1024x576x25_cfg", "SVD-XT step, 1024×576×25, guidance", Step, SIZE, rows=2)
+STEP = Case("step_1024x576x25_cfg", "SVD-XT step, 1024×576×25, guidance", Step, SIZE, batch_size=2)
 ALL = Case(
     "decode_1024x576x25",
     "SVD VAE, decode 1024×576×25, all at once",
@@ -157,7 +157,7 @@ ALL = Case(
     SIZE,
     check=(25, 36, 64),
 )
-# A chunk of the full size, so that a compiled decoder is not compiled once more.
+# The check has the size of a chunk, so that a compiled decoder is not compiled again.
 PART = Case(
     f"decode_1024x576x25_by_{FEW}",
     f"SVD VAE, decode 1024×576×25, {FEW} at a time",
@@ -171,7 +171,7 @@ PLAN = [(case, EAGER) for case in (STEP, ALL, PART)] + [
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Go through the plan and write `svd.json` after each part. Returns 1 if a row has failed."""
+    """Run the plan and write `svd.json` after each case; 1 if a row has failed."""
     return run("svd", __doc__, DTYPE, PLAN, arguments)
 
 

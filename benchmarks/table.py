@@ -1,13 +1,15 @@
-"""The tables of the README, made from the committed results.
+"""Write the tables of the pages from the committed results.
 
-    python -m benchmarks.table README.md
+    python -m benchmarks.table
 
-replaces what stands between the two marker comments of that file.
+brings README.md and docs/measurements.md up to date: what stands between the comments
+`<!-- table: NAME -->` and `<!-- end of table -->` is replaced by the table of that name.
 """
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,44 +17,76 @@ from benchmarks.measure import LEFT_OUT
 
 Row: TypeAlias = Mapping[str, Any]
 
+ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "measurements.md")
 MISSING = "–"
-BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
+END = "<!-- end of table -->"
+_SECTION = re.compile(rf"<!-- table: (\w+) -->\n.*?{END}", re.DOTALL)
 
 
-def render(results: Path = RESULTS) -> str:
-    """The tables of all results that are there, as Markdown.
+def begin(name: str) -> str:
+    """The comment before a table."""
+    return f"<!-- table: {name} -->"
 
-    Raises:
-        ValueError: a result comes from a toy run, or lacks a row that has to be shown.
-    """
-    tables = {
-        "ltx.json": comparison_table,
-        "svd.json": comparison_table,
-        "startup.json": startup_table,
-        "demo_ltx.json": adherence_table,
-        "demo_conditions.json": conditions_table,
-        "demo_svd.json": travel_table,
-        "svd_tiling.json": tiling_table,
-        "demo_time.json": demo_time_table,
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> str:
+    """A Markdown table, and a paragraph that says how it was measured."""
+    lines = [header, ["---"] * len(header), *rows]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{text}\n\n{note}"
+
+
+def summary_table(ltx: Row, svd: Row, startup: Row) -> str:
+    """The short table of the README: what a user of diffusers gains."""
+    cases = {case["name"]: case for result in (ltx, svd) for case in result["cases"]}
+    titles = {
+        "decode_1024x576x25": "SVD: decode 25 frames at 1024×576",
+        "step_1024x576x25_cfg": "SVD-XT: one denoising step at that size",
+        "decode_768x512x121": "LTX-Video: decode 121 frames at 768×512",
+        "step_704x512x161_cfg": "LTX-Video 2B: one denoising step, 704×512×161",
     }
-    found = {name: results / name for name in tables if (results / name).exists()}
-    return "\n\n".join(
-        tables[name](json.loads(path.read_text("utf-8"))) for name, path in found.items()
+    rows = []
+    for name, title in titles.items():
+        cells = []
+        for library in ("diffusers", "filmstrip"):
+            row = fastest(cases[name], library, compiled=False)
+            cells.append(_time_and_memory(row) if row else MISSING)
+        rows.append([title, *cells])
+    imports = {row["library"]: row for row in startup["rows"]}
+    theirs, ours = imports["diffusers"], imports["filmstrip"]
+    rows.append(["Import a pipeline", *(f"{row['median_s']:.2f} s" for row in (theirs, ours))])
+    rows.append(["Lines of code imported", *(f"{row['lines']:,}" for row in (theirs, ours))])
+    ratios = []
+    for name in ("step_1024x576x25_cfg", "step_704x512x161_cfg"):
+        compiled = [fastest(cases[name], library, True) for library in ("diffusers", "filmstrip")]
+        if all(compiled):
+            theirs_s, ours_s = (row["median_s"] for row in compiled if row)
+            ratios.append(ours_s / theirs_s)
+    note = (
+        f"Time and peak GPU memory on one {ltx['device']}, without `torch.compile`, random weights "
+        f"at the published sizes; imports on a CPU, after torch. diffusers {ltx['diffusers']}."
     )
+    if ratios:
+        note += (
+            " With `torch.compile` in both, filmstrip's denoising steps take "
+            f"{min(ratios):.0%} to {max(ratios):.0%} of diffusers' time."
+        )
+    return table(["", "diffusers", "filmstrip"], rows, note)
 
 
 def comparison_table(result: Row) -> str:
-    """Time, share of the floor and memory of each case, and how they were measured."""
+    """Time, GPU use and memory of each case, and how they were measured.
+
+    Raises:
+        ValueError: the result comes from a toy run, or lacks a row that has to be shown.
+    """
     if result["toy"]:
         raise ValueError(
             "A result comes from a toy run, which measures nothing; run the benchmark at full size."
         )
-    lines = [
-        "| work | floor | diffusers | diffusers, compiled | filmstrip | filmstrip, compiled | best "
-        "against best |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    header = ["work", "diffusers", "diffusers, compiled", "filmstrip", "filmstrip, compiled"]
+    lines = []
     errors: dict[str, list[float]] = {"diffusers": [], "filmstrip": []}
     complete = True
     for case in result["cases"]:
@@ -61,248 +95,251 @@ def comparison_table(result: Row) -> str:
             for library in ("diffusers", "filmstrip")
             for compiled in (False, True)
         ]
-        best, ours = (min(row["median_s"] for row in pair if row) for pair in (rows[:2], rows[2:]))
-        cells = [
-            case["title"],
-            f"{case['floor_s']:.3f} s",
-            *map(cell, rows),
-            f"{best / ours:.2f}× as fast",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        theirs = min(row["median_s"] for row in rows[:2] if row)
+        ours = min(row["median_s"] for row in rows[2:] if row)
+        lines.append([case["title"], *map(cell, rows), f"{theirs / ours:.2f}×"])
         complete = complete and all(rows)
-        for row in filter(None, rows):
-            errors[row["library"]].append(row["error_against_float32"])
+        for row in rows:
+            if row is not None:
+                errors[row["library"]].append(row["error_against_float32"])
     note = (
         f"One {result['device']}, torch {result['torch']}, diffusers {result['diffusers']}, "
-        f"{result['dtype']}, random "
-        f"weights at the published sizes, medians of {result['repeats']} calls. The floor is the "
-        "time that a call's "
-        "operations take at the rate of a large matrix product, "
-        f"{result['ceilings']['matmul_tflops']:.0f} TFLOP/s in "
-        "the same run; the percentages are shares of it. Memory includes the weights. Against the "
-        "same weights in "
-        f"float32, results are off by at most {max(errors['filmstrip']):.1%} in filmstrip and "
-        f"{max(errors['diffusers']):.1%} in diffusers (norm of the difference over norm)."
+        f"{result['dtype']}, random weights at the published sizes, medians of "
+        f"{result['repeats']} calls. The percentage is GPU use: the arithmetic of the call, "
+        "divided by its time, as a part of the "
+        f"{result['ceilings']['matmul_tflops']:.0f} TFLOP/s that a large matrix product reached "
+        "in the same run. Memory is the peak, weights of this module included. Speed-up compares "
+        "the faster column of each library. Compared with the same weights in float32, results "
+        f"differ by at most {max(errors['filmstrip']):.1%} in filmstrip and "
+        f"{max(errors['diffusers']):.1%} in diffusers (norm of the difference divided by the norm)."
     )
-    return "\n".join(
-        [*lines, "", note if complete else f"{note} {MISSING}: no time was left to compile it."]
-    )
+    if not complete:
+        note += f" {MISSING}: not compiled, for lack of time."
+    return table([*header, "speed-up"], lines, note)
 
 
 def startup_table(result: Row) -> str:
     """What importing a pipeline costs."""
-    lines = [
-        "| `import LTXPipeline`, beyond `import torch` | time | with T5's class | own files | own "
-        "lines |",
-        "| --- | --- | --- | --- | --- |",
+    header = ["`import LTXPipeline`", "time after `import torch`", "with T5's class", "files"]
+    rows = [
+        [
+            row["library"],
+            f"{row['median_s']:.2f} s",
+            f"{row['with_t5_s']:.2f} s",
+            str(row["files"]),
+            format(row["lines"], ","),
+        ]
+        for row in result["rows"]
     ]
-    for row in result["rows"]:
-        cells = [row["library"], f"{row['median_s']:.2f} s", f"{row['with_t5_s']:.2f} s"]
-        lines.append(f"| {' | '.join([*cells, str(row['files']), format(row['lines'], ',')])} |")
     note = (
         f"Medians of {result['repeats']} processes on one {result['device']}, "
-        f"torch {result['torch']}."
+        f"torch {result['torch']}. Files and lines are those of the library itself."
     )
-    return "\n".join([*lines, "", note])
+    return table([*header, "lines of code"], rows, note)
 
 
 def adherence_table(result: Row) -> str:
     """How often the embedded LTX model shows what the prompt says."""
     attributes = ("colour", "shape", "background", "motion")
     itself = result["judge_itself"]
-    rows: dict[str, list[float]] = {
+    sources: dict[str, list[float]] = {
         f"generated, guidance {result['guided']['guidance']:g}": [
             result["guided"][name] for name in attributes
         ],
-        "generated, guidance off": [result["unguided"][name] for name in attributes],
-        "clips drawn by the project": [itself[f"drawn_{name}"] for name in attributes],
-        "the same through the autoencoder": [
+        "generated, no guidance": [result["unguided"][name] for name in attributes],
+        "drawn clips": [itself[f"drawn_{name}"] for name in attributes],
+        "drawn clips, encoded and decoded": [
             itself[f"reconstructed_{name}"] for name in attributes
         ],
     }
-    lines = [
-        f"| the embedded LTX model | {' | '.join(attributes)} | mean |",
-        f"| --- |{' --- |' * 5}",
-    ]
-    for name, values in rows.items():
-        cells = [format(value, ".1%") for value in (*values, sum(values) / len(values))]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+    rows = []
+    for name, values in sources.items():
+        mean = sum(values) / len(values)
+        rows.append([name, *(format(value, ".1%") for value in (*values, mean))])
     note = (
-        "Share of attributes that an image measurement finds as the prompt has them, over "
-        f"{result['prompts']} prompts "
-        "whose pairs of attributes training never saw, one clip each. The last two rows are the "
-        "error of the "
-        f"measurement itself and of the autoencoder ({itself['psnr']:.1f} dB). {_trained(result)}"
+        f"How many of {result['prompts']} clips show what their prompts say, as an image "
+        "measurement judges them. Every prompt has a pair of attributes (colour and shape, or "
+        "shape and motion) that the training clips never had. The last two rows show how far the "
+        "measurement and the autoencoder are at fault: clips that the project drew, as they are "
+        f"and after encoding and decoding ({itself['psnr']:.1f} dB PSNR). {_trained(result)}"
     )
-    return "\n".join([*lines, "", note])
+    return table(["clips", *attributes, "mean"], rows, note)
 
 
 def conditions_table(result: Row) -> str:
     """What the embedded LTX model makes of pictures, clips, larger sizes and long videos."""
-    keyframes, longer, seams = result["keyframes"], result["extension"], result["long"]
+    keyframes, extension, long = result["keyframes"], result["extension"], result["long"]
     measured = {
-        "text": ("a text", MISSING),
-        "stg": ("the same, with spatio-temporal guidance", MISSING),
-        "picture": ("its first frame", f"first frame {result['picture']['psnr_first']:.1f} dB"),
+        "text": ("a prompt", MISSING),
+        "stg": ("a prompt, with spatio-temporal guidance", MISSING),
+        "picture": (
+            "a prompt and the first frame",
+            f"first frame {result['picture']['psnr_first']:.1f} dB",
+        ),
         "keyframes": (
-            "its first and last frame",
+            "a prompt, the first and the last frame",
             f"first frame {keyframes['psnr_first']:.1f} dB, last {keyframes['psnr_last']:.1f} dB",
         ),
         "extension": (
-            "a clip that it extends",
-            f"{longer['off_at_end']:.1f} pixels off at the end; unsteady by "
-            f"{longer['jump_at_seam']:.2f} pixels at the "
-            f"seam, {longer['jump_elsewhere']:.2f} elsewhere",
+            "a prompt and a clip to extend",
+            f"object {extension['off_at_end']:.1f} pixels from its place at the end; jitter "
+            f"{extension['jump_at_seam']:.2f} pixels at the seam, "
+            f"{extension['jump_elsewhere']:.2f} elsewhere",
         ),
         "single_scale": (
-            "256×256 in one pass",
-            f"edges {result['single_scale']['edge_width']:.2f} pixels wide",
+            "a prompt, 256×256 in one pass",
+            f"edges {result['single_scale']['edge_width']:.1f} pixels wide",
         ),
         "multi_scale": (
-            "256×256 in two passes, with the upsampler",
-            f"edges {result['multi_scale']['edge_width']:.2f} pixels wide",
+            "a prompt, 256×256 in two passes",
+            f"edges {result['multi_scale']['edge_width']:.1f} pixels wide",
         ),
         "long": (
             "three prompts, one after the other",
-            f"error of frames {seams['error_at_seams']:.4f} at seams, "
-            f"{seams['error_elsewhere']:.4f} elsewhere",
+            f"unevenness {long['error_at_seams']:.4f} at seams, "
+            f"{long['error_elsewhere']:.4f} elsewhere",
         ),
     }
-    lines = ["| the embedded LTX model, from | attributes | measured |", "| --- | --- | --- |"]
-    lines += [
-        f"| {title} | {result[name]['attributes']:.1%} | {cell} |"
-        for name, (title, cell) in measured.items()
+    rows = [
+        [title, f"{result[name]['attributes']:.1%}", text]
+        for name, (title, text) in measured.items()
     ]
     itself = result["autoencoder"]
     note = (
-        f"{result['clips']} held-out clips of each kind, and {seams['videos']} long videos, made "
-        "on one "
-        f"{result['device']}. Attributes are shares as above. Pictures are given as the authors' "
-        "recipe gives them, "
-        f"softened and compressed; the autoencoder alone keeps {itself['psnr_small']:.1f} dB. At "
-        "256×256 edges are "
-        f"{result['drawn']['edge_width']:.2f} pixels wide in drawn clips and "
-        f"{itself['edge_width']:.2f} after the "
-        "autoencoder: sum of squared slopes over that of their cubes, from the background, 0, to "
-        "the object, 1. Off "
-        "and unsteady is the object's centre against the drawn clip that was begun: its place, and "
-        "its change from "
-        "frame to frame; medians. The error of a frame is its distance from the middle of its "
-        "neighbours, root mean "
-        "square of values from 0 to 1."
+        f"{result['clips']} clips of each row, {long['videos']} of the last, with attributes that "
+        f"training never combined; made on one {result['device']}. Pictures are softened and "
+        "compressed before encoding, as the authors' recipe has it. "
+        "*Frames in dB* are the PSNR against the given picture; the autoencoder alone reaches "
+        f"{itself['psnr_small']:.1f} dB. *Pixels from its place* compares the object's centre with "
+        "that of the drawn clip; *jitter* is the change of this distance from frame to frame "
+        "(medians). *Edges*: the width of the transition from object to background; "
+        f"{result['drawn']['edge_width']:.1f} pixels in drawn clips, {itself['edge_width']:.1f} "
+        "after the autoencoder. *Unevenness* is the distance of a frame from the mean of its two "
+        "neighbours (root mean square, pixels from 0 to 1)."
     )
-    return "\n".join([*lines, "", note])
+    return table(["made from", "attributes as prompted", "also measured"], rows, note)
 
 
 def travel_table(result: Row) -> str:
     """How the embedded SVD model moves what it is shown, at each motion bucket."""
-    shares = {
-        "direction_right": "direction",
-        "speed_right": "speed",
-        "shape_kept": "shape",
-        "colour_kept": "colour",
+    attributes = {
+        "direction_right": "direction right",
+        "speed_right": "speed right",
+        "shape_kept": "shape kept",
+        "colour_kept": "colour kept",
     }
-    lines = [
-        f"| the embedded SVD model | {' | '.join(shares.values())} | pixels a frame | first frame "
-        "|",
-        f"| --- |{' --- |' * (len(shares) + 2)}",
-    ]
+    rows = []
     for row in result["by_bucket"]:
-        cells = [f"motion bucket {row['bucket']}", *(format(row[name], ".1%") for name in shares)]
-        cells += [
-            f"{row['speed']:.2f}, {row['speed_wanted']:.2f} wanted",
-            f"{row['first_frame_psnr']:.1f} dB",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        rows.append(
+            [
+                str(row["bucket"]),
+                *(format(row[name], ".1%") for name in attributes),
+                f"{row['speed']:.2f} (expected {row['speed_wanted']:.2f})",
+                f"{row['first_frame_psnr']:.1f} dB",
+            ]
+        )
     itself = result["measure_itself"]
     note = (
-        f"Share of {result['pictures']} pictures, whose colour, shape and direction training never "
-        "saw together, that "
-        "an image measurement finds moved as they say, one clip each at "
-        f"{result['by_bucket'][0]['fps']} fps. Speed is "
-        "right within a fifth and 0.15 pixels; from bucket to bucket it rises in "
-        f"{result['speed']['pictures_rise']:.0%} of the pictures. The last column compares the "
-        "first frame with the "
-        f"picture; the autoencoder alone keeps {itself['psnr']:.1f} dB of a clip, and "
-        f"{itself['reconstructed_shape_kept']:.1%} of the shapes. {_trained(result)}"
+        f"{result['pictures']} pictures, whose colour, shape and direction training never "
+        f"combined, one clip each at {result['by_bucket'][0]['fps']} fps. Speed is right within a "
+        "fifth and 0.15 pixels; it rises from bucket to bucket in "
+        f"{result['speed']['pictures_rise']:.0%} of the pictures. The last column is the PSNR of "
+        f"the first frame against the picture; the autoencoder alone reaches {itself['psnr']:.1f} "
+        f"dB on whole clips and keeps {itself['reconstructed_shape_kept']:.1%} of the shapes. "
+        f"{_trained(result)}"
     )
-    if after := result.get("decoder_afterwards"):
-        first, kept, least = (
-            after[name] for name in ("first_frame_psnr", "shape_kept", "least_first_frame_psnr")
-        )
+    after = result.get("decoder_afterwards")
+    if after is not None:
+        first = after["first_frame_psnr"]
+        lowest = after["least_first_frame_psnr"]
+        kept = after["shape_kept"]
         note += (
-            " The decoder that ships mixes no frames any more, which was changed after this run: "
-            "on the same latents "
-            f"of {after['pictures']} of the pictures at motion bucket {after['bucket']}, the first "
-            "frame goes from "
-            f"{first['before']} to {first['after']} dB (the worst from {least['before']} to "
-            f"{least['after']}), kept "
-            f"shapes from {kept['before']:.1%} to {kept['after']:.1%}, and direction, speed and "
-            "colour stay right in "
-            "all."
+            " The decoder was changed after this run, and no longer mixes frames. With the same "
+            f"latents of {after['pictures']} of the pictures at motion bucket {after['bucket']}, "
+            f"the first frame rises from {first['before']} to {first['after']} dB (the lowest from "
+            f"{lowest['before']} to {lowest['after']}), kept shapes from {kept['before']:.1%} to "
+            f"{kept['after']:.1%}; direction, speed and colour stay right in all."
         )
-    return "\n".join([*lines, "", note])
+    header = ["motion bucket", *attributes.values(), "pixels per frame", "first frame"]
+    return table(header, rows, note)
 
 
 def tiling_table(result: Row) -> str:
     """What tiles cost SVD's autoencoder in exactness."""
-    lines = [
-        "| SVD's autoencoder in tiles | mean error | at the seams | elsewhere | most |",
-        f"| --- |{' --- |' * 4}",
-    ]
+    rows = []
     for name, row in result["rows"].items():
-        cells = [f"{row[part]:.3f}/255" for part in ("mean", "seams", "elsewhere", "most")]
-        lines.append(f"| {'encode and decode' if name == 'both' else name} | {' | '.join(cells)} |")
-    side, tile = result["side"], result["tile"]
+        title = "encode and decode" if name == "both" else name
+        parts = ("mean", "seams", "elsewhere", "most")
+        rows.append([title, *(f"{row[part]:.3f}/255" for part in parts)])
+    size, tile = result["side"], result["tile"]
     note = (
-        "Against the same at once, which is all that diffusers does: the embedded model, "
-        f"{result['dtype']}, "
-        f"{side}×{side} pixels in {result['tiles']} tiles of {tile}×{tile} that overlap by "
-        f"{tile - result['stride']}. "
-        "Errors of latents are measured in their deviation."
+        "Tiled results against untiled ones, which is all that diffusers offers: the embedded "
+        f"model, {result['dtype']}, {size}×{size} pixels in {result['tiles']} tiles of "
+        f"{tile}×{tile} that overlap by {tile - result['stride']}. Errors of latents (*encode*) "
+        "are in units of their standard deviation, divided by 255."
     )
-    return "\n".join([*lines, "", note])
-
-
-def _trained(result: Row) -> str:
-    parameters = sum(result["parameters"].values()) / 1e6
-    return (
-        f"{parameters:.1f} million parameters, {result['folder_bytes'] / 1e6:.1f} MB, "
-        f"trained on one {result['device']}."
-    )
+    header = ["tiles", "mean error", "at the seams", "elsewhere", "largest error"]
+    return table(header, rows, note)
 
 
 def demo_time_table(result: Row) -> str:
     """What a clip of an embedded model costs on a CPU."""
-    lines = [
-        "| the embedded models on a CPU | start to finished file | peak memory |",
-        "| --- | --- | --- |",
+    rows = [
+        [
+            f"`filmstrip {row['command']}`",
+            f"{row['median_s']:.1f} s",
+            f"{row['peak_bytes'] / 1e6:.0f} MB",
+        ]
+        for row in result["rows"]
     ]
-    for row in result["rows"]:
-        lines.append(
-            f"| `filmstrip {row['command']}` | {row['median_s']:.1f} s | "
-            f"{row['peak_bytes'] / 1e6:.0f} MB |"
-        )
     note = (
         f"Imports and loading included; medians of {result['repeats']} runs on one "
-        f"{result['device']}, "
-        f"torch {result['torch']}."
+        f"{result['device']}, torch {result['torch']}."
     )
-    return "\n".join([*lines, "", note])
+    return table(["command", "start to finished file", "peak memory"], rows, note)
+
+
+# The tables by name: the results that each is made from, and the function that makes it.
+TABLES: Mapping[str, tuple[tuple[str, ...], Callable[..., str]]] = {
+    "summary": (("ltx.json", "svd.json", "startup.json"), summary_table),
+    "ltx": (("ltx.json",), comparison_table),
+    "svd": (("svd.json",), comparison_table),
+    "startup": (("startup.json",), startup_table),
+    "demo_ltx": (("demo_ltx.json",), adherence_table),
+    "demo_conditions": (("demo_conditions.json",), conditions_table),
+    "demo_svd": (("demo_svd.json",), travel_table),
+    "svd_tiling": (("svd_tiling.json",), tiling_table),
+    "demo_time": (("demo_time.json",), demo_time_table),
+}
+
+
+def render(name: str, results: Path = RESULTS) -> str:
+    """The table of this name, as Markdown.
+
+    Raises:
+        ValueError: there is no such table, or a result cannot be shown.
+    """
+    if name not in TABLES:
+        raise ValueError(f"There is no table {name!r}. Choose one of: {', '.join(TABLES)}.")
+    files, make = TABLES[name]
+    return make(*(json.loads((results / file).read_text("utf-8")) for file in files))
 
 
 def fastest(case: Row, library: str, compiled: bool) -> Row | None:
-    """The fastest row of a library, as it is or compiled in whatever way; None where no time was
-    left for it.
+    """The fastest row of a library, as it is or compiled; None where no time was left for it.
 
     Raises:
         ValueError: there is none for another reason.
     """
-    rows = [row for row in case["rows"] if row["library"] == library]
-    rows = [row for row in rows if row["mode"].startswith("compiled") is compiled]
+    rows = [
+        row
+        for row in case["rows"]
+        if row["library"] == library and row["mode"].startswith("compiled") is compiled
+    ]
     if rows and all(row.get("error") == LEFT_OUT for row in rows):
         return None
-    if failed := [row["error"] for row in rows if row.get("error", LEFT_OUT) != LEFT_OUT]:
+    failed = [row["error"] for row in rows if row.get("error", LEFT_OUT) != LEFT_OUT]
+    if failed:
         raise ValueError(f"{case['name']} failed in {library}: {failed[0]}")
     measured = [row for row in rows if "median_s" in row]
     if not measured:
@@ -313,33 +350,49 @@ def fastest(case: Row, library: str, compiled: bool) -> Row | None:
 
 
 def cell(row: Row | None) -> str:
-    """Time, share and memory of a row."""
+    """Time, GPU use and memory of a row."""
     if row is None:
         return MISSING
     return f"{row['median_s']:.3f} s, {row['share_of_floor']:.0%}, {row['peak_gib']:.1f} GiB"
 
 
-def splice(text: str, tables: str) -> str:
-    """The text with what stands between the markers replaced.
+def _time_and_memory(row: Row) -> str:
+    return f"{row['median_s']:.2f} s, {row['peak_gib']:.1f} GiB"
+
+
+def _trained(result: Row) -> str:
+    parameters = sum(result["parameters"].values()) / 1e6
+    return (
+        f"The model has {parameters:.1f} million parameters in {result['folder_bytes'] / 1e6:.1f} "
+        f"MB, and was trained on one {result['device']}."
+    )
+
+
+def update(text: str, results: Path = RESULTS) -> str:
+    """The text of a page with its tables made anew.
 
     Raises:
-        ValueError: the markers are missing or occur more than once.
+        ValueError: the page has no table, or a table without its end.
     """
-    if (text.count(BEGIN), text.count(END)) != (1, 1):
-        raise ValueError(f"The text must hold {BEGIN} and {END} once each.")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{tables}\n{END}{after}"
+    updated, count = _SECTION.subn(
+        lambda match: f"{begin(match[1])}\n{render(match[1], results)}\n{END}", text
+    )
+    if not count or text.count(END) != count or text.count("<!-- table: ") != count:
+        raise ValueError(
+            f"Every table of a page stands between {begin('NAME')} and {END}; "
+            f"{count} such pairs were found."
+        )
+    return updated
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Bring the tables of a file up to date."""
+    """Bring the tables of pages up to date."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description=__doc__)
-    parser.add_argument("file", type=Path, help="a Markdown file with the two markers")
+    parser.add_argument("files", type=Path, nargs="*", default=PAGES, help="Markdown files")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
-    given = parser.parse_args(arguments)
-    text = splice(given.file.read_text("utf-8"), render(given.results))
-    given.file.write_text(text, encoding="utf-8")
+    options = parser.parse_args(arguments)
+    for file in options.files:
+        file.write_text(update(file.read_text("utf-8"), options.results), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Loggers: where they write, and the calls that set how much."""
+"""Where loggers write, and the functions that set the verbosity."""
 
 import logging as python_logging
 import subprocess
@@ -20,7 +20,7 @@ def _restored():
     logging.enable_progress_bar()
 
 
-def test_a_warning_goes_to_standard_error_and_information_does_not(capsys):
+def test_warnings_go_to_standard_error_and_infos_do_not(capsys):
     logger = logging.get_logger("filmstrip.somewhere")
     logger.info("quiet")
     logger.warning("loud")
@@ -44,7 +44,7 @@ def test_the_verbosity_calls_set_the_level_of_every_logger(call, level):
     assert logging.get_logger().name == "filmstrip"
 
 
-def test_the_default_handler_can_be_taken_away_and_put_back(capsys):
+def test_the_default_handler_can_be_disabled_and_enabled(capsys):
     logging.disable_default_handler()
     logging.get_logger("filmstrip.x").warning("one")
     logging.enable_default_handler()
@@ -52,27 +52,27 @@ def test_the_default_handler_can_be_taken_away_and_put_back(capsys):
     assert capsys.readouterr().err == "two\n"
 
 
-def test_a_handler_of_ones_own_hears_everything():
-    heard = []
+def test_an_added_handler_receives_messages_until_it_is_removed():
+    messages = []
     handler = python_logging.Handler()
-    handler.emit = lambda record: heard.append(record.getMessage())
+    handler.emit = lambda record: messages.append(record.getMessage())
     logging.add_handler(handler)
     logging.get_logger("filmstrip.x").error("once")
     logging.remove_handler(handler)
     logging.get_logger("filmstrip.x").error("twice")
-    assert heard == ["once"]
+    assert messages == ["once"]
 
 
-def test_messages_reach_the_root_logger_only_where_that_is_asked_for():
-    heard = []
+def test_messages_reach_the_root_logger_only_with_propagation():
+    messages = []
     handler = python_logging.Handler()
-    handler.emit = lambda record: heard.append(record.getMessage())
+    handler.emit = lambda record: messages.append(record.getMessage())
     python_logging.getLogger().addHandler(handler)
     logging.get_logger("filmstrip.x").warning("kept")
     logging.enable_propagation()
-    logging.get_logger("filmstrip.x").warning("handed on")
+    logging.get_logger("filmstrip.x").warning("propagated")
     python_logging.getLogger().removeHandler(handler)
-    assert heard == ["handed on"]
+    assert messages == ["propagated"]
 
 
 def test_the_explicit_format_names_level_and_file(capsys):
@@ -86,7 +86,7 @@ def test_the_explicit_format_names_level_and_file(capsys):
     assert plain == "text"
 
 
-def test_progress_bars_are_a_switch_of_their_own():
+def test_progress_bars_are_switched_separately():
     assert logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     assert not logging.is_progress_bar_enabled()
@@ -97,7 +97,7 @@ def test_progress_bars_are_a_switch_of_their_own():
 @pytest.mark.parametrize(
     ("value", "level"), [("debug", 10), ("ERROR", 40), ("noise", 30), (None, 30)]
 )
-def test_the_environment_sets_the_first_level(value, level, monkeypatch):
+def test_the_environment_variable_sets_the_level(value, level, monkeypatch):
     monkeypatch.delenv("FILMSTRIP_VERBOSITY", raising=False)
     if value:
         monkeypatch.setenv("FILMSTRIP_VERBOSITY", value)

@@ -6,7 +6,7 @@ import pytest
 import filmstrip.utils
 
 
-def test_diffusers_names_are_there() -> None:
+def test_the_names_of_diffusers_utils_are_there() -> None:
     from filmstrip.utils import export_to_gif, export_to_video, load_image, load_video, logging
 
     assert logging.get_verbosity() == logging.WARNING

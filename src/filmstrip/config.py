@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, NoReturn, Self, Union, Unpack
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.files import AnyPath, make_folder, read_json, write_json
 from filmstrip.logging import get_logger
-from filmstrip.weights.hub import HubOptions, Source, split_options
+from filmstrip.weights.hub import CheckpointLocation, HubOptions, split_options
 
 logger = get_logger(__name__)
 
@@ -123,7 +123,7 @@ class Configurable:
         """Read the config JSON of a folder or repository; a CheckpointError says what is wrong with
         it.
         """
-        source = Source(pretrained_model_name_or_path, subfolder, **hub)
+        source = CheckpointLocation(pretrained_model_name_or_path, subfolder, **hub)
         return read_json(source.fetch(lambda names: [cls.config_name]) / cls.config_name)
 
     @classmethod
@@ -137,7 +137,7 @@ class Configurable:
         holds.
         """
         hub, changes = split_options(options)
-        source = Source(pretrained_model_name_or_path, subfolder, **hub)
+        source = CheckpointLocation(pretrained_model_name_or_path, subfolder, **hub)
         return cls.from_folder(source.fetch(lambda names: [cls.config_name]), **changes)
 
     @classmethod

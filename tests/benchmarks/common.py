@@ -11,8 +11,8 @@ import pytest
 def toy_run(
     main: Callable[[Sequence[str]], int], path: Path, case: str, *more: str
 ) -> tuple[int, dict[str, Any]]:
-    """Run one case: the exit status, and what the result file says of it."""
-    asked = [
+    """Run one case; return the exit status and the case in the result file."""
+    arguments = [
         "--toy",
         "--out",
         str(path.parent),
@@ -23,7 +23,7 @@ def toy_run(
         "--device",
         "cpu",
     ]
-    status = main([*asked, *more])
+    status = main([*arguments, *more])
     result = json.loads(path.read_text())
     assert result["toy"]
     assert min(result["ceilings"].values()) > 0
@@ -32,7 +32,7 @@ def toy_run(
 
 
 def assert_measured(case: dict[str, Any]) -> None:
-    """Both libraries have rows, each row is whole, and what it computes is right."""
+    """Both libraries have rows, and each row is complete and its result correct."""
     assert {row["library"] for row in case["rows"]} == {"diffusers", "filmstrip"}
     for row in case["rows"]:
         assert row["share_of_floor"] == pytest.approx(case["floor_s"] / row["median_s"])

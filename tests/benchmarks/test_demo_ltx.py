@@ -1,9 +1,9 @@
-"""The measures of the demo's conditions read what is in the pixels."""
+"""The measurements of the embedded model are right for drawn clips."""
 
 import pytest
 import torch
 
-from benchmarks.demo_ltx import EXTENDED, centres, edge_width, extension, prepared_pictures, psnr
+from benchmarks.demo_ltx import NUM_GIVEN, centres, edge_width, extension, prepared_pictures, psnr
 from tools.demo_clips import Scene, draw_clips, to_indices
 
 
@@ -16,7 +16,7 @@ def clips():
 
 
 @pytest.mark.parametrize("width", [2, 4, 8])
-def test_edges_are_as_wide_as_they_are_drawn(width):
+def test_edge_width_is_that_of_the_drawn_edge(width):
     ramp = ((torch.arange(128) - 40) / width).clamp(0, 1) * (
         (88 - torch.arange(128)) / width
     ).clamp(0, 1)
@@ -24,18 +24,18 @@ def test_edges_are_as_wide_as_they_are_drawn(width):
     assert edge_width(video) == pytest.approx(width, rel=0.15)
 
 
-def test_faint_noise_makes_edges_hardly_wider(clips):
+def test_faint_noise_hardly_changes_the_edge_width(clips):
     noisy = clips + 0.01 * torch.randn(clips.shape, generator=torch.Generator().manual_seed(0))
     assert edge_width(noisy) == pytest.approx(edge_width(clips), rel=0.2)
 
 
-def test_a_clip_goes_on_as_itself_without_a_jump(clips):
+def test_the_clip_itself_is_an_extension_without_a_jump(clips):
     measured = extension(clips, clips)
     assert measured["off_at_end"] == measured["jump_at_seam"] == measured["jump_elsewhere"] == 0
 
 
 def test_a_shift_at_the_seam_is_a_jump(clips):
-    shifted = torch.cat([clips[:, :, :EXTENDED], clips[:, :, EXTENDED:].roll(3, dims=4)], dim=2)
+    shifted = torch.cat([clips[:, :, :NUM_GIVEN], clips[:, :, NUM_GIVEN:].roll(3, dims=4)], dim=2)
     measured = extension(shifted, clips)
     assert measured["jump_at_seam"] == pytest.approx(3, abs=0.05)
     assert measured["off_at_end"] == pytest.approx(3, abs=0.05)
@@ -43,9 +43,9 @@ def test_a_shift_at_the_seam_is_a_jump(clips):
 
 
 def test_centres_are_in_pixels(clips):
-    way = centres(clips)[:, -1] - centres(clips)[:, 0]
-    assert way[0, 0] < -0.2 * 128
-    assert way[1, 1] > 0.2 * 128
+    motion = centres(clips)[:, -1] - centres(clips)[:, 0]
+    assert motion[0, 0] < -0.2 * 128
+    assert motion[1, 1] > 0.2 * 128
 
 
 def test_prepared_pictures_keep_their_order_and_look_alike(clips):

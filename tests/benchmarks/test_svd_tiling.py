@@ -1,29 +1,34 @@
-"""The measure of tiling finds seams where they are, and the committed result is within the goal."""
+"""Errors are told apart at seams and elsewhere, and the committed result is within the goal."""
 
 import json
 
 import torch
 
-from benchmarks.svd_tiling import PIECE, errors, mosaic, seams
+from benchmarks.svd_tiling import CLIP_SIZE, errors, mosaic, seams
 from benchmarks.table import RESULTS
 from filmstrip.nn.tiling import EvenTiles
 
 
 def test_seams_are_where_tiles_overlap():
-    near = seams(EvenTiles(length=8, size=5, overlap=2), elements=2)
-    assert near.shape == (16, 16)
-    assert near[0].nonzero().flatten().tolist() == [6, 7, 8, 9]  # tiles at 0 to 10 and 6 to 16
-    assert near[6:10].all()
-    assert near[:, 6:10].all()
-    assert not near[:6, :6].any()
+    near_seams = seams(EvenTiles(length=8, size=5, overlap=2), elements=2)
+    assert near_seams.shape == (16, 16)
+    assert near_seams[0].nonzero().flatten().tolist() == [
+        6,
+        7,
+        8,
+        9,
+    ]  # tiles at 0 to 10 and 6 to 16
+    assert near_seams[6:10].all()
+    assert near_seams[:, 6:10].all()
+    assert not near_seams[:6, :6].any()
 
 
-def test_errors_are_told_apart_by_place():
-    near = torch.zeros(4, 4, dtype=torch.bool)
-    near[:, 2:] = True
+def test_errors_are_averaged_at_seams_and_elsewhere():
+    near_seams = torch.zeros(4, 4, dtype=torch.bool)
+    near_seams[:, 2:] = True
     whole, tiled = torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4)
     tiled[..., 2:] = 2 / 255
-    assert errors(whole, tiled, 2, near) == {
+    assert errors(whole, tiled, 2, near_seams) == {
         "mean": 0.5,
         "seams": 1.0,
         "elsewhere": 0.0,
@@ -31,9 +36,9 @@ def test_errors_are_told_apart_by_place():
     }
 
 
-def test_the_mosaic_moves_and_is_cut_to_size():
-    frames = mosaic(PIECE + 7)
-    assert frames.shape == (3, 3, PIECE + 7, PIECE + 7)
+def test_the_mosaic_moves_and_has_the_size():
+    frames = mosaic(CLIP_SIZE + 7)
+    assert frames.shape == (3, 3, CLIP_SIZE + 7, CLIP_SIZE + 7)
     assert frames.min() >= -1
     assert frames.max() <= 1
     assert not torch.equal(frames[0], frames[2])

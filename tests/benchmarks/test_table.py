@@ -1,4 +1,4 @@
-"""The README shows what the committed results say."""
+"""The pages show what the committed results say."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measure import LEFT_OUT
-from benchmarks.table import BEGIN, END, main, render, splice
-
-ROOT = Path(__file__).parents[2]
+from benchmarks.table import END, PAGES, TABLES, begin, main, render, update
 
 
 def row(library, mode, seconds, error=0.004):
@@ -41,19 +39,24 @@ def comparison(**changes):
     return about | {"toy": False, "ceilings": {"matmul_tflops": 748.7}, "cases": [case]} | changes
 
 
-def test_the_readme_is_up_to_date():
-    text = (ROOT / "README.md").read_text("utf-8")
-    assert splice(text, render()) == text, "run `python -m benchmarks.table README.md`"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_tables_of_the_pages_are_those_of_the_results(page: Path):
+    text = page.read_text("utf-8")
+    assert update(text) == text, "run `python -m benchmarks.table`"
 
 
-@pytest.mark.parametrize("name", ["ltx.json", "svd.json"])
-def test_a_case_is_a_line_with_time_share_and_memory_and_the_best_against_the_best(name, tmp_path):
-    (tmp_path / name).write_text(json.dumps(comparison()))
-    table = render(tmp_path)
+def test_every_table_stands_on_a_page():
+    text = "".join(page.read_text("utf-8") for page in PAGES)
+    assert [name for name in TABLES if begin(name) not in text] == []
+
+
+@pytest.mark.parametrize("name", ["ltx", "svd"])
+def test_a_case_is_a_line_with_times_gpu_use_memory_and_the_speed_up(name, tmp_path):
+    (tmp_path / f"{name}.json").write_text(json.dumps(comparison()))
+    table = render(name, tmp_path)
     assert (
-        "| A step | 0.100 s | 0.234 s, 43%, 4.5 GiB | 0.160 s, 62%, 4.5 GiB | 0.200 s, 50%, 4.5 "
-        "GiB "
-        "| 0.128 s, 78%, 4.5 GiB | 1.25× as fast |"
+        "| A step | 0.234 s, 43%, 4.5 GiB | 0.160 s, 62%, 4.5 GiB | 0.200 s, 50%, 4.5 GiB "
+        "| 0.128 s, 78%, 4.5 GiB | 1.25× |"
     ) in table
     assert "749 TFLOP/s" in table
     assert "0.4% in filmstrip and 0.6% in diffusers" in table
@@ -65,7 +68,7 @@ def test_startup_is_a_line_for_each_library(tmp_path):
     ]
     result = {"rows": rows, "repeats": 5, "device": "CPU", "torch": "2.13"}
     (tmp_path / "startup.json").write_text(json.dumps(result))
-    assert "| diffusers | 2.90 s | 4.80 s | 258 | 179,376 |" in render(tmp_path)
+    assert "| diffusers | 2.90 s | 4.80 s | 258 | 179,376 |" in render("startup", tmp_path)
 
 
 def test_adherence_is_a_line_for_each_source_with_the_mean(tmp_path):
@@ -81,7 +84,9 @@ def test_adherence_is_a_line_for_each_source_with_the_mean(tmp_path):
     }
     result |= {"parameters": {"vae": 3e6}, "folder_bytes": 11.9e6, "device": "H100"}
     (tmp_path / "demo_ltx.json").write_text(json.dumps(result))
-    assert "| generated, guidance 4 | 100.0% | 90.0% | 100.0% | 98.0% | 97.0% |" in render(tmp_path)
+    assert "| generated, guidance 4 | 100.0% | 90.0% | 100.0% | 98.0% | 97.0% |" in render(
+        "demo_ltx", tmp_path
+    )
 
 
 def test_travel_is_a_line_for_each_motion_bucket(tmp_path):
@@ -102,13 +107,10 @@ def test_travel_is_a_line_for_each_motion_bucket(tmp_path):
     result["measure_itself"] = {"psnr": 32.15, "reconstructed_shape_kept": 0.9375}
     result |= {"parameters": {"unet": 3.2e6, "vae": 1.6e6}, "folder_bytes": 9.96e6}
     (tmp_path / "demo_svd.json").write_text(json.dumps(result))
-    table = render(tmp_path)
-    assert (
-        "| motion bucket 127 | 99.5% | 100.0% | 95.0% | 100.0% | 2.24, 2.27 wanted | 27.8 dB |"
-        in table
-    )
-    assert "it rises in 100% of the pictures" in table
-    assert table.endswith("4.8 million parameters, 10.0 MB, trained on one H100.")
+    table = render("demo_svd", tmp_path)
+    assert "| 127 | 99.5% | 100.0% | 95.0% | 100.0% | 2.24 (expected 2.27) | 27.8 dB |" in table
+    assert "it rises from bucket to bucket in 100% of the pictures" in table
+    assert "4.8 million parameters in 10.0 MB, and was trained on one H100." in table
 
 
 def test_conditions_are_a_line_each_with_what_was_measured(tmp_path):
@@ -135,10 +137,13 @@ def test_conditions_are_a_line_each_with_what_was_measured(tmp_path):
     (tmp_path / "demo_conditions.json").write_text(
         json.dumps(result | {"clips": 128, "device": "H100"})
     )
-    table = render(tmp_path)
-    assert "| its first and last frame | 97.5% | first frame 31.2 dB, last 30.0 dB |" in table
-    assert "| 256×256 in two passes, with the upsampler | 97.5% | edges 4.50 pixels wide |" in table
-    assert "error of frames 0.0080 at seams, 0.0075 elsewhere" in table
+    table = render("demo_conditions", tmp_path)
+    assert (
+        "| a prompt, the first and the last frame | 97.5% | first frame 31.2 dB, last 30.0 dB |"
+        in table
+    )
+    assert "| a prompt, 256×256 in two passes | 97.5% | edges 4.5 pixels wide |" in table
+    assert "unevenness 0.0080 at seams, 0.0075 elsewhere" in table
 
 
 def test_tiling_is_a_line_for_each_direction(tmp_path):
@@ -152,7 +157,7 @@ def test_tiling_is_a_line_for_each_direction(tmp_path):
         "rows": {"both": row},
     }
     (tmp_path / "svd_tiling.json").write_text(json.dumps(result))
-    table = render(tmp_path)
+    table = render("svd_tiling", tmp_path)
     assert "| encode and decode | 0.006/255 | 0.006/255 | 0.006/255 | 0.044/255 |" in table
     assert "704×704 pixels in 9 tiles of 256×256 that overlap by 32" in table
 
@@ -161,44 +166,71 @@ def test_demo_time_is_a_line_for_each_command(tmp_path):
     rows = [{"command": "generate", "median_s": 6.54, "peak_bytes": 5.5e8}]
     result = {"rows": rows, "repeats": 3, "device": "CPU", "torch": "2.13"}
     (tmp_path / "demo_time.json").write_text(json.dumps(result))
-    assert "| `filmstrip generate` | 6.5 s | 550 MB |" in render(tmp_path)
+    assert "| `filmstrip generate` | 6.5 s | 550 MB |" in render("demo_time", tmp_path)
 
 
 def test_toy_results_and_missing_rows_are_not_shown(tmp_path):
     path = tmp_path / "ltx.json"
     path.write_text(json.dumps(comparison(toy=True)))
     with pytest.raises(ValueError, match="toy"):
-        render(tmp_path)
+        render("ltx", tmp_path)
     result = comparison()
     rows = result["cases"][0]["rows"]
     rows[-1] = {"library": "filmstrip", "mode": "compiled", "error": "RuntimeError: broken"}
     path.write_text(json.dumps(result))
     with pytest.raises(ValueError, match="failed in filmstrip: RuntimeError: broken"):
-        render(tmp_path)
+        render("ltx", tmp_path)
     del rows[-1]
     path.write_text(json.dumps(result))
     with pytest.raises(ValueError, match="no compiled row of filmstrip"):
-        render(tmp_path)
+        render("ltx", tmp_path)
 
 
 def test_what_there_was_no_time_to_compile_is_a_dash_that_the_note_explains(tmp_path):
     result = comparison()
     result["cases"][0]["rows"][-1] = {"library": "filmstrip", "mode": "compiled", "error": LEFT_OUT}
     (tmp_path / "svd.json").write_text(json.dumps(result))
-    table = render(tmp_path)
-    assert "| 0.200 s, 50%, 4.5 GiB | – | 0.80× as fast |" in table
-    assert table.endswith("–: no time was left to compile it.")
+    table = render("svd", tmp_path)
+    assert "| 0.200 s, 50%, 4.5 GiB | – | 0.80× |" in table
+    assert table.endswith("–: not compiled, for lack of time.")
 
 
-def test_only_what_stands_between_the_markers_is_replaced(tmp_path):
+def test_the_summary_has_a_line_for_each_gain(tmp_path):
+    cases = ("decode_1024x576x25", "step_1024x576x25_cfg")
+    others = ("decode_768x512x121", "step_704x512x161_cfg")
+    for file, names in (("svd.json", cases), ("ltx.json", others)):
+        result = comparison()
+        result["cases"] = [result["cases"][0] | {"name": name} for name in names]
+        (tmp_path / file).write_text(json.dumps(result))
+    libraries = [
+        {"library": "diffusers", "median_s": 2.9, "lines": 179376},
+        {"library": "filmstrip", "median_s": 0.13, "lines": 6136},
+    ]
+    (tmp_path / "startup.json").write_text(json.dumps({"rows": libraries}))
+    table = render("summary", tmp_path)
+    assert (
+        "| SVD: decode 25 frames at 1024×576 | 0.23 s, 4.5 GiB | 0.20 s, 4.5 GiB |\n"
+        "| SVD-XT: one denoising step at that size | 0.23 s, 4.5 GiB | 0.20 s, 4.5 GiB |"
+    ) in table
+    assert "| Import a pipeline | 2.90 s | 0.13 s |" in table
+    assert "| Lines of code imported | 179,376 | 6,136 |" in table
+
+
+def test_only_what_stands_between_the_comments_is_replaced(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    page.write_text(f"before\n{begin('ltx')}\nold\n{END}\nafter\n", encoding="utf-8")
     (tmp_path / "ltx.json").write_text(json.dumps(comparison()))
     main([str(page), "--results", str(tmp_path)])
-    assert page.read_text("utf-8") == f"before\n{BEGIN}\n{render(tmp_path)}\n{END}\nafter\n"
+    table = render("ltx", tmp_path)
+    assert page.read_text("utf-8") == f"before\n{begin('ltx')}\n{table}\n{END}\nafter\n"
 
 
-@pytest.mark.parametrize("text", ["no markers", f"{BEGIN}", f"{BEGIN} {END} {BEGIN} {END}"])
-def test_a_text_without_one_pair_of_markers_is_refused(text):
-    with pytest.raises(ValueError, match="once each"):
-        splice(text, "tables")
+@pytest.mark.parametrize("text", ["no comments", begin("ltx"), END, f"{END}\n{begin('ltx')}"])
+def test_a_page_without_a_whole_pair_of_comments_is_refused(text):
+    with pytest.raises(ValueError, match="stands between"):
+        update(text)
+
+
+def test_an_unknown_table_is_refused():
+    with pytest.raises(ValueError, match="There is no table 'nothing'"):
+        update(f"{begin('nothing')}\n{END}")

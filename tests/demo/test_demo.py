@@ -1,4 +1,4 @@
-"""The embedded models are there, small enough, and their absence is explained."""
+"""The embedded checkpoints are present and small, and a missing one is reported."""
 
 import pytest
 import torch
@@ -15,20 +15,20 @@ def test_an_embedded_model_is_small(model, megabytes):
     assert sum(file.stat().st_size for file in files) < megabytes * 1e6
 
 
-def test_the_picture_to_try_is_of_the_size_of_the_model():
+def test_the_example_picture_has_the_size_of_the_model():
     picture = Image.open(demo.path("svd").parent / "picture.png")
     assert (picture.size, picture.mode) == ((128, 128), "RGB")
 
 
 @pytest.mark.parametrize("model", ["ltx", "svd"])
-def test_a_missing_checkpoint_says_what_to_do(monkeypatch, tmp_path, model):
+def test_a_missing_checkpoint_is_an_error_with_a_remedy(monkeypatch, tmp_path, model):
     monkeypatch.setattr(demo, "__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(CheckpointError, match=rf"tools\.train_demo {model}"):
         demo.path(model)
 
 
 @torch.no_grad()
-def test_the_first_and_the_last_frame_of_a_chunk_are_no_paler_than_the_others():
+def test_the_first_and_the_last_frame_of_a_chunk_are_as_exact_as_the_others():
     vae = AutoencoderKLTemporalDecoder.from_pretrained(
         demo.path("svd"), subfolder="vae", dtype=torch.float32
     )

@@ -10,14 +10,14 @@ import torch
 from transformers import T5Config, T5EncoderModel
 
 from filmstrip.ltx.models.latent_upsampler import LTXLatentUpsamplerModel
-from filmstrip.presets.ltx import TEXT_ENCODER, Preset
+from filmstrip.presets.ltx import TEXT_ENCODER, LTXPreset
 from tests.ltx import original
 
 Files = dict[str, bytes]
 LAYERS = {"2b": 28, "13b": 48}
 
 
-def repositories(preset: Preset, allowed: tuple[float, ...] | None = None) -> dict[str, Files]:
+def repositories(preset: LTXPreset, allowed: tuple[float, ...] | None = None) -> dict[str, Files]:
     """The files of a preset, by repository and name, among others that it does not need."""
     with tempfile.TemporaryDirectory() as folder:
         return {
@@ -26,7 +26,7 @@ def repositories(preset: Preset, allowed: tuple[float, ...] | None = None) -> di
         }
 
 
-def _own_files(preset: Preset, folder: Path, allowed: tuple[float, ...] | None) -> Files:
+def _own_files(preset: LTXPreset, folder: Path, allowed: tuple[float, ...] | None) -> Files:
     tensors, said = original.state(preset.vae), original.metadata(preset.vae)
     said["transformer"]["num_layers"] = LAYERS[preset.name.split("-")[1]]
     block = {key: tensor for key, tensor in tensors.items() if "transformer_blocks.1." in key}

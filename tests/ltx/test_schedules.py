@@ -1,4 +1,4 @@
-"""Timesteps are spaced as the authors space them."""
+"""Timesteps of LTX follow `rf.py` of the authors, and diffusers' folders."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,6 @@ from diffusers.pipelines.ltx.pipeline_ltx_condition import (
 
 from filmstrip import FlowMatchEulerDiscreteScheduler, LTXPipeline
 from filmstrip.errors import InputError
-from filmstrip.ltx.layouts import CheckpointInfo
 from filmstrip.ltx.schedules import (
     RectifiedFlowSchedule,
     euler_step_to_next,
@@ -37,14 +36,14 @@ def test_timesteps_fall_from_one(sampler, shifting):
     assert times[-1] > 0
 
 
-def test_a_terminal_is_where_the_last_step_begins():
+def test_the_last_step_starts_at_the_terminal():
     assert RectifiedFlowSchedule(shifting="SD3", target_shift_terminal=0.2).timesteps(9, 500)[
         -1
     ] == pytest.approx(0.2)
 
 
-def test_one_step_with_a_terminal_is_a_number():
-    """The authors' code gives none."""
+def test_one_step_with_a_terminal_is_not_nan():
+    """The authors' code divides by zero."""
     assert RectifiedFlowSchedule(shifting="SD3", target_shift_terminal=0.1).timesteps(
         1, 500
     ).tolist() == [1.0]
@@ -53,7 +52,7 @@ def test_one_step_with_a_terminal_is_a_number():
 @pytest.mark.parametrize(
     "wrong", [{"sampler": "Cubic"}, {"shifting": "SD4"}, {"sampler": "Constant"}]
 )
-def test_what_is_not_known_is_refused(wrong):
+def test_unknown_options_are_refused(wrong):
     with pytest.raises(InputError):
         RectifiedFlowSchedule(**wrong)
 
@@ -67,7 +66,7 @@ def test_the_last_step_goes_to_the_data_whatever_the_schedule():
 
 
 @pytest.mark.parametrize("stochastic", [False, True])
-def test_each_token_goes_to_the_next_timestep_below_its_own(stochastic):
+def test_each_token_goes_to_the_next_lower_timestep(stochastic):
     data, noise = torch.zeros(1, 3, 2), torch.ones(1, 3, 2)
     times = torch.tensor([[1.0, 0.7, 0.0]])
     stepped = euler_step_to_next(
@@ -83,13 +82,11 @@ def test_each_token_goes_to_the_next_timestep_below_its_own(stochastic):
     [
         {"shift": 1.0},
         {"shift": 2.5},
-        CheckpointInfo(
-            RectifiedFlowSchedule(shifting="SD3", target_shift_terminal=0.1)
-        ).scheduler_config,
-        CheckpointInfo(RectifiedFlowSchedule(shifting="SD3")).scheduler_config,
+        RectifiedFlowSchedule(shifting="SD3", target_shift_terminal=0.1).to_scheduler_config(),
+        RectifiedFlowSchedule(shifting="SD3").to_scheduler_config(),
     ],
 )
-def test_the_scheduler_of_a_folder_says_how_its_steps_are_spaced(config):
+def test_a_scheduler_config_gives_the_timesteps_of_diffusers(config):
     scheduler = FlowMatchEulerDiscreteScheduler(**config)
     pipe = LTXPipeline(scheduler, None, None, None, None)
     ours = RectifiedFlowSchedule.from_scheduler_config(scheduler.config).timesteps(7, 600)

@@ -1,4 +1,4 @@
-"""What diffusers does not have. The numbers are compared in tests/parity/test_media.py."""
+"""Checks beyond diffusers' behaviour; tests/parity/test_media.py compares the numbers."""
 
 import json
 import logging
@@ -27,13 +27,13 @@ def test_the_config_holds_every_argument(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "config.json").read_text())["vae_scale_factor"] == 32
 
 
-def test_what_goes_in_comes_out() -> None:
+def test_postprocessing_inverts_preprocessing() -> None:
     processor, video = VideoProcessor(), torch.rand(2, 5, 3, 16, 24)
     back = processor.postprocess_video(processor.preprocess_video(video), "pt")
     torch.testing.assert_close(back, video)
 
 
-def test_postprocessing_leaves_the_decoded_tensor_as_it_was() -> None:
+def test_postprocessing_does_not_change_its_input() -> None:
     decoded = torch.rand(1, 3, 2, 8, 8)
     before = decoded.clone()
     for normalize in (True, False):
@@ -42,7 +42,7 @@ def test_postprocessing_leaves_the_decoded_tensor_as_it_was() -> None:
     assert torch.equal(decoded, before)
 
 
-def test_preprocessing_leaves_the_pictures_as_they_were() -> None:
+def test_preprocessing_does_not_change_its_input() -> None:
     image = torch.rand(1, 3, 8, 8)
     before = image.clone()
     processor = VaeImageProcessor(do_resize=False, do_normalize=False, do_binarize=True)
@@ -75,11 +75,11 @@ def test_values_outside_0_to_1_are_warned_of(
     ("options", "sentence"),
     [
         ({"do_convert_rgb": True, "do_convert_grayscale": True}, "exclude each other"),
-        ({"resample": "area"}, "resample='area' is no filter. Use one of linear"),
+        ({"resample": "area"}, "resample='area' is not a filter. Use one of linear"),
         ({"vae_scale_factor": 0}, "vae_scale_factor=0 must be at least 1"),
     ],
 )
-def test_options_that_cannot_be_are_refused(options: dict[str, Any], sentence: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         VaeImageProcessor(**options)
 
@@ -100,7 +100,7 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], sentence: s
             {},
             r"number 0 has \(3, 8, 8\) and number 1 has \(3, 8, 16\)",
         ),
-        (torch.zeros(3, 8, 8, dtype=torch.int64), {}, r"type torch.int64 cannot be resized"),
+        (torch.zeros(3, 8, 8, dtype=torch.int64), {}, r"dtype torch.int64 cannot be resized"),
         (
             PIL.Image.new("RGB", (40, 5)),
             {},
@@ -114,9 +114,7 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], sentence: s
         ),
     ],
 )
-def test_pictures_that_cannot_be_used_are_refused(
-    image: Any, options: dict[str, Any], sentence: str
-) -> None:
+def test_invalid_pictures_are_refused(image: Any, options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         VaeImageProcessor().preprocess(image, **options)
 
@@ -146,12 +144,12 @@ def test_a_mode_for_pil_images_is_refused_for_others() -> None:
         (["a", "b"], "but these are str"),
     ],
 )
-def test_videos_that_cannot_be_used_are_refused(video: Any, sentence: str) -> None:
+def test_invalid_videos_are_refused(video: Any, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         VideoProcessor().preprocess_video(video)
 
 
-def test_decoded_tensors_that_cannot_be_used_are_refused() -> None:
+def test_invalid_decoded_tensors_are_refused() -> None:
     with pytest.raises(InputError, match="Only a tensor can be postprocessed, not a ndarray"):
         VaeImageProcessor().postprocess(np.zeros((1, 3, 8, 8)))
     with pytest.raises(InputError, match=r"not \(2, 3, 8, 8\)"):
@@ -160,3 +158,53 @@ def test_decoded_tensors_that_cannot_be_used_are_refused() -> None:
         VideoProcessor().postprocess_video(torch.zeros(1, 3, 2, 8, 8), "latent")
     with pytest.raises(InputError, match="1 to 4 channels"):
         VaeImageProcessor().postprocess(torch.zeros(2, 5, 8, 8))
+
+
+def test_binarising_rounds_a_half_up() -> None:
+    processor = VaeImageProcessor(do_resize=False, do_normalize=False, do_binarize=True)
+    image = torch.tensor([0.0, 0.49, 0.5, 1.0]).view(1, 1, 2, 2)
+    assert processor.preprocess(image).flatten().tolist() == [0, 0, 1, 1]
+
+
+def test_default_sizes_are_rounded_down_to_multiples_of_the_scale_factor() -> None:
+    processor = VaeImageProcessor(vae_scale_factor=8)
+    forms = (
+        PIL.Image.new("RGB", (47, 31)),
+        np.zeros((1, 31, 47, 3), np.float32),
+        torch.zeros(1, 3, 31, 47),
+    )
+    for image in forms:
+        assert processor.get_default_height_width(image) == (24, 40)
+        assert processor.get_default_height_width(image, 50, 17) == (48, 16)
+
+
+def test_white_is_one_and_goes_to_white() -> None:
+    white = PIL.Image.new("RGB", (8, 8), (255, 255, 255))
+    pixels = VaeImageProcessor().preprocess(white)
+    assert pixels.min() == pixels.max() == 1
+    (image,) = VaeImageProcessor().postprocess(pixels)
+    assert image.getcolors() == [(64, (255, 255, 255))]
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
+def test_the_mode_of_pil_images_follows_the_channels(channels: int, mode: str) -> None:
+    images = VaeImageProcessor().postprocess(torch.zeros(2, channels, 5, 7))
+    assert [(image.mode, image.size) for image in images] == [(mode, (7, 5))] * 2
+
+
+@pytest.mark.parametrize("size", [(4, 8), (8, 4)])
+def test_crop_covers_the_size_and_cuts_both_ends_evenly(size: tuple[int, int]) -> None:
+    """The border of the picture is cut from the long axis and kept at the ends of the other."""
+    height, width = size
+    picture = PIL.Image.new("RGB", (16, 16), "blue")
+    picture.paste("red", (2, 2, 14, 14))
+    processor = VaeImageProcessor(resample="nearest")
+    cropped = processor.resize(picture, height, width, resize_mode="crop")
+    assert cropped.size == (width, height)
+    red = (np.asarray(cropped) == (255, 0, 0)).all(-1)
+    expected = np.ones((height, width), bool)
+    if width > height:
+        expected[:, [0, -1]] = False
+    else:
+        expected[[0, -1]] = False
+    np.testing.assert_array_equal(red, expected)

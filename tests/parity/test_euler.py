@@ -58,7 +58,7 @@ SCHEDULES = (
     {"sigmas": [700.0, 40.0, 3.0, 0.2, 0.0]},
     {"timesteps": [450, 300.5, 20]},
 )
-WALKS = {
+SAMPLINGS = {
     "epsilon": {"prediction_type": "epsilon"},
     "velocity": {"prediction_type": "v_prediction"},
     "data": {"prediction_type": "sample"},
@@ -78,25 +78,25 @@ def pair(**config):
     return EulerDiscreteScheduler(**config), diffusers.EulerDiscreteScheduler(**config)
 
 
-def assert_same_schedule(ours, theirs):
+def assert_same_schedule(ours, reference):
     for name in ("sigmas", "timesteps"):
-        mine, wanted = getattr(ours, name), getattr(theirs, name)
-        assert mine.dtype == wanted.dtype == torch.float32
-        assert mine.device == wanted.device
-        torch.testing.assert_close(mine, wanted, rtol=1e-6, atol=1e-6)
-        np.testing.assert_array_equal(getattr(ours, f"host_{name}"), mine.numpy())
-    torch.testing.assert_close(ours.init_noise_sigma, theirs.init_noise_sigma)
-    assert ours.num_inference_steps == theirs.num_inference_steps
+        result, expected = getattr(ours, name), getattr(reference, name)
+        assert result.dtype == expected.dtype == torch.float32
+        assert result.device == expected.device
+        torch.testing.assert_close(result, expected, rtol=1e-6, atol=1e-6)
+        np.testing.assert_array_equal(getattr(ours, f"host_{name}"), result.numpy())
+    torch.testing.assert_close(ours.init_noise_sigma, reference.init_noise_sigma)
+    assert ours.num_inference_steps == reference.num_inference_steps
     assert (ours.step_index, ours.begin_index, len(ours), ours.order) == (
         None,
         None,
-        len(theirs),
-        theirs.order,
+        len(reference),
+        reference.order,
     )
 
 
-def walk(scheduler, dtype=torch.float32, **options):
-    """Every sample and prediction of a walk with a model that depends on its input and timestep."""
+def sample_with(scheduler, dtype=torch.float32, **options):
+    """The tensors of each step, for a model that depends on its input and timestep."""
     sample = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(1)).to(dtype)
     sample = sample * scheduler.init_noise_sigma
     results = []
@@ -109,66 +109,68 @@ def walk(scheduler, dtype=torch.float32, **options):
     return results
 
 
-def assert_same_walk(ours, theirs):
-    for mine, wanted in zip(ours, theirs, strict=True):
-        assert mine.dtype == wanted.dtype
-        torch.testing.assert_close(mine, wanted, rtol=1e-5, atol=1e-5)
+def assert_same_trajectory(ours, reference):
+    for result, expected in zip(ours, reference, strict=True):
+        assert result.dtype == expected.dtype
+        torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("betas", BETAS)
 @pytest.mark.parametrize("spacing", SPACINGS)
-def test_the_same_schedule_for_every_config_and_every_way_to_ask(betas, spacing):
-    asked = 0
+def test_the_same_schedule_for_every_config_and_every_argument(betas, spacing):
+    num_compared = 0
     for options in itertools.product(*AXES):
         config = BETAS[betas] | SPACINGS[spacing]
         for option in options:
             config |= option
-        ours, theirs = pair(**config)
-        assert_same_schedule(ours, theirs)
+        ours, reference = pair(**config)
+        assert_same_schedule(ours, reference)
         for schedule in SCHEDULES:
             try:
-                theirs.set_timesteps(**schedule)
+                reference.set_timesteps(**schedule)
             except ValueError:
                 with pytest.raises(InputError, match="timesteps cannot be given"):
                     ours.set_timesteps(**schedule)
                 continue
             ours.set_timesteps(**schedule)
-            assert_same_schedule(ours, theirs)
-            asked += 1
-    assert asked >= 200
+            assert_same_schedule(ours, reference)
+            num_compared += 1
+    assert num_compared >= 200
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("config", WALKS)
+@pytest.mark.parametrize("config", SAMPLINGS)
 @pytest.mark.parametrize("options", [{}, CHURN], ids=["plain", "churn"])
-def test_the_same_walk(config, dtype, options):
-    ours, theirs = pair(**WALKS[config])
-    walks = []
-    for scheduler in (ours, theirs):
+def test_every_sample_is_the_same(config, dtype, options):
+    ours, reference = pair(**SAMPLINGS[config])
+    trajectories = []
+    for scheduler in (ours, reference):
         scheduler.set_timesteps(9)
-        walks.append(walk(scheduler, dtype, generator=torch.Generator().manual_seed(5), **options))
-    assert_same_walk(*walks)
-    assert ours.step_index == theirs.step_index == 9
+        trajectories.append(
+            sample_with(scheduler, dtype, generator=torch.Generator().manual_seed(5), **options)
+        )
+    assert_same_trajectory(*trajectories)
+    assert ours.step_index == reference.step_index == 9
 
 
 def test_churn_draws_from_the_same_generators_in_the_same_order():
-    ours, theirs = pair()
+    ours, reference = pair()
     for make in (
         dict,
         lambda: {"generator": torch.Generator().manual_seed(3)},
         lambda: {"generator": [torch.Generator().manual_seed(3), torch.Generator().manual_seed(4)]},
     ):
-        walks = []
-        for scheduler in (ours, theirs):
+        trajectories = []
+        for scheduler in (ours, reference):
             scheduler.set_timesteps(4)
             torch.manual_seed(11)
-            walks.append(walk(scheduler, s_churn=2.0, **make()))
-        assert_same_walk(*walks)
+            trajectories.append(sample_with(scheduler, s_churn=2.0, **make()))
+        assert_same_trajectory(*trajectories)
 
 
 @pytest.mark.parametrize("begin", [None, 3])
-def test_a_walk_can_begin_anywhere(begin):
-    walks = []
+def test_sampling_can_begin_midway(begin):
+    trajectories = []
     for scheduler in pair(timestep_spacing="leading"):
         scheduler.set_timesteps(8)
         if begin is not None:
@@ -176,8 +178,8 @@ def test_a_walk_can_begin_anywhere(begin):
         scheduler.timesteps = scheduler.timesteps[3:]
         if begin is None:
             scheduler.sigmas = scheduler.sigmas[3:]
-        walks.append(walk(scheduler))
-    assert_same_walk(*walks)
+        trajectories.append(sample_with(scheduler))
+    assert_same_trajectory(*trajectories)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -193,26 +195,26 @@ def test_adding_noise(dtype, begin, stepped):
             scheduler.step(noise, scheduler.timesteps[2], clean)
         times = scheduler.timesteps[[4, 0, 2]]
         results.append([scheduler.add_noise(clean, noise, times)])
-    assert_same_walk(*results)
+    assert_same_trajectory(*results)
 
 
 def test_the_same_calls_are_refused():
     sample = torch.zeros(1, 2)
     calls = [
-        lambda made: made(beta_schedule="sigmoid"),
-        lambda made: made(use_karras_sigmas=True, use_beta_sigmas=True),
-        lambda made: made(interpolation_type="cubic").set_timesteps(3),
-        lambda made: made(timestep_spacing="even").set_timesteps(3),
-        lambda made: made(final_sigmas_type="one").set_timesteps(3),
-        lambda made: made().set_timesteps(),
-        lambda made: made().set_timesteps(3, timesteps=[1, 2, 3]),
-        lambda made: made().set_timesteps(sigmas=[3.0, 0.0], timesteps=[3]),
-        lambda made: made().step(sample, 3, sample),
-        lambda made: made().step(sample, torch.tensor(3), sample),
-        lambda made: made().step(sample, 3.5, sample),
+        lambda scheduler: scheduler(beta_schedule="sigmoid"),
+        lambda scheduler: scheduler(use_karras_sigmas=True, use_beta_sigmas=True),
+        lambda scheduler: scheduler(interpolation_type="cubic").set_timesteps(3),
+        lambda scheduler: scheduler(timestep_spacing="even").set_timesteps(3),
+        lambda scheduler: scheduler(final_sigmas_type="one").set_timesteps(3),
+        lambda scheduler: scheduler().set_timesteps(),
+        lambda scheduler: scheduler().set_timesteps(3, timesteps=[1, 2, 3]),
+        lambda scheduler: scheduler().set_timesteps(sigmas=[3.0, 0.0], timesteps=[3]),
+        lambda scheduler: scheduler().step(sample, 3, sample),
+        lambda scheduler: scheduler().step(sample, torch.tensor(3), sample),
+        lambda scheduler: scheduler().step(sample, 3.5, sample),
     ]
     for call in calls:
-        with pytest.raises(Exception):  # noqa: B017 (which one it is differs)
+        with pytest.raises(Exception):  # noqa: B017 (diffusers raises several types)
             call(diffusers.EulerDiscreteScheduler)
         with pytest.raises(InputError) as raised:
             call(EulerDiscreteScheduler)
@@ -220,15 +222,17 @@ def test_the_same_calls_are_refused():
         assert str(raised.value).endswith(".")
 
 
-@pytest.mark.parametrize("config", [PUBLISHED, {}, BETAS["trained"], WALKS["zero snr"]])
-def test_configs_travel_between_the_libraries(config, tmp_path):
-    ours, theirs = pair(**config)
-    ours.save_pretrained(tmp_path / "ours")
-    theirs.save_pretrained(tmp_path / "theirs")
-    back = EulerDiscreteScheduler.from_pretrained(tmp_path / "theirs")
-    there = diffusers.EulerDiscreteScheduler.from_pretrained(tmp_path / "ours")
-    for scheduler in (back, there):
+@pytest.mark.parametrize("config", [PUBLISHED, {}, BETAS["trained"], SAMPLINGS["zero snr"]])
+def test_each_library_reads_the_config_that_the_other_saved(config, tmp_path):
+    ours, reference = pair(**config)
+    ours.save_pretrained(tmp_path / "filmstrip")
+    reference.save_pretrained(tmp_path / "diffusers")
+    back = EulerDiscreteScheduler.from_pretrained(tmp_path / "diffusers")
+    loaded_by_diffusers = diffusers.EulerDiscreteScheduler.from_pretrained(tmp_path / "filmstrip")
+    for scheduler in (back, loaded_by_diffusers):
         scheduler.set_timesteps(6)
-    assert_same_schedule(back, there)
-    options = [name for name in theirs.config if not name.startswith("_")]
-    assert [back.config[name] for name in options] == [there.config[name] for name in options]
+    assert_same_schedule(back, loaded_by_diffusers)
+    options = [name for name in reference.config if not name.startswith("_")]
+    assert [back.config[name] for name in options] == [
+        loaded_by_diffusers.config[name] for name in options
+    ]

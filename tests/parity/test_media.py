@@ -90,31 +90,31 @@ CONFIGS: dict[str, dict[str, Any]] = {
 def both(
     config: dict[str, Any], call: Callable[[Any], Any], video: bool = False
 ) -> tuple[Any, Any]:
-    """The results of filmstrip and of diffusers, each on inputs of its own."""
-    ours, theirs = (
+    """The results of filmstrip and of diffusers for the same call."""
+    ours, reference = (
         (VideoProcessor, DiffusersVideoProcessor)
         if video
         else (VaeImageProcessor, DiffusersImageProcessor)
     )
-    return call(ours(**config)), call(theirs(**config))
+    return call(ours(**config)), call(reference(**config))
 
 
-def assert_same(ours: Any, theirs: Any) -> None:
+def assert_same(ours: Any, reference: Any) -> None:
     """Equal to the last bit, with the same types, shapes and PIL modes."""
-    assert type(ours) is type(theirs)
+    assert type(ours) is type(reference)
     if isinstance(ours, list):
-        assert len(ours) == len(theirs)
-        for own, their in zip(ours, theirs, strict=True):
-            assert_same(own, their)
+        assert len(ours) == len(reference)
+        for result, expected in zip(ours, reference, strict=True):
+            assert_same(result, expected)
     elif isinstance(ours, PIL.Image.Image):
-        assert ours.mode == theirs.mode
-        assert ours.size == theirs.size
-        assert ours.tobytes() == theirs.tobytes()
+        assert ours.mode == reference.mode
+        assert ours.size == reference.size
+        assert ours.tobytes() == reference.tobytes()
     else:
-        assert ours.dtype == theirs.dtype
-        assert ours.shape == theirs.shape
+        assert ours.dtype == reference.dtype
+        assert ours.shape == reference.shape
         np.testing.assert_array_equal(
-            *(x.float().numpy() if isinstance(x, torch.Tensor) else x for x in (ours, theirs))
+            *(x.float().numpy() if isinstance(x, torch.Tensor) else x for x in (ours, reference))
         )
 
 
@@ -240,10 +240,10 @@ def test_postprocess_video_gives_diffusers_numbers(
     output_type: str, dtype: torch.dtype, layout: torch.memory_format
 ) -> None:
     decoded = tensor(2, 3, 5, 9, 14, dtype=dtype, low=-1.5).to(memory_format=layout)
-    ours, theirs = both(
+    ours, reference = both(
         {}, lambda processor: processor.postprocess_video(decoded, output_type), video=True
     )
-    assert_same(ours, theirs)
+    assert_same(ours, reference)
     if output_type != "pil":
         assert ours.flags.c_contiguous if output_type == "np" else ours.is_contiguous()
 
@@ -264,10 +264,12 @@ def test_gifs_are_diffusers_gifs(tmp_path: Any) -> None:
         picture("L", 20, 12).convert("RGB"),
     ]
     for fps in (10, 24, 7):
-        ours = export_to_gif(frames, str(tmp_path / "ours.gif"), fps)
-        theirs = diffusers_export_to_gif(frames, str(tmp_path / "theirs.gif"), fps)
-        assert (tmp_path / "ours.gif").read_bytes() == (tmp_path / "theirs.gif").read_bytes()
+        ours = export_to_gif(frames, str(tmp_path / "filmstrip.gif"), fps)
+        reference = diffusers_export_to_gif(frames, str(tmp_path / "diffusers.gif"), fps)
+        assert (tmp_path / "filmstrip.gif").read_bytes() == (
+            tmp_path / "diffusers.gif"
+        ).read_bytes()
         loaded, rate = load_video(ours, return_fps=True)
-        expected, expected_rate = diffusers_load_video(theirs, return_fps=True)
+        expected, expected_rate = diffusers_load_video(reference, return_fps=True)
         assert_same(loaded, [frame.convert("RGB") for frame in expected])
         assert rate == expected_rate

@@ -59,25 +59,25 @@ def pair(**config):
     )
 
 
-def assert_same_schedule(ours, theirs):
+def assert_same_schedule(ours, reference):
     for name in ("sigmas", "timesteps"):
-        mine, wanted = getattr(ours, name), getattr(theirs, name)
-        assert mine.dtype == wanted.dtype == torch.float32
-        torch.testing.assert_close(mine, wanted, rtol=1e-6, atol=1e-6)
+        result, expected = getattr(ours, name), getattr(reference, name)
+        assert result.dtype == expected.dtype == torch.float32
+        torch.testing.assert_close(result, expected, rtol=1e-6, atol=1e-6)
         host = getattr(ours, f"host_{name}")
-        np.testing.assert_array_equal(host, mine.numpy())
-    assert ours.num_inference_steps == getattr(theirs, "num_inference_steps", None)
+        np.testing.assert_array_equal(host, result.numpy())
+    assert ours.num_inference_steps == getattr(reference, "num_inference_steps", None)
     assert (ours.step_index, ours.begin_index) == (None, None)
     assert (ours.sigma_min, ours.sigma_max, len(ours), ours.order) == (
-        theirs.sigma_min,
-        theirs.sigma_max,
-        len(theirs),
-        theirs.order,
+        reference.sigma_min,
+        reference.sigma_max,
+        len(reference),
+        reference.order,
     )
 
 
-def walk(scheduler, dtype=torch.float32, **options):
-    """Every sample of a walk with a model that depends on sample and timestep."""
+def sample_with(scheduler, dtype=torch.float32, **options):
+    """The sample after each step, for a model that depends on sample and timestep."""
     sample = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(1)).to(dtype)
     samples = []
     for timestep in scheduler.timesteps:
@@ -89,16 +89,16 @@ def walk(scheduler, dtype=torch.float32, **options):
 
 @pytest.mark.parametrize("shift", SHIFTS)
 @pytest.mark.parametrize("spacing", SPACINGS)
-def test_the_same_schedule_for_every_config_and_every_way_to_ask(shift, spacing):
+def test_the_same_schedule_for_every_config_and_every_argument(shift, spacing):
     for end, schedule in itertools.product(ENDS, SCHEDULES):
         config = SHIFTS[shift] | SPACINGS[spacing] | ENDS[end]
         if schedule == "one step" and config.get("shift_terminal"):
             continue  # diffusers divides by zero, see below
-        ours, theirs = pair(**config)
-        assert_same_schedule(ours, theirs)
-        for scheduler in (ours, theirs):
+        ours, reference = pair(**config)
+        assert_same_schedule(ours, reference)
+        for scheduler in (ours, reference):
             scheduler.set_timesteps(**SCHEDULES[schedule], mu=1.3)
-        assert_same_schedule(ours, theirs)
+        assert_same_schedule(ours, reference)
 
 
 def test_each_option_of_the_grid_changes_the_schedule():
@@ -113,11 +113,11 @@ def test_each_option_of_the_grid_changes_the_schedule():
 
 
 def test_a_single_step_with_a_terminal_is_nan_in_diffusers_and_the_plain_step_here():
-    ours, theirs = pair(shift_terminal=0.1)
+    ours, reference = pair(shift_terminal=0.1)
     with np.errstate(invalid="ignore"):
-        theirs.set_timesteps(1)
+        reference.set_timesteps(1)
     ours.set_timesteps(1)
-    assert theirs.sigmas.isnan().any()
+    assert reference.sigmas.isnan().any()
     assert ours.sigmas.tolist() == [1.0, 0.0]
 
 
@@ -126,41 +126,43 @@ def test_a_single_step_with_a_terminal_is_nan_in_diffusers_and_the_plain_step_he
     "config",
     [{}, {"shift": 3.0}, PUBLISHED, {"stochastic_sampling": True}, {"invert_sigmas": True}],
 )
-def test_the_same_walk(config, dtype):
-    ours, theirs = pair(**config)
-    walks = []
-    for scheduler in (ours, theirs):
+def test_every_sample_is_the_same(config, dtype):
+    ours, reference = pair(**config)
+    trajectories = []
+    for scheduler in (ours, reference):
         scheduler.set_timesteps(9, mu=1.3)
-        walks.append(walk(scheduler, dtype, generator=torch.Generator().manual_seed(5)))
-    for mine, wanted in zip(*walks, strict=True):
-        assert mine.dtype == wanted.dtype == dtype
-        torch.testing.assert_close(mine, wanted, rtol=1e-6, atol=1e-6)
-    assert ours.step_index == theirs.step_index == 9
+        trajectories.append(
+            sample_with(scheduler, dtype, generator=torch.Generator().manual_seed(5))
+        )
+    for result, expected in zip(*trajectories, strict=True):
+        assert result.dtype == expected.dtype == dtype
+        torch.testing.assert_close(result, expected, rtol=1e-6, atol=1e-6)
+    assert ours.step_index == reference.step_index == 9
 
 
 def test_stochastic_noise_comes_from_the_same_generator_and_in_the_same_order():
-    ours, theirs = pair(stochastic_sampling=True)
+    ours, reference = pair(stochastic_sampling=True)
     for make in (
         dict,
         lambda: {"generator": torch.Generator().manual_seed(3)},
         lambda: {"generator": [torch.Generator().manual_seed(3), torch.Generator().manual_seed(4)]},
     ):
-        walks = []
-        for scheduler in (ours, theirs):
+        trajectories = []
+        for scheduler in (ours, reference):
             scheduler.set_timesteps(4)
             torch.manual_seed(11)
-            walks.append(walk(scheduler, **make()))
-        torch.testing.assert_close(walks[0], walks[1], rtol=1e-6, atol=1e-6)
+            trajectories.append(sample_with(scheduler, **make()))
+        torch.testing.assert_close(trajectories[0], trajectories[1], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("config", [{}, PUBLISHED, {"stochastic_sampling": True}])
 def test_per_token_timesteps(config, dtype):
-    ours, theirs = pair(**config)
+    ours, reference = pair(**config)
     sample = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
     output = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(1)).to(dtype)
     results = []
-    for scheduler in (ours, theirs):
+    for scheduler in (ours, reference):
         scheduler.set_timesteps(6, mu=1.1)
         steps = scheduler.timesteps
         tokens = torch.stack(
@@ -179,12 +181,12 @@ def test_per_token_timesteps(config, dtype):
                 for t in steps
             ]
         )
-    for mine, wanted in zip(*results, strict=True):
-        assert mine.dtype == wanted.dtype == torch.float32
-        torch.testing.assert_close(mine, wanted, rtol=1e-6, atol=1e-6)
+    for result, expected in zip(*results, strict=True):
+        assert result.dtype == expected.dtype == torch.float32
+        torch.testing.assert_close(result, expected, rtol=1e-6, atol=1e-6)
 
 
-def test_a_walk_can_begin_anywhere():
+def test_sampling_can_begin_midway():
     for begin in (None, 3):
         results = []
         for scheduler in pair(shift=2.0):
@@ -194,7 +196,7 @@ def test_a_walk_can_begin_anywhere():
             scheduler.timesteps = scheduler.timesteps[3:]
             if begin is None:
                 scheduler.sigmas = scheduler.sigmas[3:]
-            results.append(walk(scheduler))
+            results.append(sample_with(scheduler))
         torch.testing.assert_close(results[0], results[1], rtol=1e-6, atol=1e-6)
 
 
@@ -215,40 +217,38 @@ def test_scale_noise(dtype):
         torch.testing.assert_close(results[0], results[1], rtol=1e-6, atol=1e-6)
 
 
-def test_the_helpers_that_pipelines_call():
-    ours, theirs = pair(use_dynamic_shifting=True, time_shift_type="linear", shift_terminal=0.1)
-    levels = torch.linspace(1, 0.1, 5)
+def test_helpers_that_pipelines_call():
+    ours, reference = pair(use_dynamic_shifting=True, time_shift_type="linear", shift_terminal=0.1)
+    sigmas = torch.linspace(1, 0.1, 5)
     for name, arguments in (
-        ("time_shift", (0.8, 2.0, levels)),
-        ("stretch_shift_to_terminal", (levels,)),
-        ("time_shift", (0.8, 2.0, levels.numpy())),
+        ("time_shift", (0.8, 2.0, sigmas)),
+        ("stretch_shift_to_terminal", (sigmas,)),
+        ("time_shift", (0.8, 2.0, sigmas.numpy())),
     ):
-        mine, wanted = getattr(ours, name)(*arguments), getattr(theirs, name)(*arguments)
-        assert type(mine) is type(wanted)
-        torch.testing.assert_close(mine, wanted)
+        result, expected = getattr(ours, name)(*arguments), getattr(reference, name)(*arguments)
+        assert type(result) is type(expected)
+        torch.testing.assert_close(result, expected)
     schedule = torch.tensor([5.0, 3.0, 3.0, 3.0, 1.0])
-    for wanted in (5.0, 3.0, torch.tensor(1.0)):
-        assert ours.index_for_timestep(wanted, schedule) == theirs.index_for_timestep(
-            wanted, schedule
+    for expected in (5.0, 3.0, torch.tensor(1.0)):
+        assert ours.index_for_timestep(expected, schedule) == reference.index_for_timestep(
+            expected, schedule
         )
     ours.set_timesteps(6, mu=0.9)
     assert ours.index_for_timestep(ours.timesteps[4].item()) == 4
 
 
 def test_set_shift_takes_effect_at_the_next_schedule():
-    ours, theirs = pair(shift=2.0)
-    for scheduler in (ours, theirs):
+    ours, reference = pair(shift=2.0)
+    for scheduler in (ours, reference):
         scheduler.set_shift(6.0)
         scheduler.set_timesteps(5)
-    assert ours.shift == theirs.shift == 6.0
-    assert_same_schedule(ours, theirs)
+    assert ours.shift == reference.shift == 6.0
+    assert_same_schedule(ours, reference)
 
 
 def both_refuse(call):
-    """`call`, given a library's scheduler class, must raise: filmstrip an InputError that is a
-    sentence.
-    """
-    with pytest.raises(Exception):  # noqa: B017 (which one it is differs)
+    """Check that the call raises with each library's class: in filmstrip a sentence."""
+    with pytest.raises(Exception):  # noqa: B017 (diffusers raises several types)
         call(diffusers.FlowMatchEulerDiscreteScheduler)
     with pytest.raises(InputError) as raised:
         call(FlowMatchEulerDiscreteScheduler)
@@ -293,10 +293,10 @@ def test_the_same_calls_are_refused():
 
     def step(timestep, times=1):
         def call(scheduler):
-            made = scheduler()
-            made.set_timesteps(4)
+            instance = scheduler()
+            instance.set_timesteps(4)
             for _ in range(times):
-                made.step(sample, timestep, sample)
+                instance.step(sample, timestep, sample)
 
         return call
 
@@ -309,18 +309,22 @@ def test_the_same_calls_are_refused():
 @pytest.mark.parametrize(
     "config", [PUBLISHED, {}, {"use_beta_sigmas": True, "stochastic_sampling": True}]
 )
-def test_configs_travel_between_the_libraries(config, tmp_path):
-    ours, theirs = pair(**config)
-    ours.save_pretrained(tmp_path / "ours")
-    theirs.save_pretrained(tmp_path / "theirs")
-    back = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "theirs")
-    there = diffusers.FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "ours")
-    for scheduler in (back, there):
+def test_each_library_reads_the_config_that_the_other_saved(config, tmp_path):
+    ours, reference = pair(**config)
+    ours.save_pretrained(tmp_path / "filmstrip")
+    reference.save_pretrained(tmp_path / "diffusers")
+    back = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "diffusers")
+    loaded_by_diffusers = diffusers.FlowMatchEulerDiscreteScheduler.from_pretrained(
+        tmp_path / "filmstrip"
+    )
+    for scheduler in (back, loaded_by_diffusers):
         scheduler.set_timesteps(6, mu=1.2)
-    assert_same_schedule(back, there)
-    options = [name for name in theirs.config if not name.startswith("_")]
-    assert [back.config[name] for name in options] == [there.config[name] for name in options]
+    assert_same_schedule(back, loaded_by_diffusers)
+    options = [name for name in reference.config if not name.startswith("_")]
+    assert [back.config[name] for name in options] == [
+        loaded_by_diffusers.config[name] for name in options
+    ]
     assert (
-        FlowMatchEulerDiscreteScheduler.from_config(theirs.config).config.shift
-        == theirs.config.shift
+        FlowMatchEulerDiscreteScheduler.from_config(reference.config).config.shift
+        == reference.config.shift
     )

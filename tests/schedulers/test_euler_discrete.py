@@ -1,4 +1,4 @@
-"""What must hold of the Euler scheduler whatever diffusers does."""
+"""Properties of the Euler scheduler of SVD; tests/parity/test_euler.py compares the numbers."""
 
 import logging
 
@@ -25,14 +25,14 @@ DATA, NOISE = torch.randn(
 )
 
 
-def made(steps=5, device=None, **config):
+def make_scheduler(steps=5, device=None, **config):
     scheduler = EulerDiscreteScheduler(**config)
     scheduler.set_timesteps(steps, device=device)
     return scheduler
 
 
-def perfect(scheduler, sample, index):
-    """What a model that knows the data would predict."""
+def exact_prediction(scheduler, sample, index):
+    """What a model that knows the data predicts."""
     sigma = scheduler.sigmas[index]
     noise = (sample - DATA) / sigma
     scale = (sigma**2 + 1) ** 0.5
@@ -43,8 +43,8 @@ def perfect(scheduler, sample, index):
 
 @settings(deadline=None)
 @given(CONFIGS, st.integers(2, 40))
-def test_levels_fall_from_noise_to_data(config, steps):
-    scheduler = made(steps, **config)
+def test_sigmas_and_timesteps_fall_from_noise_to_data(config, steps):
+    scheduler = make_scheduler(steps, **config)
     assert len(scheduler.timesteps) == steps
     assert len(scheduler.sigmas) == steps + 1
     assert (np.diff(scheduler.host_sigmas) < 0).all()
@@ -54,21 +54,21 @@ def test_levels_fall_from_noise_to_data(config, steps):
 
 @settings(deadline=None)
 @given(CONFIGS, st.integers(1, 12))
-def test_a_perfect_model_is_led_to_the_data_in_any_number_of_steps(config, steps):
-    scheduler = made(steps, **config)
+def test_with_exact_predictions_any_number_of_steps_ends_at_the_data(config, steps):
+    scheduler = make_scheduler(steps, **config)
     sample = DATA + NOISE * scheduler.sigmas[0]
     for index, timestep in enumerate(scheduler.timesteps):
         scheduler.scale_model_input(sample, timestep)
-        stepped = scheduler.step(perfect(scheduler, sample, index), timestep, sample)
+        stepped = scheduler.step(exact_prediction(scheduler, sample, index), timestep, sample)
         torch.testing.assert_close(stepped.pred_original_sample, DATA, rtol=1e-2, atol=1e-2)
         sample = stepped.prev_sample
-    # Data added to the first noise keep no more digits than float32 leaves beside it.
+    # float32 rounds the data when the first noise, which is much larger, is added.
     rounding = 4 * torch.finfo(torch.float32).eps * scheduler.sigmas[0].item()
     torch.testing.assert_close(sample, DATA, rtol=1e-3, atol=1e-3 + rounding)
 
 
 def test_the_input_of_the_model_has_unit_variance():
-    scheduler = made(5)
+    scheduler = make_scheduler(5)
     noise = torch.randn(100_000, generator=torch.Generator().manual_seed(0))
     data = torch.randn(100_000, generator=torch.Generator().manual_seed(1))
     for sigma, timestep in zip(scheduler.sigmas, scheduler.timesteps, strict=False):
@@ -79,25 +79,25 @@ def test_the_input_of_the_model_has_unit_variance():
 
 
 def test_continuous_timesteps_are_a_quarter_of_the_logarithm():
-    scheduler = made(
+    scheduler = make_scheduler(
         5, timestep_type="continuous", prediction_type="v_prediction", use_karras_sigmas=True
     )
     np.testing.assert_allclose(
         scheduler.host_timesteps, np.log(scheduler.host_sigmas[:-1]) / 4, rtol=1e-6
     )
     assert scheduler.is_continuous
-    assert not made(timestep_type="continuous").is_continuous
+    assert not make_scheduler(timestep_type="continuous").is_continuous
 
 
-def test_rescaled_betas_leave_no_signal_and_keep_the_first_level():
-    plain, rescaled = made(), made(rescale_betas_zero_snr=True)
+def test_rescaled_betas_leave_no_signal_and_keep_the_first_beta():
+    plain, rescaled = make_scheduler(), make_scheduler(rescale_betas_zero_snr=True)
     assert rescaled.alphas_cumprod[-1].item() == 2**-24
     assert rescaled.betas[-1].item() == 1
     torch.testing.assert_close(rescaled.betas[0], plain.betas[0])
 
 
-def test_churn_raises_the_level_only_within_its_range():
-    scheduler = made(5)
+def test_churn_adds_noise_only_within_its_range():
+    scheduler = make_scheduler(5)
     sample = DATA + NOISE * scheduler.sigmas[0]
     plain = scheduler.step(NOISE, scheduler.timesteps[0], sample).prev_sample
     for s_tmax, same in ((1.0, True), (1e3, False)):
@@ -114,9 +114,9 @@ def test_churn_raises_the_level_only_within_its_range():
 
 
 @pytest.mark.parametrize("churn", [0.0, 1.0])
-def test_a_step_never_waits_for_the_device(churn):
-    """On the meta device there is nothing to read: whoever asks for a value gets an error."""
-    scheduler = made(4, device="meta")
+def test_a_step_never_reads_from_the_device(churn):
+    """On the meta device reading a value is an error."""
+    scheduler = make_scheduler(4, device="meta")
     scheduler.set_begin_index(0)
     sample = torch.empty(2, 5, 3, device="meta") * scheduler.init_noise_sigma
     for timestep in scheduler.timesteps:
@@ -126,21 +126,21 @@ def test_a_step_never_waits_for_the_device(churn):
     assert scheduler.sigmas.device.type == "cpu"
 
 
-def test_noise_is_added_at_the_level_of_each_timestep():
-    scheduler = made(5)
+def test_add_noise_uses_the_sigma_of_each_timestep():
+    scheduler = make_scheduler(5)
     noised = scheduler.add_noise(DATA, NOISE, scheduler.timesteps[[0, 3]])
     for row, sigma in enumerate(scheduler.host_sigmas[[0, 3]].tolist()):
         torch.testing.assert_close(noised[row], DATA[row] + sigma * NOISE[row])
 
 
-def test_given_levels_and_timesteps_are_walked_as_they_are():
+def test_given_sigmas_and_timesteps_are_used_unchanged():
     scheduler = EulerDiscreteScheduler()
-    for kind in (
+    for sigmas in (
         [20.0, 3.0, 0.0],
         np.array([20.0, 3.0, 0.0]),
         torch.tensor([20.0, 3.0, 0.0], dtype=torch.float64),
     ):
-        scheduler.set_timesteps(sigmas=kind)
+        scheduler.set_timesteps(sigmas=sigmas)
         assert scheduler.host_sigmas.tolist() == [20.0, 3.0, 0.0]
         assert scheduler.num_inference_steps == len(scheduler.timesteps) == 2
     scheduler.set_timesteps(timesteps=[700, 20.5])
@@ -151,10 +151,10 @@ def test_given_levels_and_timesteps_are_walked_as_they_are():
     )
 
 
-def test_a_step_without_scaled_input_is_warned_of(caplog):
+def test_a_step_without_scaled_input_warns(caplog):
     logger = logging.getLogger("filmstrip")
     logger.addHandler(caplog.handler)
-    scheduler = made()
+    scheduler = make_scheduler()
     scheduler.step(NOISE, scheduler.timesteps[0], DATA)
     assert "scale_model_input" in caplog.text
     caplog.clear()
@@ -164,42 +164,130 @@ def test_a_step_without_scaled_input_is_warned_of(caplog):
     assert not caplog.text
 
 
-def test_results_come_as_an_object_or_a_tuple():
+def test_return_dict_chooses_an_output_or_a_tuple():
     for return_dict in (True, False):
-        scheduler = made()
+        scheduler = make_scheduler()
         result = scheduler.step(NOISE, scheduler.timesteps[0], DATA, return_dict=return_dict)
         assert isinstance(result, tuple) is not return_dict
         assert len(result) == 2
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (lambda: EulerDiscreteScheduler(num_train_timesteps=0), "num_train_timesteps is 0"),
         (lambda: EulerDiscreteScheduler(prediction_type="flow"), "prediction_type is 'flow'"),
         (lambda: EulerDiscreteScheduler(beta_schedule="flat"), "beta_schedule is 'flat'"),
-        (lambda: made(0), "0 steps"),
-        (lambda: made().set_timesteps(timesteps=[]), "0 steps"),
-        (lambda: made().set_timesteps(sigmas=[1.0]), "0 steps"),
-        (lambda: made().set_timesteps(sigmas=[3.0, 0.0, 0.0]), r"\[3.0, 0.0, 0.0\]"),
-        (lambda: made().set_timesteps(sigmas=[3.0, float("nan")]), "nan"),
-        (lambda: made().set_timesteps(sigmas=[[3.0, 1.0]]), r"\(1, 2\)"),
-        (lambda: made().set_timesteps(), "none of them"),
-        (lambda: made().set_timesteps(3, sigmas=[1.0, 0.0]), "num_inference_steps and sigmas"),
-        (lambda: made(use_beta_sigmas=True).set_timesteps(timesteps=[3.0]), "beta sigmas"),
-        (lambda: made().step(NOISE, 2, DATA), "timestep 2 is an integer"),
-        (lambda: made().scale_model_input(NOISE, 0.5), "0.5 is not in the schedule of 5"),
+        (lambda: make_scheduler(0), "0 steps"),
+        (lambda: make_scheduler().set_timesteps(timesteps=[]), "0 steps"),
+        (lambda: make_scheduler().set_timesteps(sigmas=[1.0]), "0 steps"),
+        (lambda: make_scheduler().set_timesteps(sigmas=[3.0, 0.0, 0.0]), r"\[3.0, 0.0, 0.0\]"),
+        (lambda: make_scheduler().set_timesteps(sigmas=[3.0, float("nan")]), "nan"),
+        (lambda: make_scheduler().set_timesteps(sigmas=[[3.0, 1.0]]), r"\(1, 2\)"),
+        (lambda: make_scheduler().set_timesteps(), "none of them"),
+        (
+            lambda: make_scheduler().set_timesteps(3, sigmas=[1.0, 0.0]),
+            "num_inference_steps and sigmas",
+        ),
+        (
+            lambda: make_scheduler(use_beta_sigmas=True).set_timesteps(timesteps=[3.0]),
+            "beta sigmas",
+        ),
+        (lambda: make_scheduler().step(NOISE, 2, DATA), "timestep 2 is an integer"),
+        (lambda: make_scheduler().scale_model_input(NOISE, 0.5), "0.5 is not in the schedule of 5"),
     ],
 )
-def test_errors_name_the_value(call, said):
-    with pytest.raises(InputError, match=said):
+def test_errors_name_the_value(call, message):
+    with pytest.raises(InputError, match=message):
         call()
 
 
-def test_a_walk_ends():
-    scheduler = made(2)
+def test_a_step_after_the_last_is_refused():
+    scheduler = make_scheduler(2)
     for timestep in scheduler.timesteps:
         scheduler.step(NOISE, timestep, DATA)
     for call in (scheduler.scale_model_input, lambda sample, t: scheduler.step(sample, t, sample)):
         with pytest.raises(InputError, match="All 2 steps"):
             call(NOISE, scheduler.timesteps[-1])
+
+
+@pytest.mark.parametrize(
+    ("spacing", "expected"),
+    [
+        ({"timestep_spacing": "linspace"}, [999, 749.25, 499.5, 249.75, 0]),
+        ({"timestep_spacing": "leading", "steps_offset": 1}, [801, 601, 401, 201, 1]),
+        ({"timestep_spacing": "trailing"}, [999, 799, 599, 399, 199]),
+    ],
+)
+def test_timesteps_are_spaced_as_in_the_table_of_the_paper(spacing, expected):
+    np.testing.assert_allclose(make_scheduler(5, **spacing).host_timesteps, expected)
+
+
+def test_the_last_sigma_may_be_the_lowest_trained_one():
+    lowest = EulerDiscreteScheduler().host_sigmas[-2]
+    assert make_scheduler(3, final_sigmas_type="sigma_min").host_sigmas[-1] == lowest
+
+
+def test_log_linear_sigmas_are_even_in_the_logarithm():
+    scheduler = make_scheduler(5, interpolation_type="log_linear")
+    steps = np.diff(np.log(scheduler.host_sigmas[:-1]))
+    np.testing.assert_allclose(steps, steps[0], rtol=1e-4)
+
+
+def test_respaced_sigmas_run_between_the_given_ends():
+    scheduler = make_scheduler(5, use_karras_sigmas=True, sigma_min=0.5, sigma_max=20.0)
+    np.testing.assert_allclose(scheduler.host_sigmas[[0, -2]], [20.0, 0.5], rtol=1e-5)
+
+
+def test_leading_spacing_adds_the_variance_of_the_data_to_the_first_sample():
+    highest = make_scheduler(5).host_sigmas[0]
+    assert make_scheduler(5).init_noise_sigma.item() == highest
+    scheduler = make_scheduler(5, timestep_spacing="leading")
+    expected = (scheduler.host_sigmas[0] ** 2 + 1) ** 0.5
+    assert scheduler.init_noise_sigma.item() == pytest.approx(expected)
+
+
+def test_churn_raises_the_variance_to_that_of_the_raised_sigma():
+    """Karras et al., algorithm 2: sigma_hat = sigma (1 + gamma), with noise to match."""
+    scheduler = make_scheduler(4)
+    sigma, next_sigma = scheduler.sigmas[:2]
+    sample = DATA + NOISE * sigma
+    result = scheduler.step(
+        NOISE,
+        scheduler.timesteps[0],
+        sample,
+        s_churn=1.2,
+        s_noise=0.9,
+        generator=torch.Generator().manual_seed(0),
+    )
+    sigma_hat = sigma * (1 + 1.2 / 4)
+    fresh = torch.randn(DATA.shape, generator=torch.Generator().manual_seed(0))
+    raised = sample + 0.9 * (sigma_hat**2 - sigma**2) ** 0.5 * fresh
+    torch.testing.assert_close(result.pred_original_sample, raised - sigma_hat * NOISE)
+    torch.testing.assert_close(result.prev_sample, raised + (next_sigma - sigma_hat) * NOISE)
+
+
+def test_churn_is_limited():
+    """gamma is at most sqrt(2) - 1, whatever s_churn is."""
+    results = []
+    for s_churn in (2, 100):  # 2 / 4 is above the limit
+        scheduler = make_scheduler(4)
+        generator = torch.Generator().manual_seed(0)
+        results.append(
+            scheduler.step(
+                NOISE, scheduler.timesteps[0], DATA, s_churn=s_churn, generator=generator
+            )
+        )
+    assert torch.equal(results[0].prev_sample, results[1].prev_sample)
+
+
+def test_with_a_begin_index_noise_is_added_at_the_level_of_the_next_step():
+    scheduler = make_scheduler(5)
+    scheduler.set_begin_index(2)
+    timesteps = scheduler.timesteps[[0, 4]]
+    expected = DATA + scheduler.sigmas[2] * NOISE
+    torch.testing.assert_close(scheduler.add_noise(DATA, NOISE, timesteps), expected)
+    scheduler.scale_model_input(DATA, scheduler.timesteps[2])
+    scheduler.step(NOISE, scheduler.timesteps[2], DATA)
+    expected = DATA + scheduler.sigmas[3] * NOISE
+    torch.testing.assert_close(scheduler.add_noise(DATA, NOISE, timesteps), expected)

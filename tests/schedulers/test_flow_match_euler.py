@@ -1,4 +1,4 @@
-"""What must hold of the flow-match Euler scheduler whatever diffusers does."""
+"""Properties of the scheduler of LTX; tests/parity/test_schedulers.py compares the numbers."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ DATA, NOISE = torch.randn(
 )
 
 
-def made(steps=5, device=None, **config):
+def make_scheduler(steps=5, device=None, **config):
     scheduler = FlowMatchEulerDiscreteScheduler(**config)
     scheduler.set_timesteps(steps, device=device, mu=1.2)
     return scheduler
@@ -36,8 +36,8 @@ def made(steps=5, device=None, **config):
 
 @settings(deadline=None)
 @given(CONFIGS, st.integers(2, 40))
-def test_levels_fall_from_noise_to_data(config, steps):
-    scheduler = made(steps, **config)
+def test_sigmas_and_timesteps_fall_from_noise_to_data(config, steps):
+    scheduler = make_scheduler(steps, **config)
     sigmas = scheduler.host_sigmas
     assert len(scheduler.timesteps) == steps
     assert len(sigmas) == steps + 1
@@ -51,11 +51,11 @@ def test_levels_fall_from_noise_to_data(config, steps):
 
 @settings(deadline=None)
 @given(CONFIGS, st.integers(1, 12))
-def test_a_perfect_model_is_led_to_the_data_in_any_number_of_steps(config, steps):
+def test_with_exact_predictions_any_number_of_steps_ends_at_the_data(config, steps):
     """Along a straight path Euler's method is exact, and so is stepping to the data and adding
     noise.
     """
-    scheduler = made(steps, **config)
+    scheduler = make_scheduler(steps, **config)
     sample = NOISE
     for index, timestep in enumerate(scheduler.timesteps):
         velocity = (sample - DATA) / scheduler.sigmas[index]
@@ -63,14 +63,17 @@ def test_a_perfect_model_is_led_to_the_data_in_any_number_of_steps(config, steps
     torch.testing.assert_close(sample, DATA, rtol=1e-4, atol=1e-4)
 
 
-def test_inverted_levels_rise_from_zero_to_one():
-    plain, inverted = made(invert_sigmas=False, shift=3.0), made(invert_sigmas=True, shift=3.0)
+def test_inverted_sigmas_rise_from_zero_to_one():
+    plain, inverted = (
+        make_scheduler(invert_sigmas=False, shift=3.0),
+        make_scheduler(invert_sigmas=True, shift=3.0),
+    )
     np.testing.assert_allclose(inverted.host_sigmas, 1 - plain.host_sigmas, atol=1e-6)
     np.testing.assert_allclose(inverted.host_timesteps, 1000 * inverted.host_sigmas[:-1])
 
 
-def test_scale_noise_puts_each_sample_on_the_path_at_its_level():
-    scheduler = made(shift=2.0)
+def test_scale_noise_uses_the_sigma_of_each_timestep():
+    scheduler = make_scheduler(shift=2.0)
     noised = scheduler.scale_noise(DATA, scheduler.timesteps[[0, 3]], NOISE)
     for row, level in enumerate(scheduler.host_sigmas[[0, 3]].tolist()):
         torch.testing.assert_close(noised[row], level * NOISE[row] + (1 - level) * DATA[row])
@@ -80,8 +83,8 @@ def test_scale_noise_puts_each_sample_on_the_path_at_its_level():
     )
 
 
-def test_tokens_walk_at_their_own_pace_and_clean_ones_stay():
-    scheduler = made(4)
+def test_each_token_steps_from_its_own_timestep_and_clean_tokens_stay():
+    scheduler = make_scheduler(4)
     steps = scheduler.timesteps
     tokens = torch.tensor([[0.0, *steps]]).expand(2, -1)
     sigmas = (tokens / 1000)[..., None]
@@ -94,28 +97,28 @@ def test_tokens_walk_at_their_own_pace_and_clean_ones_stay():
 
 @pytest.mark.parametrize("stochastic", [False, True])
 @pytest.mark.parametrize("per_token", [False, True])
-def test_a_step_never_waits_for_the_device(stochastic, per_token):
-    """On the meta device there is nothing to read: whoever asks for a value gets an error."""
-    scheduler = made(4, device="meta", stochastic_sampling=stochastic)
+def test_a_step_never_reads_from_the_device(stochastic, per_token):
+    """On the meta device reading a value is an error."""
+    scheduler = make_scheduler(4, device="meta", stochastic_sampling=stochastic)
     scheduler.set_begin_index(0)
     sample = torch.empty(2, 5, 3, device="meta")
     tokens = torch.empty(2, 5, device="meta") if per_token else None
     for timestep in scheduler.timesteps:
         sample = scheduler.step(sample, timestep, sample, per_token_timesteps=tokens).prev_sample
     assert sample.device.type == "meta"
-    assert scheduler.host_sigmas.tolist() == made(4).sigmas.tolist()
+    assert scheduler.host_sigmas.tolist() == make_scheduler(4).sigmas.tolist()
 
 
-def test_results_come_as_an_object_or_a_tuple():
+def test_return_dict_chooses_an_output_or_a_tuple():
     for return_dict in (True, False):
-        scheduler = made()
+        scheduler = make_scheduler()
         result = scheduler.step(NOISE, scheduler.timesteps[0], DATA, return_dict=return_dict)
         assert isinstance(result, tuple) is not return_dict
         assert result[0].shape == DATA.shape
 
 
-def test_a_new_schedule_forgets_the_place_in_the_old_one():
-    scheduler = made()
+def test_a_new_schedule_resets_the_indices():
+    scheduler = make_scheduler()
     scheduler.set_begin_index(2)
     scheduler.step(NOISE, scheduler.timesteps[2], DATA)
     assert (scheduler.begin_index, scheduler.step_index) == (2, 3)
@@ -123,15 +126,15 @@ def test_a_new_schedule_forgets_the_place_in_the_old_one():
     assert (scheduler.begin_index, scheduler.step_index) == (None, None)
 
 
-def test_assigned_levels_are_the_ones_that_are_walked():
-    scheduler = made(2)
+def test_assigned_sigmas_replace_the_schedule():
+    scheduler = make_scheduler(2)
     scheduler.sigmas = torch.tensor([1.0, 0.25, 0.0])
     stepped = scheduler.step(NOISE - DATA, scheduler.timesteps[0], NOISE)[0]
     torch.testing.assert_close(stepped, 0.25 * NOISE + 0.75 * DATA)
     assert scheduler.host_sigmas.tolist() == [1.0, 0.25, 0.0]
 
 
-def test_given_timesteps_reach_the_model_as_they_are_and_warn_without_sigmas(caplog):
+def test_given_timesteps_are_used_unchanged_and_warn_without_sigmas(caplog):
     logger = logging.getLogger("filmstrip")
     logger.addHandler(caplog.handler)
     scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
@@ -145,16 +148,16 @@ def test_given_timesteps_reach_the_model_as_they_are_and_warn_without_sigmas(cap
     assert not caplog.text
 
 
-def test_numbers_may_come_in_any_kind_of_list():
-    kinds = [
+def test_sigmas_may_be_a_list_tuple_array_or_tensor():
+    forms = [
         [0.8, 0.3],
         (0.8, 0.3),
         np.array([0.8, 0.3]),
         torch.tensor([0.8, 0.3], dtype=torch.float64),
     ]
-    for kind in kinds:
-        scheduler = made(2)
-        scheduler.set_timesteps(sigmas=kind)
+    for sigmas in forms:
+        scheduler = make_scheduler(2)
+        scheduler.set_timesteps(sigmas=sigmas)
         np.testing.assert_allclose(scheduler.host_sigmas, [0.8, 0.3, 0.0], rtol=1e-6)
 
 
@@ -182,7 +185,7 @@ def test_config_round_trip_and_changes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (
             lambda: FlowMatchEulerDiscreteScheduler(num_train_timesteps=0),
@@ -190,27 +193,50 @@ def test_config_round_trip_and_changes(tmp_path):
         ),
         (lambda: FlowMatchEulerDiscreteScheduler(shift=-2.0), "shift is -2"),
         (lambda: FlowMatchEulerDiscreteScheduler(time_shift_type="cubic"), "'cubic'"),
-        (lambda: made().set_timesteps(0), "0 steps"),
-        (lambda: made().set_timesteps(), "needs"),
+        (lambda: make_scheduler().set_timesteps(0), "0 steps"),
+        (lambda: make_scheduler().set_timesteps(), "needs"),
         (
-            lambda: made().set_timesteps(3, sigmas=[0.5]),
+            lambda: make_scheduler().set_timesteps(3, sigmas=[0.5]),
             "sigmas says 1, num_inference_steps says 3",
         ),
-        (lambda: made().set_timesteps(sigmas=[[0.5, 0.2]]), r"\(1, 2\)"),
-        (lambda: made(use_dynamic_shifting=True).set_timesteps(3), "mu"),
-        (lambda: made().step(NOISE, 2, DATA), "timestep 2 is an integer"),
-        (lambda: made().step(NOISE, 0.5, DATA), "0.5 is not in the schedule of 5"),
-        (lambda: made().step(NOISE, torch.ones(2), DATA), "tensor of 2"),
+        (lambda: make_scheduler().set_timesteps(sigmas=[[0.5, 0.2]]), r"\(1, 2\)"),
+        (lambda: make_scheduler(use_dynamic_shifting=True).set_timesteps(3), "mu"),
+        (lambda: make_scheduler().step(NOISE, 2, DATA), "timestep 2 is an integer"),
+        (lambda: make_scheduler().step(NOISE, 0.5, DATA), "0.5 is not in the schedule of 5"),
+        (lambda: make_scheduler().step(NOISE, torch.ones(2), DATA), "tensor of 2"),
     ],
 )
-def test_errors_name_the_value(call, said):
-    with pytest.raises(InputError, match=said):
+def test_errors_name_the_value(call, message):
+    with pytest.raises(InputError, match=message):
         call()
 
 
-def test_a_walk_ends():
-    scheduler = made(2)
+def test_a_step_after_the_last_is_refused():
+    scheduler = make_scheduler(2)
     for timestep in scheduler.timesteps:
         scheduler.step(NOISE, timestep, DATA)
     with pytest.raises(InputError, match="All 2 steps"):
         scheduler.step(NOISE, scheduler.timesteps[-1], DATA)
+
+
+@pytest.mark.parametrize("shift", ["exponential", "linear"])
+def test_dynamic_shifting_shifts_the_even_schedule_by_mu(shift):
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, time_shift_type=shift)
+    scheduler.set_timesteps(4, mu=1.3)
+    factor = np.exp(1.3) if shift == "exponential" else 1.3
+    even = np.linspace(1, 0.001, 4)
+    expected = factor * even / (1 + (factor - 1) * even)
+    np.testing.assert_allclose(scheduler.host_sigmas[:-1], expected, rtol=1e-5)
+
+
+def test_a_new_scheduler_has_the_schedule_of_training():
+    scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=5)
+    np.testing.assert_allclose(scheduler.host_sigmas, [1, 0.8, 0.6, 0.4, 0.2])
+    np.testing.assert_allclose(scheduler.host_timesteps, [5, 4, 3, 2, 1], rtol=1e-6)
+    assert (scheduler.sigma_max, scheduler.sigma_min) == pytest.approx((1.0, 0.2))
+
+
+def test_of_equal_timesteps_the_second_is_found():
+    scheduler = make_scheduler()
+    schedule = torch.tensor([5.0, 3.0, 3.0, 3.0, 1.0])
+    assert [scheduler.index_for_timestep(t, schedule) for t in (5.0, 3.0, 1.0)] == [0, 2, 4]

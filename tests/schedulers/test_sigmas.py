@@ -1,4 +1,4 @@
-"""The spacings and shifts obey the formulas of the papers that they come from."""
+"""Spacings, shifts and betas follow the formulas of their papers."""
 
 import subprocess
 import sys
@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from filmstrip.errors import InputError
 from filmstrip.schedulers.sigmas import (
+    BETA_SCHEDULES,
     SPACINGS,
     beta,
     chosen_spacing,
@@ -19,16 +20,17 @@ from filmstrip.schedulers.sigmas import (
     linear_shift,
     static_shift,
     stretch_to_terminal,
+    zero_terminal_snr,
 )
 
-LEVELS = np.linspace(1, 0.02, 50)
+SIGMAS = np.linspace(1, 0.02, 50)
 shifts = st.floats(0.05, 20)
 
 
 @pytest.mark.parametrize("spacing", SPACINGS.values())
 @settings(deadline=None)
 @given(st.floats(0.001, 0.5), st.floats(0.6, 700), st.integers(2, 60))
-def test_spacings_fall_from_the_first_level_to_the_last(spacing, low, high, steps):
+def test_spacings_fall_from_sigma_max_to_sigma_min(spacing, low, high, steps):
     sigmas = spacing(low, high, steps)
     assert sigmas.shape == (steps,)
     assert (np.diff(sigmas) < 0).all()
@@ -45,7 +47,7 @@ def test_exponential_steps_are_even_in_the_logarithm():
     np.testing.assert_allclose(steps, steps[0])
 
 
-def test_beta_levels_are_symmetric_and_dense_at_the_ends():
+def test_beta_sigmas_are_symmetric_and_dense_at_the_ends():
     sigmas = beta(0.1, 0.9, 21)
     np.testing.assert_allclose(sigmas + sigmas[::-1], 1.0)
     steps = -np.diff(sigmas)
@@ -57,8 +59,8 @@ def test_beta_levels_are_symmetric_and_dense_at_the_ends():
 @given(shifts, shifts)
 def test_static_shifts_compose_by_multiplying(first, second):
     np.testing.assert_allclose(
-        static_shift(second, static_shift(first, LEVELS)),
-        static_shift(first * second, LEVELS),
+        static_shift(second, static_shift(first, SIGMAS)),
+        static_shift(first * second, SIGMAS),
         rtol=1e-9,
     )
 
@@ -67,33 +69,33 @@ def test_static_shifts_compose_by_multiplying(first, second):
 @given(shifts)
 def test_the_three_shifts_are_one_formula(shift):
     """Flux's e^mu is the factor of Esser et al., eq. 23."""
-    wanted = static_shift(shift, LEVELS)
-    np.testing.assert_allclose(exponential_shift(np.log(shift), 1.0, LEVELS), wanted, rtol=1e-9)
-    np.testing.assert_allclose(linear_shift(shift, 1.0, LEVELS), wanted, rtol=1e-9)
+    expected = static_shift(shift, SIGMAS)
+    np.testing.assert_allclose(exponential_shift(np.log(shift), 1.0, SIGMAS), expected, rtol=1e-9)
+    np.testing.assert_allclose(linear_shift(shift, 1.0, SIGMAS), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("shift", [exponential_shift, linear_shift])
-def test_shifts_leave_noise_and_data_where_they_are(shift):
+def test_shifts_keep_pure_noise_and_data(shift):
     for levels in (np.array([1.0, 0.0]), torch.tensor([1.0, 0.0])):
         assert shift(1.7, 2.0, levels).tolist() == pytest.approx([1.0, 0.0])
 
 
 @settings(deadline=None)
 @given(st.floats(0.01, 0.9))
-def test_stretching_keeps_noise_and_order_and_ends_at_the_terminal(terminal):
-    stretched = stretch_to_terminal(terminal, static_shift(3.0, LEVELS))
+def test_stretching_keeps_the_first_sigma_and_the_order_and_ends_at_the_terminal(terminal):
+    stretched = stretch_to_terminal(terminal, static_shift(3.0, SIGMAS))
     np.testing.assert_allclose(stretched[[0, -1]], [1.0, terminal])
     assert (np.diff(stretched) < 0).all()
 
 
-def test_one_spacing_at_most_can_be_chosen():
+def test_several_spacings_are_refused():
     assert chosen_spacing({"shift": 3.0, "use_karras_sigmas": False}) is None
     assert chosen_spacing({"use_beta_sigmas": True}) is beta
     with pytest.raises(InputError, match="use_karras_sigmas and use_beta_sigmas"):
         chosen_spacing({"use_karras_sigmas": True, "use_beta_sigmas": True})
 
 
-def test_exponential_spacing_needs_levels_above_zero():
+def test_exponential_spacing_needs_sigmas_above_zero():
     with pytest.raises(InputError, match="0 to 1"):
         exponential(0.0, 1.0, 5)
 
@@ -108,3 +110,41 @@ def test_scipy_is_imported_for_beta_sigmas_only():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["False", "False", "True", "False"]
+
+
+def test_linear_betas_are_even():
+    expected = torch.linspace(0.0001, 0.02, 11)
+    torch.testing.assert_close(BETA_SCHEDULES["linear"](0.0001, 0.02, 11), expected)
+
+
+def test_scaled_linear_betas_are_even_in_the_square_root():
+    betas = BETA_SCHEDULES["scaled_linear"](0.0004, 0.0225, 11)
+    torch.testing.assert_close(betas.sqrt(), torch.linspace(0.02, 0.15, 11))
+
+
+def test_cosine_betas_leave_the_signal_of_the_paper():
+    """Nichol and Dhariwal, eq. 17, with s = 0.008; the last beta is clipped to 0.999."""
+    betas = BETA_SCHEDULES["squaredcos_cap_v2"](0.0, 0.0, 50).double()
+    signal = torch.cumprod(1 - betas, dim=0)
+    times = torch.arange(51, dtype=torch.float64) / 50
+    expected = torch.cos((times + 0.008) / 1.008 * torch.pi / 2) ** 2
+    assert betas.shape == (50,)
+    torch.testing.assert_close(
+        signal[:-1], expected[1:-1] / expected[0], rtol=1e-4, atol=1e-6, check_dtype=False
+    )
+    assert betas[-1].item() == pytest.approx(0.999)
+
+
+def test_zero_terminal_snr_scales_the_square_roots_of_the_signal_linearly():
+    """Lin et al., algorithm 1."""
+    betas = BETA_SCHEDULES["linear"](0.01, 0.2, 20).double()
+    roots = torch.cumprod(1 - betas, dim=0).sqrt()
+    rescaled = torch.cumprod(1 - zero_terminal_snr(betas), dim=0).sqrt()
+    expected = (roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])
+    torch.testing.assert_close(rescaled, expected)
+
+
+def test_shifts_follow_the_formula_of_flux_for_any_power():
+    expected = 2.5 / (2.5 + (1 / SIGMAS - 1) ** 1.7)
+    np.testing.assert_allclose(linear_shift(2.5, 1.7, SIGMAS), expected)
+    np.testing.assert_allclose(exponential_shift(np.log(2.5), 1.7, SIGMAS), expected)

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from safetensors.torch import load, save
 
 from filmstrip.errors import FilmstripError
-from filmstrip.weights.folder import load_components, read_index, save_components
+from filmstrip.weights.folder import load_components, save_components
+from filmstrip.weights.pipeline_index import read_index
 
 from . import samples
 

@@ -9,7 +9,8 @@ import torch
 
 from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
 from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
-from filmstrip.weights.folder import load_components, read_index, save_components
+from filmstrip.weights.folder import load_components, save_components
+from filmstrip.weights.pipeline_index import read_index
 
 from . import samples
 

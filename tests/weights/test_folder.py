@@ -7,13 +7,8 @@ import torch
 
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.registry import COMPONENT_CLASSES
-from filmstrip.weights.folder import (
-    PipelineIndex,
-    is_complete,
-    load_components,
-    read_index,
-    save_components,
-)
+from filmstrip.weights.folder import load_components, save_components
+from filmstrip.weights.pipeline_index import PipelineIndex, is_complete, read_index
 
 from . import samples
 

@@ -158,10 +158,10 @@ def test_no_second_copy_is_ever_in_memory(dtype, saved, monkeypatch):
             return tensor
 
     built: list[nn.Module] = []
-    load, safe_open = module._load, safetensors.safe_open
+    load, safe_open = module.load_weights, safetensors.safe_open
     monkeypatch.setattr(safetensors, "safe_open", Counting)
     monkeypatch.setattr(
-        module, "_load", lambda model, *rest: (built.append(model), load(model, *rest))
+        module, "load_weights", lambda model, *rest: (built.append(model), load(model, *rest))
     )
     read = Tiny.from_pretrained(saved, dtype=dtype)
     assert len(alive) == len(read.state_dict())

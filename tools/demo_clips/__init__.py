@@ -1,8 +1,8 @@
-"""The training clips of the two embedded models, and what measures the clips that these make.
+"""Training clips of the two embedded models, and measurements of the clips that they generate.
 
 For the LTX model clips are drawn (`draw_clips`), described (`caption`) and judged (`measure_clips`,
-`judge_clips`). For the SVD model pictures are drawn with the clips that follow from them
-(`draw_pointers`), and what the model makes of them is measured (`measure_travel`).
+`judge_clips`). For the SVD model pictures are drawn, each with a clip that starts from it
+(`draw_pointers`), and generated clips are measured (`measure_travel`).
 """
 
 from tools.demo_clips.captions import caption, evaluation_prompts

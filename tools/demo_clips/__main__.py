@@ -1,5 +1,6 @@
-"""Writes a picture for the embedded model to animate: `python -m tools.demo_clips picture.png
---direction up-left`.
+"""Write a picture for the embedded SVD model.
+
+python -m tools.demo_clips picture.png --direction up-left
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ def main() -> None:
     defaults = ("red", "arrow", "white", "right", "large")
     for (name, allowed), default in zip(POINTER_ATTRIBUTES.items(), defaults, strict=True):
         parser.add_argument(f"--{name}", choices=allowed, default=default)
-    parser.add_argument("--seed", type=int, default=0, help="decides the place")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the position")
     arguments = vars(parser.parse_args())
     draw_picture(**{name: value for name, value in arguments.items() if name != "file"}).save(
         arguments["file"]

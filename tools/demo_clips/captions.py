@@ -1,4 +1,4 @@
-"""Captions for scenes, in varied wording: the language that the embedded model understands."""
+"""Captions of scenes in varied wording, as the embedded LTX model is trained on."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _article(words: str) -> str:
 
 
 def _join(travel: Phrase, change: Phrase, rng: random.Random) -> Phrase:
-    """One phrase for an object that does both, in either order."""
+    """Join two phrases with "and", in random order."""
     (does, doing), (does_too, doing_too) = rng.sample((travel, change), 2)
     return rng.choice(
         (
@@ -119,8 +119,7 @@ def _motion(scene: Scene, rng: random.Random) -> Phrase:
 
 
 def caption(scene: Scene, rng: random.Random) -> str:
-    """Describe a scene in a sentence, such as "a small green star moves up and grows over a grey
-    background".
+    """Describe a scene, such as "a small green star moves up and grows over a grey background".
 
     Args:
         scene: what to describe.
@@ -147,7 +146,7 @@ def caption(scene: Scene, rng: random.Random) -> str:
 
 
 def evaluation_prompts(count: int, seed: int = 0) -> list[tuple[Scene, str]]:
-    """Scenes with an attribute pair that training never saw, each with a caption.
+    """Sample scenes with an attribute pair that is held out of training, each with a caption.
 
     Args:
         count: how many.

@@ -75,8 +75,13 @@ WEDGES: dict[str, Wedge] = {
 
 @dataclass(frozen=True)
 class Paths:
-    """Where the object of each clip is in each frame: `centre` (B, T, 2) as x, y and `radius` (B,
-    T) in frame widths, `angle` (B, T) in radians clockwise from upright."""
+    """The path of each clip's object.
+
+    Attributes:
+        centre: (B, T, 2), x and y in frame widths.
+        radius: (B, T), in frame widths.
+        angle: (B, T), in radians clockwise from upright.
+    """
 
     centre: torch.Tensor
     radius: torch.Tensor
@@ -90,7 +95,7 @@ def _uniform(
 
 
 def start_in_view(extent: torch.Tensor, way: torch.Tensor, unit: torch.Tensor) -> torch.Tensor:
-    """Starting points (B, 2) from which objects stay wholly in view, in frame widths.
+    """Random starting points (B, 2) from which objects stay fully in view, in frame widths.
 
     Args:
         extent: how far the object reaches from its centre in some frames, the turning points of its
@@ -105,7 +110,7 @@ def start_in_view(extent: torch.Tensor, way: torch.Tensor, unit: torch.Tensor) -
 
 @dataclass(frozen=True)
 class Change:
-    """How objects moved and changed before they do what their scenes say.
+    """What the objects do before the motion and change of their scenes.
 
     indices: the scenes of that, (B, 6); only direction and change count.
     frames: (B,) how many frames it takes; 0 for none.
@@ -121,7 +126,7 @@ def plan_paths(
     frames: int = FRAMES,
     before: Change | None = None,
 ) -> Paths:
-    """Choose sizes, ways and places at random so that each object stays wholly in view.
+    """Choose sizes, directions and positions at random so that each object stays fully in view.
 
     Args:
         indices: scenes, (B, 6) int64, on any device; the paths are on the same.
@@ -200,11 +205,11 @@ def draw_clips(
 
     Args:
         indices: scenes, (B, 6) int64 (see `scenes.to_indices`), on the device to draw on.
-        generator: a generator of that device; it decides sizes, places and ways.
+        generator: a generator of that device; for sizes, positions and directions.
         frames: number of frames T.
         side: height and width in pixels.
         dtype: a float type for values in [0, 1], or `torch.uint8` for 0 to 255.
-        before: what the objects did first, if anything else.
+        before: what the objects do first, if anything else.
 
     Returns:
         Videos (B, 3, T, side, side) in sRGB.
@@ -219,9 +224,7 @@ def draw_clips(
 
 
 def around(centre: torch.Tensor, side: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixel centres x and y, (B, T, side, side), as seen from `centre` (B, T, 2), in frame
-    widths.
-    """
+    """Pixel centres x and y relative to `centre` (B, T, 2), each (B, T, side, side)."""
     pixel = (torch.arange(side, device=centre.device) + 0.5) / side
     x, y = torch.broadcast_tensors(
         pixel - centre[..., 0, None, None], pixel[:, None] - centre[..., 1, None, None]

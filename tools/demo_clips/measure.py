@@ -1,9 +1,8 @@
-"""Reading a clip's attributes back from its pixels, without any model.
+"""Measure the attributes of a clip from its pixels, without a model.
 
-The judge assumes what the demo clips promise: one object on a plain background. It reads the
-background from the rim of the picture, the object from what differs from it, then the object's
-place, area and orientation in each frame. What it cannot tell it calls unclear, and unclear never
-counts as right.
+The clips show one object on a plain background. The background is the colour at the border of the
+picture, the object is what differs from it; then position, area and orientation of the object are
+measured in each frame. An attribute that cannot be decided is unclear, and counts as wrong.
 """
 
 from __future__ import annotations
@@ -39,16 +38,17 @@ CHUNK = 16
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was read from B clips. Attributes are indices in `ATTRIBUTES`, -1 where unclear; the
-    rest are the values that they were decided on.
+    """The measured attributes of B clips, and the values from which they were decided.
+
+    Attributes are indices in `ATTRIBUTES`, -1 where unclear.
 
     colour, background, shape, direction, change, size: (B,) int64.
     colour_error, background_error: (B,) distance to the nearest palette entry, RGB in [0, 1].
     overlap: (B, shapes) overlap with the best turned template of each shape, 0 to 1.
-    travel: (B, 2) way of the object's centre, x to the right and y down, in frame widths.
+    travel: (B, 2) displacement of the object's centre, x to the right and y down, in frame widths.
     growth: (B,) radius at the end over radius at the start.
     turn: (B,) clockwise turn over the whole clip in radians.
-    visible: (B,) share of frames in which there is an object.
+    visible: (B,) fraction of frames in which there is an object.
     """
 
     colour: torch.Tensor
@@ -71,7 +71,7 @@ class Measurement:
 
 
 def measure_clips(videos: torch.Tensor) -> Measurement:
-    """Read the attributes of clips.
+    """Measure the attributes of clips.
 
     Args:
         videos: (B, 3, T, H, W), RGB, floats in [0, 1] or uint8, on any device. T is at least 7.
@@ -95,7 +95,7 @@ def measure_clips(videos: torch.Tensor) -> Measurement:
 
 
 def judge_clips(measured: Measurement, wanted: torch.Tensor) -> torch.Tensor:
-    """Which of `JUDGED` are right: (B, 4) bool. Motion is right when direction and change both are.
+    """Whether each of `JUDGED` is right, (B, 4) bool; motion needs direction and change.
 
     Args:
         measured: of B clips.
@@ -107,7 +107,7 @@ def judge_clips(measured: Measurement, wanted: torch.Tensor) -> torch.Tensor:
 
 
 def swapped_colours(measured: Measurement, wanted: torch.Tensor) -> torch.Tensor:
-    """Clips whose object has the wanted colour of the background, and the reverse: (B,) bool."""
+    """Whether the colours of object and background are swapped, (B,) bool."""
     column = list(ATTRIBUTES).index
     wanted = wanted.to(measured.colour.device)
     return (measured.colour == wanted[:, column("background")]) & (
@@ -148,9 +148,7 @@ def _measure_chunk(videos: torch.Tensor) -> Measurement:
 
 
 def separate(videos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Background (B, 3), object colour (B, 3), and how much the object covers each pixel (B, T, H,
-    W).
-    """
+    """Background (B, 3), object colour (B, 3), and the object's coverage of pixels (B, T, H, W)."""
     edges = videos[..., :3, :], videos[..., -3:, :], videos[..., :3], videos[..., -3:]
     rim = torch.cat([edge.flatten(2) for edge in edges], dim=2)
     background = rim.median(dim=2).values
@@ -199,7 +197,7 @@ def area_and_centre(cover: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def _travel_and_growth(
     area: torch.Tensor, centre: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both over the whole clip, from means of a few frames at either end."""
+    """Displacement and growth over the clip, from means of a few frames at both ends."""
     frames = area.shape[1]
     stretch = (frames - 1) / (frames - ENDS)
     travel = (centre[:, -ENDS:].mean(1) - centre[:, :ENDS].mean(1)) * stretch
@@ -227,7 +225,7 @@ def _turn(cover: torch.Tensor, centre: torch.Tensor, shape: torch.Tensor) -> tor
 
 
 def _direction(travel: torch.Tensor) -> torch.Tensor:
-    """Index in `DIRECTIONS`; -1 for a slanted way."""
+    """Index in `DIRECTIONS`; -1 for a diagonal displacement."""
     x, y = travel.unbind(1)
     along, across = travel.abs().amax(1), travel.abs().amin(1)
     name = DIRECTIONS.index

@@ -1,11 +1,9 @@
-"""Pictures that say how they move: something with a front, which goes where it points, over a plain
-background.
+"""Pictures of an object that points in the direction in which it moves, over a plain background.
 
 A picture is five attributes, one row of indices in the order of `POINTER_ATTRIBUTES`. The motion
-bucket sets the
-speed and fps the sampling: per second an object travels `motion_bucket / 1024` of the frame's
-width, so that from one frame to the next it moves `motion_bucket / (8 * fps)` pixels of a frame 128
-wide. Some combinations of colour, shape and direction are held out of training.
+bucket sets the speed and fps the sampling: per second an object travels `motion_bucket / 1024` of
+the frame's width, so that from one frame to the next it moves `motion_bucket / (8 * fps)` pixels of
+a frame 128 wide. Some combinations of colour, shape and direction are held out of training.
 """
 
 from __future__ import annotations
@@ -101,7 +99,7 @@ def pointer_distance(shape: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> t
 
 
 def velocity(indices: torch.Tensor, motion_bucket: torch.Tensor, fps: torch.Tensor) -> torch.Tensor:
-    """How far objects move from frame to frame, (B, 2) to the right and down, in frame widths."""
+    """Displacement from frame to frame, (B, 2) to the right and down, in frame widths."""
     angle = indices[:, list(POINTER_ATTRIBUTES).index("direction")] * (2 * math.pi / len(HEADINGS))
     speed = motion_bucket * WIDTHS_PER_SECOND / fps
     return torch.stack([angle.cos(), angle.sin()], dim=1) * speed[:, None]
@@ -171,11 +169,11 @@ def draw_picture(
     size: str = "large",
     seed: int = 0,
 ) -> Image.Image:
-    """One picture, 128 wide and high, of the kind that the embedded model animates.
+    """One picture, 128 wide and high, of the kind that the embedded SVD model animates.
 
     Args:
         colour, shape, background, direction, size: names listed in `POINTER_ATTRIBUTES`.
-        seed: decides the place, from which even the fastest object stays in view at 7 frames a
+        seed: of the position, from which even the fastest object stays in view at 7 frames a
             second.
 
     Raises:

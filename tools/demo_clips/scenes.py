@@ -1,4 +1,4 @@
-"""What a demo clip can show: a coloured shape that moves and changes over a plain background.
+"""Scenes of the demo clips: a coloured shape that moves and changes over a plain background.
 
 A scene is six attributes. One scene is a `Scene`; many are one row of indices each, in the order of
 `ATTRIBUTES`, so that they are drawn, sampled and judged in batches. Some *pairs* of attributes are
@@ -109,7 +109,7 @@ class Scene:
 
 
 def to_indices(scenes: list[Scene]) -> torch.Tensor:
-    """Scenes as rows of attribute indices, (B, 6) int64."""
+    """Convert scenes to rows of attribute indices, (B, 6) int64."""
     rows = [
         [
             allowed.index(value)
@@ -121,7 +121,7 @@ def to_indices(scenes: list[Scene]) -> torch.Tensor:
 
 
 def from_indices(indices: torch.Tensor) -> list[Scene]:
-    """The scenes that rows of attribute indices (B, 6) stand for."""
+    """Convert rows of attribute indices (B, 6) to scenes."""
     return [
         Scene(*(allowed[i] for allowed, i in zip(ATTRIBUTES.values(), row, strict=True)))
         for row in indices.tolist()

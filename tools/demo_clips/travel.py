@@ -1,6 +1,4 @@
-"""Measuring how the object of a short clip moves, and whether it stays what it is in the picture it
-comes from.
-"""
+"""Measure how the object of a short clip moves, and whether it keeps its shape and colour."""
 
 from __future__ import annotations
 
@@ -29,14 +27,17 @@ CROP_REACH = 0.25  # half the compared crop's side, in frame widths: it holds th
 
 @dataclass(frozen=True)
 class Travel:
-    """What was measured on B clips.
+    """The measurements of B clips.
 
-    velocity: (B, 2) pixels per frame to the right and down.
-    direction: (B,) int64, index in `HEADINGS` nearest to the way; -1 where nothing moves or nothing
-    is seen. overlap: (B,) of the object in the last frame with that in the picture, intersection
-    over union, both centred. shape_kept: (B,) bool, whether shape, size and heading persist.
-    colour_kept: (B,) bool, whether the colours of object and background persist.
-    psnr: (B,) of the first frame against the picture, in dB.
+    Attributes:
+        velocity: (B, 2), pixels per frame to the right and down.
+        direction: (B,) int64, index in `HEADINGS` nearest to the motion; -1 where nothing moves or
+            no object is found.
+        overlap: (B,), intersection over union of the object in the last frame and in the picture,
+            both centred.
+        shape_kept: (B,) bool, whether shape, size and heading persist.
+        colour_kept: (B,) bool, whether the colours of object and background persist.
+        psnr: (B,), of the first frame against the picture, in dB.
     """
 
     velocity: torch.Tensor

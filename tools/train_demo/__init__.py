@@ -1,1 +1,1 @@
-"""Trains the embedded demo models: `python -m tools.train_demo --help`."""
+"""Train the embedded demo models: `python -m tools.train_demo --help`."""

@@ -1,4 +1,4 @@
-"""Trains an embedded demo model, stage by stage; a stage is skipped when its result is there.
+"""Train an embedded model stage by stage; a stage is skipped when its result exists.
 
 Run the same command again after an interruption, or with the files that `--out` got copied into
 `--work`.

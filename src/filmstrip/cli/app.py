@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from filmstrip import __version__
 from filmstrip.cli import animate, generate, models, recipe, upscale
 from filmstrip.cli.windows import Pairs
+from filmstrip.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -10,8 +10,8 @@ from filmstrip.cli.families import FAMILIES, Family, P
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.files import read_json
 from filmstrip.ltx.recipes import Recipe
-from filmstrip.presets import locate, ltx as ltx, near
-from filmstrip.weights.hub import HubOptions, Source
+from filmstrip.presets import locate, ltx as ltx, suggest_names
+from filmstrip.weights.hub import CheckpointLocation, HubOptions
 
 INDEX = "model_index.json"
 CONFIGS = ("/config.json", "/scheduler_config.json")
@@ -31,7 +31,7 @@ class Checkpoint(Generic[P]):
     @property
     def recipe(self) -> Recipe | None:
         """How the authors make videos with it; None: diffusers' way."""
-        return self.preset.recipe if isinstance(self.preset, ltx.Preset) else None
+        return self.preset.recipe if isinstance(self.preset, ltx.LTXPreset) else None
 
     def commit(self, folder: Path) -> str | None:
         """The commit of the `folder` of a repository; None for a folder of one's own."""
@@ -49,7 +49,7 @@ class Checkpoint(Generic[P]):
         """
         if self.recipe is not None and not Path(self.location).is_dir():
             return locate(self.preset, HubOptions(revision=self.revision))
-        folder = Source(self.location, revision=self.revision).fetch(
+        folder = CheckpointLocation(self.location, revision=self.revision).fetch(
             lambda names: [name for name in names if name == INDEX or name.endswith(CONFIGS)]
         )
         if not (folder / INDEX).is_file():
@@ -124,5 +124,5 @@ def _unknown(model: str, names: Collection[str]) -> str:
         return f"--model {model} is a model for `filmstrip {others[model]}`."
     return (
         f"--model {model!r} is no known model, no folder and no Hub id (owner/name): "
-        f"{near(model, names)}"
+        f"{suggest_names(model, names)}"
     )

@@ -15,7 +15,7 @@ from filmstrip.errors import InputError
 from filmstrip.files import read_json
 from filmstrip.ltx.recipes import Recipe
 from filmstrip.ltx.size_grid import PUBLISHED_GRID, SizeGrid, size_grid
-from filmstrip.presets.ltx import Preset
+from filmstrip.presets.ltx import LTXPreset
 
 
 def generate(
@@ -84,16 +84,22 @@ def generate(
         sizes = _grid(
             own, folder
         )  # a recipe makes any size, but must end where a clip that it leads up to begins
-        made = SizeGrid(side=1, stride=sizes.stride if extend_before else 1) if theirs else sizes
+        made = (
+            SizeGrid(size_multiple=1, frame_stride=sizes.frame_stride if extend_before else 1)
+            if theirs
+            else sizes
+        )
         call, parts = _call(prompt, want, made, seconds, snap, notes), 1
         if windowed:
             window = own.frames if window is None else window
-            parts = windows.split(call, prompt_at or [], window, sizes.stride, snap, notes)
+            parts = windows.split(call, prompt_at or [], window, sizes.frame_stride, snap, notes)
         given: dict[str, Any] = {
             name: call[name] * (2 if upscale else 1) for name in ("width", "height")
         }
         frames = call["num_frames"]
-        held = conditions.hold(shown, frames, call.get("window", frames), sizes.stride, snap, notes)
+        held = conditions.hold(
+            shown, frames, call.get("window", frames), sizes.frame_stride, snap, notes
+        )
         if shown:
             call["conditions"], given["conditions"] = held.written, held.conditions
         sampling: dict[str, Any] = {
@@ -138,20 +144,27 @@ def _check(prompt: str, frames: int | None, seconds: float | None) -> None:
 
 
 def _call(
-    prompt: str, want: Preset, sizes: SizeGrid, seconds: float | None, snap: bool, notes: list[str]
+    prompt: str,
+    want: LTXPreset,
+    sizes: SizeGrid,
+    seconds: float | None,
+    snap: bool,
+    notes: list[str],
 ) -> dict[str, Any]:
     """The arguments that every pipeline of LTX takes."""
     return {
         "prompt": prompt,
         "negative_prompt": want.negative,
-        "width": plan.side("width", want.width, sizes.side, snap, notes),
-        "height": plan.side("height", want.height, sizes.side, snap, notes),
-        "num_frames": plan.frame_count(want.frames, seconds, want.fps, sizes.stride, snap, notes),
+        "width": plan.side("width", want.width, sizes.size_multiple, snap, notes),
+        "height": plan.side("height", want.height, sizes.size_multiple, snap, notes),
+        "num_frames": plan.frame_count(
+            want.frames, seconds, want.fps, sizes.frame_stride, snap, notes
+        ),
         "frame_rate": want.fps,
     }
 
 
-def _grid(own: Preset, folder: Path) -> SizeGrid:
+def _grid(own: LTXPreset, folder: Path) -> SizeGrid:
     """The sizes that the model can make."""
     if own.file:
         return PUBLISHED_GRID

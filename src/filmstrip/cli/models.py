@@ -13,15 +13,15 @@ from filmstrip.cli.families import FAMILIES
 from filmstrip.errors import CheckpointError
 from filmstrip.files import read_json
 from filmstrip.presets import is_cached
-from filmstrip.presets.base import Published
-from filmstrip.presets.ltx import PARTS
+from filmstrip.presets.base import PublishedWeights
+from filmstrip.presets.ltx import EXTRA_FILES
 
 if TYPE_CHECKING:
     from filmstrip.weights.cache import CachedModel
 
-KNOWN: tuple[tuple[str, Published], ...] = (
+KNOWN: tuple[tuple[str, PublishedWeights], ...] = (
     *((family.command, preset) for family in FAMILIES for preset in family.presets),
-    *(("", part) for part in PARTS),
+    *(("", part) for part in EXTRA_FILES),
 )
 JSON_FIELDS = ("repo_id", "revision", "size", "complete")
 COMMANDS = {name: family.command for family in FAMILIES for name in family.folders}

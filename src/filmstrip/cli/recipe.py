@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from filmstrip import __version__
 from filmstrip.cli.display import entries
 from filmstrip.cli.plan import Plan
+from filmstrip.version import __version__
 
 # What a command is given before its options.
 SUBJECTS = {"generate": "prompt", "animate": "image", "upscale": "video"}

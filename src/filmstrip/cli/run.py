@@ -128,7 +128,10 @@ def _make(
                     raise unfinished.__cause__ or unfinished from None
                 with watch.stage("write"):
                     save_video(
-                        frames, path, plan.fps, recipe=recipe(plan, seed) if plan.recipe else None
+                        frames,
+                        path,
+                        plan.fps,
+                        provenance=recipe(plan, seed) if plan.recipe else None,
                     )
                 size = sum(
                     file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path])
@@ -165,8 +168,8 @@ def _download(plan: Plan, quiet: bool) -> None:
     """Find all files of the model, those of a Hub id by downloading what is not cached."""
     from huggingface_hub.utils import disable_progress_bars
 
-    from filmstrip.weights.folder import fetch_pipeline
-    from filmstrip.weights.hub import HubOptions, Source
+    from filmstrip.weights.hub import CheckpointLocation, HubOptions
+    from filmstrip.weights.pipeline_index import fetch_pipeline
 
     if quiet:
         disable_progress_bars()
@@ -174,7 +177,7 @@ def _download(plan: Plan, quiet: bool) -> None:
     if plan.pipeline == RECIPE_PIPELINE:
         fetch(PRESETS[plan.model], hub)
     else:
-        fetch_pipeline(Source(plan.source, **hub))
+        fetch_pipeline(CheckpointLocation(plan.source, **hub))
 
 
 class Stopwatch:

@@ -16,7 +16,7 @@ from filmstrip.errors import InputError
 from filmstrip.files import read_json
 from filmstrip.ltx.recipes import Recipe
 from filmstrip.ltx.size_grid import PUBLISHED_GRID, size_grid
-from filmstrip.presets.ltx import Preset
+from filmstrip.presets.ltx import LTXPreset
 
 if TYPE_CHECKING:
     import torch
@@ -63,9 +63,11 @@ def upscale(
         )
         call: dict[str, Any] = {
             "video": clip,
-            "width": plan.side("width", want.width, sizes.side, snap, notes),
-            "height": plan.side("height", want.height, sizes.side, snap, notes),
-            "num_frames": plan.cut(clip, len(pictures), want.frames, sizes.stride, snap, notes),
+            "width": plan.side("width", want.width, sizes.size_multiple, snap, notes),
+            "height": plan.side("height", want.height, sizes.size_multiple, snap, notes),
+            "num_frames": plan.cut(
+                clip, len(pictures), want.frames, sizes.frame_stride, snap, notes
+            ),
             "frame_rate": want.fps,
         }
         given: dict[str, Any] = {"video": pictures[: call["num_frames"]]}
@@ -90,7 +92,7 @@ def upscale(
     carry_out(decided, display, as_json=as_json, dry_run=dry_run, given=given, make=larger)
 
 
-def check_upsampler(chosen: checkpoint.Checkpoint[Preset]) -> None:
+def check_upsampler(chosen: checkpoint.Checkpoint[LTXPreset]) -> None:
     """Refuse a model without what makes videos larger."""
     if chosen.preset.upscaler:
         return

@@ -1,1 +1,1 @@
-"""What the trainings of both demo models share."""
+"""Code that the training of both embedded models shares."""

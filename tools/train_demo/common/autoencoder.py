@@ -23,7 +23,7 @@ def autoencoder_loss(
     Args:
         pixels, decoded: (N, 3, ...). The corner pixel of `pixels` is background.
         mean, log_variance: of the latents, (N, C, ...).
-        progress: share of the budget that is spent, a scalar.
+        progress: fraction of the budget that is spent, a scalar.
     """
     weight = 1 + (OBJECT_WEIGHT - 1) * (pixels != pixels[..., :1, :1]).any(1, keepdim=True).float()
     error = decoded.float() - pixels

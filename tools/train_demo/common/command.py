@@ -1,4 +1,4 @@
-"""What the command line asks for."""
+"""The options of the command line."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ class Command:
     from_embedded: bool
 
     def left(self, spent: float, reserved: float) -> float | None:
-        """The budget of the last training if it shall be finished now: what it spent and what is
-        left for it.
-        """
+        """The budget with `finish`: the seconds spent and those left until the deadline."""
         return spent + self.deadline - reserved - time.monotonic() if self.finish else None
 
     @property

@@ -1,4 +1,4 @@
-"""Starting from the embedded model instead of from nothing."""
+"""Continue training from the embedded model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tools.train_demo.common.store import Store
 
 
 def take_embedded(store: Store) -> None:
-    """Put what the embedded model has learnt where the stages that made it would leave it."""
+    """Write the embedded model's weights as the results of the stages that trained it."""
     folder = demo.path("ltx")
     if store.load("base") is not None:
         return

@@ -1,6 +1,4 @@
-"""Clips with what a pipeline may be given of them: their first frames, pictures of later ones, and
-how they go on.
-"""
+"""Clips with the conditions of a pipeline: first frames, and pictures of later frames."""
 
 from __future__ import annotations
 
@@ -42,7 +40,7 @@ def soften(clips: torch.Tensor) -> torch.Tensor:
 
 
 def sample_changes(scenes: torch.Tensor, generator: torch.Generator) -> Change:
-    """What the objects of scenes (B, 6) do first; nothing else in most clips. On the CPU.
+    """Sample what the objects of scenes (B, 6) do first: mostly nothing else. On the CPU.
 
     Sizes change in one of the parts at most, so that objects stay in view.
     """
@@ -77,7 +75,7 @@ def encode_held(
         pictures (N, 2 n, C): of a frame inside the clip, and of its last one.
         pair (N, 2 n, C): the first two latents of a clip that begins inside.
         frames (N, 2): where the picture inside and the pair begin.
-        least (N,): latent frames that must be held, since the caption does not tell how they move.
+        least (N,): latent frames that must be given, since the caption does not describe them.
         captions (N, K, CAPTION_TOKENS) int16.
         small (M, 7 n / 4, C): only of large clips, the same drawn at `SIDE`.
     Pictures and pairs are of softened clips in half of the rows.

@@ -1,4 +1,4 @@
-"""Saving the demo model as a folder and judging what it generates."""
+"""Save the embedded LTX model as a folder and judge the clips that it generates."""
 
 from __future__ import annotations
 
@@ -108,9 +108,7 @@ def generate(
 
 
 def score(videos: torch.Tensor, scenes: list[Scene]) -> dict[str, Any]:
-    """Accuracy of each attribute and of all, the rate of swapped colours, and what was taken for
-    what.
-    """
+    """Accuracy of each attribute and of all, the rate of swapped colours, and the confusions."""
     wanted = to_indices(scenes)
     measured = measure_clips(videos.float())
     right = judge_clips(measured, wanted).float().cpu()

@@ -40,7 +40,7 @@ PUBLISHED = ("vae", "base", "upsampler", "upsampler_ema", "conditions", "conditi
 
 
 def run(settings: Settings, command: Command) -> bool:
-    """Run all stages up to the last that is asked for; False if the deadline came first.
+    """Run all stages up to `last`; False if the deadline came first.
 
     Raises:
         SystemExit: the text is not bound to the picture: colours are swapped as not.

@@ -22,7 +22,7 @@ NOISY_SHARE = 0.7
 
 
 def build_vae(settings: Settings, device: torch.device) -> AutoencoderKLLTXVideo:
-    """A fresh autoencoder, channels-last, with a quiet posterior."""
+    """A new autoencoder, channels-last, with a quiet posterior."""
     vae = AutoencoderKLLTXVideo(**settings.vae_config())
     with torch.no_grad():
         vae.encoder.conv_out.conv.bias[-1] = QUIET_LOG_VARIANCE
@@ -41,7 +41,7 @@ def vae_loss(
     Args:
         clips: (B, 3, T, H, W) in [0, 1]. The corner pixel is background.
         noise_level: (B,), how much noise is mixed into the latents before decoding.
-        progress: share of the budget that is spent, a scalar.
+        progress: fraction of the budget that is spent, a scalar.
     """
     video = clips * 2 - 1
     mean, log_variance = (part.float() for part in vae.encoder(video).chunk(2, dim=1))

@@ -1,4 +1,4 @@
-"""Saving the SVD demo model as a folder and measuring what it makes of held-out pictures."""
+"""Save the embedded SVD model as a folder and measure the clips that it generates."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ PUBLISHED = ("vision", "vae", "unet", "unet_ema")
 
 
 def run(settings: Settings, command: Command) -> bool:
-    """Run all stages up to the last that is asked for; False if the deadline came first."""
+    """Run all stages up to `last`; False if the deadline came first."""
     store = Store(command.work, command.out, PUBLISHED)
     device, deadline = command.device, command.deadline
     store.log("start", device=command.device_name, torch=torch.__version__)

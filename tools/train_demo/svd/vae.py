@@ -26,7 +26,7 @@ FAINT_SHARE, FAINT_NOISE = 0.3, 0.02  # of pictures, and the most noise that the
 
 
 def build_vae(settings: Settings, scaling_factor: float = 1.0) -> AutoencoderKLTemporalDecoder:
-    """A fresh autoencoder with a quiet posterior."""
+    """A new autoencoder with a quiet posterior."""
     vae = AutoencoderKLTemporalDecoder(**settings.vae_config(), scaling_factor=scaling_factor)
     with torch.no_grad():
         vae.quant_conv.bias[settings.latent_channels :] = QUIET_LOG_VARIANCE
@@ -53,7 +53,7 @@ def vae_loss(
     Args:
         clips: (B, 3, T, H, W) in [0, 1]. The corner pixel is background.
         noise: standard normal, of the latents' shape (B * T, C, h, w).
-        progress: share of the budget that is spent, a scalar.
+        progress: fraction of the budget that is spent, a scalar.
     """
     frames = clips.transpose(1, 2).flatten(0, 1) * 2 - 1
     moments = vae.encode(frames.to(vae.dtype), return_dict=False)[0].parameters.float()

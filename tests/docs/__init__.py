@@ -1,0 +1,1 @@
+"""The pages: their snippets, their links to the code, and the site."""
