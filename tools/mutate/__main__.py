@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tools.mutate.mutations import Mutation, find_mutations
-from tools.mutate.rooms import ROOMS
+from tools.mutate.rooms import QUICK, ROOMS
 from tools.mutate.runner import CAUGHT, TIMED_OUT, Result, Runner
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before the first import of huggingface_hub
@@ -23,7 +23,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--source", type=Path, default=Path("src"), help="folder of the package")
     parser.add_argument("--package", type=Path, help="folder or file to change")
     parser.add_argument("--room", choices=ROOMS, help="its name, in place of package and tests")
-    parser.add_argument("--tests", nargs="+", help="files or folders of tests")
+    parser.add_argument("--tests", nargs="+", default=[], help="files or folders of tests")
+    parser.add_argument("-k", dest="keyword", help="which of the tests, as of `pytest -k`")
     parser.add_argument("--sample", type=int, help="how many mutations to try; all by default")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--jobs", type=int, default=1, help="how many are tried at a time")
@@ -36,6 +37,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.room:
         options.package = options.package or options.source / "filmstrip" / options.room
         options.tests = options.tests or list(ROOMS[options.room])
+        options.keyword = options.keyword or QUICK
     if options.package is None or not (options.tests or options.list):
         parser.error("give --room, or --package and --tests")
     return options
@@ -76,8 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="mutate-") as folder:
         work = Path(folder).resolve()
+        keyword = ["-k", options.keyword] if options.keyword else []
         runner = Runner(
-            options.source, options.tests, work, options.jobs, options.budget, options.limit
+            options.source,
+            [*options.tests, *keyword],
+            work,
+            options.jobs,
+            options.budget,
+            options.limit,
         )
         calls = runner.record()
         total = sum(calls.seconds.values())

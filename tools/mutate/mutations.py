@@ -1,6 +1,7 @@
 """Finds small changes of a Python file that some test should notice."""
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class Mutation:
 
     file: Path
     line: int
-    scope: int  # first line of the outermost function around it, 0 outside of functions
+    scopes: tuple[int, ...]  # first lines of the functions around it, from the outermost
     operator: str
     start: int
     end: int
@@ -76,7 +77,7 @@ class _Finder(ast.NodeVisitor):
         self.file = file
         self.source = source
         self.found: list[Mutation] = []
-        self.scope = 0
+        self.scopes: tuple[int, ...] = ()
         lines = source.splitlines(keepends=True)
         self.offsets = [0]
         for line in lines:
@@ -113,13 +114,18 @@ class _Finder(ast.NodeVisitor):
         if node.name in ("__repr__", "__str__"):
             return
         self.visit(node.args)
-        outer = self.scope
-        if not outer:
-            decorators = [decorator.lineno for decorator in node.decorator_list]
-            self.scope = min([node.lineno, *decorators])
-        for statement in node.body:
-            self.visit(statement)
-        self.scope = outer
+        decorators = [decorator.lineno for decorator in node.decorator_list]
+        self.visit_inside(min([node.lineno, *decorators]), node.body)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self.visit_inside(node.lineno, [node.body])
+
+    def visit_inside(self, first_line: int, nodes: Sequence[ast.AST]) -> None:
+        outer = self.scopes
+        self.scopes = (*outer, first_line)
+        for node in nodes:
+            self.visit(node)
+        self.scopes = outer
 
     # Statements.
 
@@ -137,7 +143,7 @@ class _Finder(ast.NodeVisitor):
     def visit_Assign(self, node: ast.Assign) -> None:
         if ast.unparse(node.targets[0]) == "__all__":
             return
-        if self.scope and all(isinstance(t, ast.Attribute | ast.Subscript) for t in node.targets):
+        if self.scopes and all(isinstance(t, ast.Attribute | ast.Subscript) for t in node.targets):
             self.note(node, "removed statement", "pass")
         self.generic_visit(node)
 
@@ -258,7 +264,7 @@ class _Finder(ast.NodeVisitor):
     def add(self, line: int, operator: str, start: int, end: int, after: str) -> None:
         before = self.source[start:end].decode()
         self.found.append(
-            Mutation(self.file, line, self.scope, operator, start, end, before, after)
+            Mutation(self.file, line, self.scopes, operator, start, end, before, after)
         )
 
 

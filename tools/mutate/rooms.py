@@ -1,5 +1,8 @@
 """Which tests belong to which part of the package: the fastest that should notice a change."""
 
+# Tests by keyword, as of `pytest -k`, that do without those that take longest.
+QUICK = "not compile and not damaged and not (overlap and half)"
+
 ROOMS: dict[str, tuple[str, ...]] = {
     "nn": (
         "tests/nn",

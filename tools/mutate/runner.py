@@ -24,7 +24,6 @@ from tools.mutate.mutations import Mutation
 CAUGHT = "caught"
 SURVIVED = "survived"
 TIMED_OUT = "timed out"
-NOT_RUN = "no test calls it"
 OUTCOMES = {
     pytest.ExitCode.OK: SURVIVED,
     pytest.ExitCode.TESTS_FAILED: CAUGHT,
@@ -53,17 +52,19 @@ class Calls:
     seconds: dict[str, float] = field(default_factory=dict)
     modules: list[str] = field(default_factory=list)  # that the tests import, of other packages
 
-    def tests_of(self, file: str, scope: int, budget: float) -> list[str]:
-        """The fastest tests that call a function, or any function of the file if `scope` is 0.
+    def tests_of(self, mutation: Mutation, budget: float) -> list[str]:
+        """The fastest tests that call a function around a mutation; else any function of its file.
 
         Their times add up to `budget` seconds at most, but at least one test is chosen.
         """
-        calling = [
-            test
-            for test, functions in self.functions.items()
-            if (file, scope) in functions or (scope == 0 and any(f == file for f, _ in functions))
-        ]
-        if scope == 0 and not calling:
+        file = str(mutation.file)
+        around = {(file, line) for line in mutation.scopes}
+        calling = [test for test, called in self.functions.items() if called & around]
+        if not calling:  # it is run by an import
+            calling = [
+                t for t, called in self.functions.items() if any(f == file for f, _ in called)
+            ]
+        if not calling:
             calling = list(self.functions)
         chosen: list[str] = []
         total = 0.0
@@ -155,7 +156,7 @@ class Runner:
 
     Args:
         source: the folder that holds the package, such as `src`; it is never changed.
-        tests: files or folders of tests.
+        tests: files or folders of tests, or other arguments of pytest that choose them.
         work: an empty folder for the copies and for what the processes write.
         jobs: how many mutations are tried at a time.
         budget: seconds of tests, at most, that are chosen for a mutation.
@@ -231,10 +232,7 @@ class Runner:
         while waiting or running:
             while waiting and free:
                 mutation = waiting.pop(0)
-                tests = calls.tests_of(str(mutation.file), mutation.scope, self.budget)
-                if not tests:
-                    yield Result(mutation, NOT_RUN, 0.0, 0)
-                    continue
+                tests = calls.tests_of(mutation, self.budget)
                 limit = self.limit + 4 * sum(calls.seconds[test] for test in tests)
                 trial = self._start(mutation, tests, free.pop(), limit)
                 running[trial.process] = trial
