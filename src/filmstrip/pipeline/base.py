@@ -69,6 +69,16 @@ class DiffusionPipeline:
         """
         return self._interrupt
 
+    @contextmanager
+    def report_progress_to(self, progress: Progress) -> Iterator[None]:
+        """Within the context, report to `progress`; then again to what was there before."""
+        before = self.progress
+        self.progress = progress
+        try:
+            yield
+        finally:
+            self.progress = before
+
     _execution_device = device
 
     def _require(self, *names: str) -> None:

@@ -168,13 +168,18 @@ def doubts(item: LTXVideoCondition, clip: VideoShape) -> Iterator[str]:
         yield f"{item.name} is outside the video, which has the frames 0 to {clip.num_frames - 1}."
 
 
+def find_overlaps(spans: Iterable[tuple[int, int]]) -> Iterator[int]:
+    for (before, frames), (start, _) in pairwise(sorted(spans)):
+        if start < before + frames:
+            yield start
+
+
 def overlaps(spans: Iterable[tuple[int, int]]) -> Iterator[str]:
     """Sentences about conditions, each by first frame and number of frames, that hold the same
     frame.
     """
-    for (before, frames), (start, _) in pairwise(sorted(spans)):
-        if start < before + frames:
-            yield f"Two conditions hold frame {start}; what they show may not agree."
+    for start in find_overlaps(spans):
+        yield f"Two conditions hold frame {start}; what they show may not agree."
 
 
 def check_conditions(

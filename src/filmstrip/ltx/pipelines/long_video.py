@@ -19,7 +19,7 @@ from filmstrip.ltx.pipelines.conditions import (
     check_conditions,
 )
 from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline, crop, round_up_shape
-from filmstrip.media.frames import Video, as_frames, to_uint8
+from filmstrip.media.frames import Video, as_frames, cross_fade, to_uint8
 from filmstrip.nn.noise import Generators
 from filmstrip.pipeline import checks
 
@@ -131,6 +131,7 @@ def long_video(
     overlap: int = 25,
     adain_factor: float = 0.0,
     generator: Generators = None,
+    recipe: Any = None,
 ) -> Iterator[Frames]:
     """Make a video of any length, in memory that does not grow with it.
 
@@ -180,6 +181,13 @@ def long_video(
         return to_uint8(crop(video, wanted)[0].movedim(0, -1) / 2 + 0.5).cpu().numpy()
 
     def stream() -> Iterator[Frames]:
+        saved, pipe.recipe = pipe.recipe, recipe or pipe.recipe
+        try:
+            yield from stream_()
+        finally:
+            pipe.recipe = saved
+
+    def stream_() -> Iterator[Frames]:
         texts = _embed(pipe, windows, negative)
         tail, first = torch.empty(0), None
         for one, after in zip_longest(windows, windows[1:]):
@@ -212,7 +220,7 @@ def long_video(
                     yield finished(tail)
                 raise
             if one.held:
-                video[:, :, : one.held] = _cross_fade(tail, video[:, :, : one.held])
+                video[:, :, : one.held] = cross_fade(tail, video[:, :, : one.held], dim=2)
             end = after.start - one.start if after else num_frames - one.start
             tail = video[:, :, end:].clone()
             if end:
@@ -252,11 +260,3 @@ def _embed(
         text: {"prompt_embeds": embeds[None], "prompt_attention_mask": mask[None]} | unwanted
         for text, embeds, mask in zip(prompts, *positive, strict=True)
     }
-
-
-def _cross_fade(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-    """From one video to another, `(B, C, T, H, W)`, in even steps."""
-    share = torch.linspace(0, 1, before.shape[2] + 2, device=after.device)[1:-1].view(
-        1, 1, -1, 1, 1
-    )
-    return torch.lerp(before, after, share)

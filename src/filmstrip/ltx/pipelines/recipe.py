@@ -101,6 +101,7 @@ class LTXRecipePipeline(LTXBase):
         negative_prompt_attention_mask: torch.Tensor | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
+        recipe: Recipe | None = None,
     ) -> LTXPipelineOutput | tuple[Any]:
         """Make videos.
 
@@ -120,6 +121,13 @@ class LTXRecipePipeline(LTXBase):
 
         The other arguments, the result and the errors are those of `LTXPipeline`.
         """
+        if recipe is not None:
+            saved, self.recipe = self.recipe, recipe
+            try:
+                call = {k: v for k, v in locals().items() if k not in ("self", "saved", "recipe")}
+                return self(**call)
+            finally:
+                self.recipe = saved
         wanted = self.sized(
             height=height, width=width, num_frames=num_frames, frame_rate=frame_rate
         )
