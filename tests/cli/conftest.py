@@ -4,7 +4,8 @@ real one.
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,11 +77,18 @@ class FakePipeline:
     fail: BaseException | None = None  # raised while denoising
     warning: str | None = None
     progress: Any = None
+    vae: Any = None
     recipe: Recipe = field(default_factory=Recipe)
 
     def from_pretrained(self, source: str, **options: Any) -> "FakePipeline":
         self.loaded = {"source": source, **options}
         return self
+
+    @contextmanager
+    def report_progress_to(self, progress: Any) -> Iterator[None]:
+        before, self.progress = self.progress, progress
+        yield
+        self.progress = before
 
     def __call__(self, **call: Any) -> SimpleNamespace:
         self.calls.append(call)
@@ -88,7 +96,7 @@ class FakePipeline:
             if self.warning:
                 get_logger("filmstrip.ltx.pipelines.drop_in").warning(self.warning)
         with self.progress.stage(
-            "denoise", call.get("num_inference_steps") or self.recipe.first.count
+            "denoise", call.get("num_inference_steps") or call["recipe"].first.count
         ) as advance:
             if self.fail:
                 raise self.fail

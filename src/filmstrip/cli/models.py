@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.filesize import decimal
 
-from filmstrip.cli.checkpoint import INDEX
-from filmstrip.cli.families import FAMILIES
 from filmstrip.errors import CheckpointError
 from filmstrip.files import read_json
+from filmstrip.jobs.checkpoint import INDEX
+from filmstrip.jobs.families import FAMILIES
 from filmstrip.presets import is_cached
 from filmstrip.presets.base import Published
 from filmstrip.presets.ltx import PARTS
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from filmstrip.weights.cache import CachedModel
 
 KNOWN: tuple[tuple[str, Published], ...] = (
-    *((family.command, preset) for family in FAMILIES for preset in family.presets),
+    *((family.task, preset) for family in FAMILIES for preset in family.presets),
     *(("", part) for part in PARTS),
 )
 JSON_FIELDS = ("repo_id", "revision", "size", "complete")
-COMMANDS = {name: family.command for family in FAMILIES for name in family.folders}
+COMMANDS = {name: family.task for family in FAMILIES for name in family.folder_pipelines}
 
 
 def models(

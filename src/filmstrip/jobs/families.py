@@ -1,6 +1,4 @@
-"""The two families of models: which command makes videos with them, and the table of those that are
-known.
-"""
+"""The families of models: which task makes videos with them, and the known ones."""
 
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
@@ -10,50 +8,52 @@ from filmstrip.presets.base import KnownModel
 
 P = TypeVar("P", bound=KnownModel)
 
+RECIPE_PIPELINE = "LTXRecipePipeline"  # of presets, which follow the authors' recipes
+CONDITION_PIPELINE = "LTXConditionPipeline"
+UPSAMPLE_PIPELINE = "LTXLatentUpsamplePipeline"
+UPSAMPLER = "latent_upsampler"  # what folders call the component that doubles the size
+
 
 @dataclass(frozen=True)
 class Family(Generic[P]):
-    """Models that one command makes videos with."""
+    """Models that one task makes videos with."""
 
-    command: str
-    pipeline: (
-        str  # class name, importable from filmstrip, for folders and Hub ids that are no preset
-    )
-    folders: tuple[str, ...]  # pipelines whose folders hold the same components
+    task: str  # also the command of `filmstrip`
+    pipeline: str  # class for folders and Hub ids that are no preset, importable from filmstrip
+    folder_pipelines: tuple[str, ...]  # pipelines whose folders hold the same components
     presets: tuple[P, ...]
     defaults: P  # for folders and Hub ids that are no preset
-    embedded: str  # what the demo package calls the model that ships with filmstrip
-    example: str  # a command with a model that does not
+    demo: str  # what the demo package calls the embedded model
+    example: str  # a command with a model that is not embedded
 
 
 LTX = Family(
-    command="generate",
+    task="generate",
     pipeline="LTXPipeline",
-    folders=("LTXPipeline", "LTXImageToVideoPipeline", "LTXConditionPipeline"),
+    folder_pipelines=("LTXPipeline", "LTXImageToVideoPipeline", CONDITION_PIPELINE),
     presets=ltx.PRESETS,
     defaults=ltx.CALL_DEFAULTS,
-    embedded="ltx",
+    demo="ltx",
     example='filmstrip generate "..." --model ltx-2b-0.9.5 -o out.mp4',
 )
-CONDITIONED = replace(
-    LTX, pipeline="LTXConditionPipeline"
-)  # with pictures and clips, or from latents
-UPSCALE = replace(
+# With pictures and clips, or from latents.
+LTX_CONDITION = replace(LTX, pipeline=CONDITION_PIPELINE)
+LTX_UPSAMPLE = replace(
     LTX,
-    command="upscale",
-    pipeline="LTXLatentUpsamplePipeline",
-    folders=(*LTX.folders, "LTXLatentUpsamplePipeline"),
+    task="upscale",
+    pipeline=UPSAMPLE_PIPELINE,
+    folder_pipelines=(*LTX.folder_pipelines, UPSAMPLE_PIPELINE),
     example="filmstrip upscale clip.mp4 --model ltx-2b-0.9.8-distilled -o out.mp4",
 )
-UPSAMPLER = "latent_upsampler"  # what folders call the component that makes videos larger
-RECIPE_PIPELINE = "LTXRecipePipeline"  # of presets that follow the authors
+# After the upsampler, a second pass by a prompt.
+LTX_UPSAMPLE_AND_DENOISE = replace(LTX_CONDITION, task="upscale")
 SVD = Family(
-    command="animate",
+    task="animate",
     pipeline="StableVideoDiffusionPipeline",
-    folders=("StableVideoDiffusionPipeline",),
+    folder_pipelines=("StableVideoDiffusionPipeline",),
     presets=svd.PRESETS,
     defaults=svd.CALL_DEFAULTS,
-    embedded="svd",
+    demo="svd",
     example="filmstrip animate picture.png --model svd-xt -o out.mp4",
 )
 FAMILIES: tuple[Family[ltx.Preset] | Family[svd.Preset], ...] = (LTX, SVD)

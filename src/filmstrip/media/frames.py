@@ -59,6 +59,22 @@ def to_uint8(images: torch.Tensor) -> torch.Tensor:
     return (images.float() * 255).round_().to(torch.uint8)
 
 
+def cross_fade(before: torch.Tensor, after: torch.Tensor, dim: int = 0) -> torch.Tensor:
+    """Fade from one video to another of the same shape, in even steps.
+
+    Args:
+        before, after: floats, with the frames along `dim`, such as `(T, H, W, 3)`.
+
+    Returns:
+        The same shape. Of n frames the first has the weights n / (n + 1) and 1 / (n + 1).
+    """
+    num_frames = after.shape[dim]
+    weight = torch.linspace(0, 1, num_frames + 2, dtype=after.dtype, device=after.device)[1:-1]
+    shape = [1] * after.ndim
+    shape[dim] = num_frames
+    return torch.lerp(before, after, weight.view(shape))
+
+
 def _check_shape(video: NDArray[Any] | torch.Tensor) -> None:
     tensor = isinstance(video, torch.Tensor)
     grey = not tensor and video.ndim == 3 and video.shape[-1] not in CHANNELS
