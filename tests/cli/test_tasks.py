@@ -2,7 +2,6 @@
 each way.
 """
 
-import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import filmstrip
 from filmstrip import (
     LTXConditionPipeline,
     LTXLatentUpsamplePipeline,
-    LTXLatentUpsamplerModel,
     LTXPipeline,
     LTXRecipePipeline,
     LTXVideoCondition,
@@ -26,6 +24,7 @@ from filmstrip.ltx.pipelines.long_video import long_video
 from filmstrip.media.export import save_video
 from filmstrip.media.load import load_video
 from filmstrip.presets import PRESETS
+from tests.jobs.models import save_checkpoint
 from tests.ltx.published import repositories
 from tests.weights.samples import components
 
@@ -60,17 +59,7 @@ LONG = (
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a latent upsampler, as the demo has one."""
-    folder = tmp_path_factory.mktemp("models") / "ltx"
-    LTXPipeline(**components()).save_pretrained(folder)
-    upsampler = LTXLatentUpsamplerModel(
-        in_channels=8, mid_channels=32, num_blocks_per_stage=1, dims=2
-    )
-    upsampler.save_pretrained(folder / "latent_upsampler")
-    index = json.loads((folder / "model_index.json").read_text())
-    index["latent_upsampler"] = ["ltx", "LTXLatentUpsamplerModel"]
-    (folder / "model_index.json").write_text(json.dumps(index))
-    return folder
+    return save_checkpoint(tmp_path_factory.mktemp("models") / "ltx")
 
 
 @pytest.fixture(autouse=True)
