@@ -76,6 +76,7 @@ class FakePipeline:
     calls: list[dict[str, Any]] = field(default_factory=list)
     fail: BaseException | None = None  # raised while denoising
     warning: str | None = None
+    before_step: Callable[[], Any] = lambda: None
     progress: Any = None
     vae: Any = None
     recipe: Recipe = field(default_factory=Recipe)
@@ -100,6 +101,7 @@ class FakePipeline:
         ) as advance:
             if self.fail:
                 raise self.fail
+            self.before_step()
             advance()
         noise = torch.rand(
             (call["num_frames"], call["height"], call["width"], 3), generator=call["generator"]
