@@ -1,4 +1,4 @@
-"""A value that was decided, and what of it is not as asked."""
+"""A value that was decided, and how it differs from the request."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Adjusted(Generic[T]):
-    """The result of a decision: the value, and a sentence for each thing that is not as asked."""
+    """The result of a decision: the value, and a sentence for each difference from the request."""
 
     value: T
     adjustments: tuple[str, ...] = ()

@@ -24,7 +24,7 @@ class Checkpoint(Generic[P]):
 
     name: str  # what --model takes, without a revision
     location: str  # folder or Hub id
-    revision: str | None  # of a Hub id, if one was asked for
+    revision: str | None  # of a Hub id, if the request names one
     preset: P
     family: Family[P]
 

@@ -1,4 +1,4 @@
-"""Pictures and clips that a video shall show: read, and placed in the video."""
+"""Pictures and clips that a video shows: read, and placed in the video."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from filmstrip.jobs.sizes import cut_clip, snap
 
 @dataclass(frozen=True)
 class ReadCondition:
-    """A picture or clip that was read, and where it is asked for."""
+    """A picture or clip that was read, and the place in the video that the request names."""
 
     role: str
     file: MediaFile
@@ -61,7 +61,7 @@ class _Placement:
 
 
 def read_conditions(request: GenerateRequest) -> Adjusted[tuple[ReadCondition, ...]]:
-    """Read all that a request's video shall show.
+    """Read the pictures and clips of a request.
 
     Raises:
         InputError: a file cannot be read, or a strength is not from 0 to 1.
@@ -129,9 +129,9 @@ def place_conditions(
     _check_overlaps(conditions, placement.inputs)
     extended = [item for item in placement.inputs if item.is_extended]
     if extended:
-        held = sum(item.num_frames for item in extended)
+        num_held = sum(item.num_frames for item in extended)
         in_files = sum(item.file.num_frames or 1 for item in extended)
-        new = room.num_frames - held
+        new = room.num_frames - num_held
         placement.adjustments.append(f"{new} frames are new, and the file has {new + in_files}.")
     return Adjusted(tuple(placement.inputs), tuple(placement.adjustments))
 

@@ -18,7 +18,7 @@ DTYPES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def choose_device(asked: str) -> str:
+def choose_device(requested: str) -> str:
     """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
 
     Raises:
@@ -26,9 +26,9 @@ def choose_device(asked: str) -> str:
     """
     import torch
 
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", asked):
-        raise InputError(f"--device {asked} is not known: use auto, cpu, cuda, cuda:N or mps.")
-    device_type, _, index = asked.partition(":")
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", requested):
+        raise InputError(f"--device {requested} is not known: use auto, cpu, cuda, cuda:N or mps.")
+    device_type, _, index = requested.partition(":")
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -38,17 +38,18 @@ def choose_device(asked: str) -> str:
         return next(name for name, is_available in available.items() if is_available)
     if not available[device_type]:
         raise InputError(
-            f"--device {asked}: torch {torch.__version__} finds no {device_type} device here. Use "
-            "--device cpu."
+            f"--device {requested}: torch {torch.__version__} finds no {device_type} device here. "
+            "Use --device cpu."
         )
     if device_type == "cuda" and index and int(index) >= torch.cuda.device_count():
         raise InputError(
-            f"--device {asked}: there are {torch.cuda.device_count()} GPUs, counted from cuda:0."
+            f"--device {requested}: there are {torch.cuda.device_count()} GPUs, counted from "
+            "cuda:0."
         )
-    return asked
+    return requested
 
 
-def choose_dtype(asked: str, device: str) -> str:
+def choose_dtype(requested: str, device: str) -> str:
     """The name of the torch dtype to compute in.
 
     Raises:
@@ -59,13 +60,15 @@ def choose_dtype(asked: str, device: str) -> str:
     has_bfloat16 = not device.startswith("cuda") or torch.cuda.is_bf16_supported(
         including_emulation=False
     )
-    if asked == "auto":
+    if requested == "auto":
         if device == "cpu":
             return "float32"
         return "bfloat16" if has_bfloat16 else "float16"
-    dtype = DTYPES.get(asked)
+    dtype = DTYPES.get(requested)
     if dtype is None:
-        raise InputError(f"--dtype {asked} is not known: use auto, float32, bfloat16 or float16.")
+        raise InputError(
+            f"--dtype {requested} is not known: use auto, float32, bfloat16 or float16."
+        )
     if dtype == "float16" and device == "cpu":
         raise InputError(
             "--dtype float16 does not work on the CPU: use float32 (exact) or bfloat16 (half the "

@@ -86,7 +86,7 @@ class VideoMaker:
         return self._call(**self._size(), **self._conditions(), **self._recipe())
 
     def _call(self, **arguments: Any) -> Any:
-        """The frames, or latents if these are asked for, of a call of the pipeline."""
+        """The frames of a call of the pipeline, or the latents with `output_type="latent"`."""
         output_type = arguments.pop("output_type", "np")
         call = {**self.job.call, **arguments}
         output = self.models.pipeline(**call, generator=self.generator, output_type=output_type)

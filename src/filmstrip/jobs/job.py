@@ -40,7 +40,7 @@ class Job(JsonData):
     windows: Windows | None = None  # of a long video
     recipe_changes: Mapping[str, Any]  # arguments of `Recipe.adjusted`
     upscale: bool = False  # to twice the size in `call`
-    adjustments: tuple[str, ...] = ()  # a sentence for each thing that is not as asked
+    adjustments: tuple[str, ...] = ()  # a sentence for each difference from the request
 
     @property
     def uses_recipe(self) -> bool:

@@ -33,7 +33,7 @@ def make_job(
 
     Args:
         checkpoint, folder: the model, and the local folder with its JSON files.
-        adjustments: what is not as asked so far.
+        adjustments: sentences on what differs from the request so far.
         seeds, steps, call, inputs, windows, recipe_changes, upscale: as in `Job`.
 
     Raises:

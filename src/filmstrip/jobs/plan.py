@@ -26,7 +26,7 @@ def plan(request: Request) -> Job:
     Reads pictures, clips and the model's JSON files, but no weights.
 
     Raises:
-        InputError: something that is asked for cannot be.
+        InputError: something in the request cannot be done.
         CheckpointError: the model cannot be loaded, as far as can be known without its weights.
     """
     planner = PLANNERS.get(type(request))

@@ -121,7 +121,7 @@ def _model_grid(checkpoint: Checkpoint[Preset], folder: Path) -> SizeGrid:
 def _request_grid(
     request: GenerateRequest, checkpoint: Checkpoint[Preset], grid: SizeGrid
 ) -> SizeGrid:
-    """The sizes and lengths that can be asked for.
+    """The sizes and lengths that a request can have.
 
     By a recipe all can, but a video must end where a clip that it leads up to begins.
     """

@@ -39,7 +39,7 @@ class JobProgress:
         yield _do_nothing
 
     def video_started(self, number: int, count: int, path: str) -> None:
-        """The video `number` of `count`, from 1 on, is begun."""
+        """The video `number` of `count`, from 1 on, begins."""
 
     def frames_finished(self, num_frames: int, total: int) -> None:
         """So many frames of a long video are finished, and more are to come."""
@@ -83,7 +83,7 @@ class CancellableProgress:
 
     Args:
         progress: what the stages are passed on to.
-        cancelled: asked when a stage begins and after each step.
+        cancelled: called when a stage begins and after each step.
     """
 
     def __init__(self, progress: "Progress", cancelled: Callable[[], bool]) -> None:

@@ -15,12 +15,12 @@ from filmstrip.jobs.json_data import JsonData
 
 @dataclass(frozen=True)
 class ConditionRequest(JsonData):
-    """A picture or a clip that the video shall show."""
+    """A picture or a clip that the video shows."""
 
     option: str  # "image" or "video"
     file: str  # a path or an http(s) URL
     frame: int = 0  # of the video, at which it begins; negative: counted from the end
-    strength: float = 1.0  # 0, not held, to 1, as in the file
+    strength: float = 1.0  # 0, no effect, to 1, as in the file
 
     def __str__(self) -> str:
         return f"--{self.option} {self.file}@{self.frame}"
@@ -36,7 +36,7 @@ class TimedPrompt(JsonData):
 
 @dataclass(frozen=True, kw_only=True)
 class Request(JsonData):
-    """What every task can be asked for."""
+    """The fields of every task."""
 
     task: ClassVar[str]
 

@@ -42,7 +42,7 @@ def run(
         models: from `filmstrip.jobs.load.load`, for this job or for one with the same model,
             pipeline, device and dtype.
         progress: what is told how the work goes.
-        cancel: asked at each stage and each step, such as `threading.Event().is_set`.
+        cancel: called at each stage and each step, such as `threading.Event().is_set`.
 
     Raises:
         InputError: a picture or clip of the job is missing or has changed.

@@ -1,4 +1,4 @@
-"""The numbers of a job: a preset's, with those that are asked for in their place."""
+"""The numbers of a job: a preset's, with those of the request in their place."""
 
 import math
 import random
@@ -32,13 +32,13 @@ LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(  # both ends inclu
 )
 
 
-def override(preset: P, **asked: Any) -> P:
-    """The preset, with what is asked for in its place; None leaves the preset's value.
+def override(preset: P, **requested: Any) -> P:
+    """The preset with the requested values; None leaves the preset's.
 
     Raises:
         InputError: a number beyond its limits.
     """
-    values = {name: value for name, value in asked.items() if value is not None}
+    values = {name: value for name, value in requested.items() if value is not None}
     for name, value in values.items():
         if not isinstance(value, str):
             check_range(name, value)

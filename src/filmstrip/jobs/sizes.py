@@ -1,4 +1,4 @@
-"""Sizes and lengths that a model can make, from those that are asked for."""
+"""Sizes and lengths that a model can make, from those of a request."""
 
 import math
 from pathlib import Path
@@ -9,20 +9,20 @@ from filmstrip.jobs.settings import check_range
 from filmstrip.jobs.words import plural
 
 
-def snap(asked: int, first: int, step: int, problem: str, allowed: bool) -> Adjusted[int]:
-    """The `first + step * k` nearest to `asked`, with k at least 0; the larger of two as near.
+def snap(requested: int, first: int, step: int, problem: str, allowed: bool) -> Adjusted[int]:
+    """The `first + step * k` nearest to `requested`, with k at least 0; the larger of two as near.
 
     Args:
-        problem: what is wrong with `asked`, for the sentence.
+        problem: what is wrong with `requested`, for the sentence.
         allowed: whether the value may be moved.
 
     Raises:
         InputError: the value must be moved and may not.
     """
-    steps = max(0, math.floor((asked - first) / step + 0.5))
+    steps = max(0, math.floor((requested - first) / step + 0.5))
     nearest = first + steps * step
-    if nearest == asked:
-        return Adjusted(asked)
+    if nearest == requested:
+        return Adjusted(requested)
     if not allowed:
         raise InputError(
             f"{problem}, which this model needs; the nearest is {nearest}. Use that, or leave out "
@@ -31,10 +31,10 @@ def snap(asked: int, first: int, step: int, problem: str, allowed: bool) -> Adju
     return Adjusted(nearest, (f"{problem}: using {nearest}.",))
 
 
-def snap_size(name: str, asked: int, multiple: int, allowed: bool) -> Adjusted[int]:
+def snap_size(name: str, requested: int, multiple: int, allowed: bool) -> Adjusted[int]:
     """The multiple of `multiple` nearest to a width or height in pixels; as `snap`."""
-    problem = f"--{name} {asked} is not a multiple of {multiple}"
-    return snap(asked, multiple, multiple, problem, allowed)
+    problem = f"--{name} {requested} is not a multiple of {multiple}"
+    return snap(requested, multiple, multiple, problem, allowed)
 
 
 def snap_frames(
