@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import filmstrip
 from filmstrip import LTXPipeline
 from filmstrip.media.export import save_video
-from filmstrip.media.frames import as_frames
+from filmstrip.media.frames import to_uint8_frames
 from filmstrip.media.load import load_video
 from filmstrip.presets import PRESETS
 from tests.ltx.published import repositories
@@ -158,7 +158,7 @@ def test_a_preset_makes_the_authors_videos_and_show_has_what_makes_them_again(
         output_type="np",
     ).frames[0]
     made = folder_frames(tmp_path / "made")
-    assert np.array_equal(made, as_frames(frames))
+    assert np.array_equal(made, to_uint8_frames(frames))
 
     again = shlex.split(run("show", "made").out.splitlines()[-1])[1:]
     (tmp_path / "made").rename(tmp_path / "first")

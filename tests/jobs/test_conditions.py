@@ -144,7 +144,7 @@ def test_a_transparent_picture_is_put_on_white_with_a_sentence() -> None:
     [
         (image("nowhere.png"), "There is no picture nowhere.png."),
         (image("a.png:0.5"), "There is no picture a.png:0.5."),
-        (image("text.png"), "text.png is no picture"),
+        (image("text.png"), "text.png is not a picture"),
         (image("clip.webp"), "is animated"),
         (clip("text.png"), "text.png cannot be read as a video"),
         (clip("clip"), "clip is a folder"),

@@ -162,7 +162,7 @@ def _place_extended(
     condition: ReadCondition, most_frames: int, room: Room, placement: _Placement
 ) -> None:
     """Hold the last frames of a clip at the start of the video, or the first ones at its end."""
-    from filmstrip.ltx.pipelines.check_inputs import round_down_frames
+    from filmstrip.ltx.video_shape import round_down_frames
 
     num_frames = condition.num_frames
     count = round_down_frames(min(num_frames, most_frames), room.stride)

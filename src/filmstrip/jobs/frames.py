@@ -10,7 +10,7 @@ from filmstrip.jobs.load import Models
 from filmstrip.jobs.media_input import EXTEND, MediaInput
 from filmstrip.jobs.progress import JobProgress
 from filmstrip.jobs.windows import Windows
-from filmstrip.pipeline.denoise import Progress
+from filmstrip.pipeline.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -200,7 +200,7 @@ def join_clip(frames: Any, read: ReadInput, crop: bool) -> "Frames":
     Where both have the same frames, one fades into the other.
 
     Args:
-        frames: the video, as `as_frames` takes it.
+        frames: the video, as `to_uint8_frames` takes it.
         read: the clip.
         crop: crop the clip to the size of the video, as the authors do, rather than stretch it.
 
@@ -211,11 +211,11 @@ def join_clip(frames: Any, read: ReadInput, crop: bool) -> "Frames":
     import torch
     from PIL import ImageOps
 
-    from filmstrip.media.frames import as_frames, cross_fade
+    from filmstrip.media.frames import cross_fade, to_uint8_frames
 
-    video = as_frames(frames)
+    video = to_uint8_frames(frames)
     size = video.shape[2], video.shape[1]
-    clip = as_frames(
+    clip = to_uint8_frames(
         [ImageOps.fit(frame, size) if crop else frame.resize(size) for frame in read.frames]
     )
     shared = read.item.num_frames
@@ -224,6 +224,7 @@ def join_clip(frames: Any, read: ReadInput, crop: bool) -> "Frames":
     faded = cross_fade(
         torch.from_numpy(before[-shared:].astype(np.float64)),
         torch.from_numpy(after[:shared].astype(np.float64)),
+        dim=0,
     )
     both = faded.round().numpy().astype(np.uint8)
     return np.concatenate([before[:-shared], both, after[shared:]])

@@ -4,13 +4,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from filmstrip.errors import FilmstripError
 from filmstrip.jobs.json_data import JsonData
-
-if TYPE_CHECKING:
-    from filmstrip.pipeline.denoise import Advance, Progress
+from filmstrip.pipeline.progress import Advance, Progress
 
 
 class JobCancelledError(FilmstripError):
@@ -34,7 +31,7 @@ class JobProgress:
     """
 
     @contextmanager
-    def stage(self, name: str, total: int | None = None) -> Iterator["Advance"]:
+    def stage(self, name: str, total: int | None = None) -> Iterator[Advance]:
         """As `Progress.stage`."""
         yield _do_nothing
 
@@ -59,13 +56,13 @@ class StageTimer:
         device: if it is a GPU, a stage ends when the GPU has finished its work.
     """
 
-    def __init__(self, progress: "Progress", device: str) -> None:
+    def __init__(self, progress: Progress, device: str) -> None:
         self.progress = progress
         self.device = device
         self.seconds: dict[str, float] = {}  # by stage; those of one name are added up
 
     @contextmanager
-    def stage(self, name: str, total: int | None = None) -> Iterator["Advance"]:
+    def stage(self, name: str, total: int | None = None) -> Iterator[Advance]:
         """As `Progress.stage`."""
         with self.progress.stage(name, total) as advance:
             start = time.perf_counter()
@@ -86,12 +83,12 @@ class CancellableProgress:
         cancelled: called when a stage begins and after each step.
     """
 
-    def __init__(self, progress: "Progress", cancelled: Callable[[], bool]) -> None:
+    def __init__(self, progress: Progress, cancelled: Callable[[], bool]) -> None:
         self.progress = progress
         self.cancelled = cancelled
 
     @contextmanager
-    def stage(self, name: str, total: int | None = None) -> Iterator["Advance"]:
+    def stage(self, name: str, total: int | None = None) -> Iterator[Advance]:
         """As `Progress.stage`.
 
         Raises:

@@ -89,7 +89,7 @@ def _make_video(
     frames = maker.make()
     with stages.stage("write"):
         made_by = provenance(job, seed) if job.provenance else None
-        save_video(frames, path, job.fps, recipe=made_by)
+        save_video(frames, path, job.fps, provenance=made_by)
     return FinishedVideo(path, seed, _size_on_disk(Path(path)), timer.seconds)
 
 

@@ -55,7 +55,7 @@ def cut_clip(name: str, num_frames: int, room: int, stride: int, allowed: bool) 
     Raises:
         InputError: frames must be cut and `allowed` is false.
     """
-    from filmstrip.ltx.pipelines.check_inputs import round_down_frames
+    from filmstrip.ltx.video_shape import round_down_frames
 
     kept = round_down_frames(min(num_frames, room), stride)
     if kept == num_frames:

@@ -73,8 +73,8 @@ def plan_long_video(
     Raises:
         InputError: prompts or a window that cannot be.
     """
-    from filmstrip.ltx.pipelines.check_inputs import round_down_frames
     from filmstrip.ltx.pipelines.long_video import plan_windows
+    from filmstrip.ltx.video_shape import round_down_frames
 
     problem = f"--window {window} is not {stride} * k + 1"
     snapped = snap(window, 1, stride, problem, snap_window)
@@ -87,7 +87,7 @@ def plan_long_video(
             fps,
             window=snapped.value,
             overlap=overlap,
-            temporal_ratio=stride,
+            temporal_compression_ratio=stride,
         )
     )
     sentence = (

@@ -76,6 +76,13 @@ class Model(nn.Module, Configurable):
         tensors = itertools.chain(self.parameters(), self.buffers())
         return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """The dtype that the model computes in: that of its weights, or bfloat16 if they have 8
+        bits.
+        """
+        return self.dtype if self.dtype.itemsize > 1 else torch.bfloat16
+
     def num_parameters(self, only_trainable: bool = False) -> int:
         """The number of parameters, or of those that take gradients."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad or not only_trainable)
