@@ -2,6 +2,7 @@
 time.
 """
 
+import copy
 from collections.abc import Sequence
 from itertools import product
 
@@ -108,9 +109,14 @@ class AutoencoderKLTemporalDecoder(Tiled, Model):
         )
 
     def encode(
-        self, x: torch.Tensor, return_dict: bool = True
+        self,
+        x: torch.Tensor,
+        return_dict: bool = True,
+        compute_dtype: torch.dtype | None = None,
     ) -> AutoencoderKLOutput | tuple[DiagonalGaussianDistribution]:
         """The posterior over latents `(N, C, h, w)` of frames `(N, 3, H, W)` in [-1, 1]."""
+        if compute_dtype not in (None, self.dtype):
+            return type(self).encode(copy.deepcopy(self).to(compute_dtype), x, return_dict)
         x = x.contiguous(memory_format=torch.channels_last)
         ratio = self.spatial_compression_ratio
         if self._exceeds_tile(x.shape[-2], x.shape[-1]):
@@ -123,7 +129,11 @@ class AutoencoderKLTemporalDecoder(Tiled, Model):
         return AutoencoderKLOutput(posterior) if return_dict else (posterior,)
 
     def decode(
-        self, z: torch.Tensor, num_frames: int, return_dict: bool = True
+        self,
+        z: torch.Tensor,
+        num_frames: int,
+        return_dict: bool = True,
+        compute_dtype: torch.dtype | None = None,
     ) -> DecoderOutput | tuple[torch.Tensor]:
         """The frames `(B * T, 3, H, W)` in [-1, 1] of latents `(B * T, C, h, w)`, of videos of
         `num_frames` T each.
@@ -135,6 +145,8 @@ class AutoencoderKLTemporalDecoder(Tiled, Model):
             raise InputError(
                 f"{z.shape[0]} latents are no whole number of videos of {num_frames} frames."
             )
+        if compute_dtype not in (None, self.dtype):
+            return copy.deepcopy(self).to(compute_dtype).decode(z, num_frames, return_dict)
         z = z.contiguous(memory_format=torch.channels_last)
         ratio, (height, width) = self.spatial_compression_ratio, z.shape[-2:]
         if self._exceeds_tile(height * ratio, width * ratio):
