@@ -19,7 +19,7 @@ import torch
 
 from benchmarks import measure
 from filmstrip import demo
-from filmstrip.nn.tiling import EvenTiles
+from filmstrip.nn.tiling import EvenTileLayout
 from filmstrip.svd.models.autoencoder import AutoencoderKLTemporalDecoder
 from tools.demo_clips import draw_pointers, sample_pointers
 
@@ -38,13 +38,13 @@ def mosaic(side: int) -> torch.Tensor:
     return rows.flatten(4).flatten(2, 3)[..., :side, :side] * 2 - 1
 
 
-def seams(tiles: EvenTiles, elements: int) -> torch.Tensor:
-    """Where tiles overlap along either side, of frames of so many elements in a latent: `(H,
-    W)`.
+def seams(tiles: EvenTileLayout, scale: int) -> torch.Tensor:
+    """Where tiles overlap along height or width, `(H, W)`, in frames of `scale` elements a
+    latent.
     """
-    covered = torch.zeros(tiles.length * elements)
-    for place in tiles.places(elements):
-        covered[place] += 1
+    covered = torch.zeros(tiles.length * scale)
+    for tile in tiles.slices(scale):
+        covered[tile] += 1
     return (covered > 1)[:, None] | (covered > 1)
 
 
@@ -69,7 +69,7 @@ def compare(vae: Any) -> dict[str, Any]:
     )
     side = tile + (TILES - 1) * stride
     frames = mosaic(side)
-    tiles = EvenTiles(side // ratio, tile // ratio, (tile - stride) // ratio)
+    tiles = EvenTileLayout(side // ratio, tile // ratio, (tile - stride) // ratio)
     pixels, latents = seams(tiles, ratio), seams(tiles, 1)
 
     whole = vae.encode(frames).latent_dist.mode()

@@ -18,7 +18,7 @@ from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.ltx.latents import adain, denormalize, normalize, tone_map, unpack
 from filmstrip.ltx.layouts import CheckpointInfo
-from filmstrip.ltx.models.transformer import Perturbation
+from filmstrip.ltx.models.transformer_blocks import Perturbation
 from filmstrip.ltx.pipelines.base import LTXBase
 from filmstrip.ltx.pipelines.check_inputs import (
     SIZE_MULTIPLE,

@@ -10,7 +10,8 @@ import torch
 
 from filmstrip.errors import InputError
 from filmstrip.ltx.latents import LatentSize, pack, unpack
-from filmstrip.ltx.models.transformer import LTXPrepared, Perturbation
+from filmstrip.ltx.models.transformer import LTXPrepared
+from filmstrip.ltx.models.transformer_blocks import Perturbation
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.pipeline.denoise import Step
 from filmstrip.pipeline.guiders import Branch, SpatioTemporalGuidance
