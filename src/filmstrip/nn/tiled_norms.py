@@ -92,8 +92,8 @@ def group_moments(hidden_states: torch.Tensor, groups: int) -> torch.Tensor:
     dims = tuple(range(2, grouped.ndim))
     mean = grouped.mean(dims, dtype=torch.float32)
     norm = torch.linalg.vector_norm(grouped, dim=dims, dtype=torch.float32)
-    elements = hidden_states.numel() / (groups * hidden_states.shape[0])
-    return torch.stack([mean, norm.square() / elements])
+    square = norm.square() * (groups * hidden_states.shape[0] / hidden_states.numel())
+    return torch.stack([mean, square])
 
 
 def normalize_by_moments(
