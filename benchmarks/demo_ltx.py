@@ -24,12 +24,12 @@ import torch
 
 from benchmarks import measure as measuring
 from filmstrip import demo
-from filmstrip.ltx.pipelines.check_inputs import VideoShape
 from filmstrip.ltx.pipelines.conditions import ConditioningPixels
 from filmstrip.ltx.pipelines.long_video import long_video, plan_windows
 from filmstrip.ltx.pipelines.preprocess import prepare_picture
 from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline
 from filmstrip.ltx.recipes import GuidanceSchedule, Pass, Recipe
+from filmstrip.ltx.video_shape import VideoShape
 from tools.demo_clips import (
     JUDGED,
     caption,
@@ -73,7 +73,7 @@ def load(folder: Path, device: torch.device) -> LTXRecipePipeline:
     """The model of a folder in float32, silent."""
     pipe = LTXRecipePipeline.from_pretrained(folder, dtype=torch.float32).to(device)
     pipe.set_progress_bar_config(disable=True)
-    pipe.clip = VideoShape(SIDE, SIDE, FRAMES, RATE)
+    pipe.default_shape = VideoShape(SIDE, SIDE, FRAMES, RATE)
     return pipe
 
 
@@ -274,7 +274,9 @@ def measure_long(
     windows = plan_windows(
         prompts, LONG_FRAMES, RATE, FRAMES, EXTENDED, pipe.vae_temporal_compression_ratio
     )
-    begins = {one.new.start: one.prompt != before.prompt for before, one in pairwise(windows)}
+    begins = {
+        one.new_frames.start: one.prompt != before.prompt for before, one in pairwise(windows)
+    }
     middle = (made[:, :, :-2] + made[:, :, 2:]) / 2
     errors = (made[:, :, 1:-1] - middle).square().mean((0, 1, 3, 4)).sqrt().tolist()
     kinds: dict[bool | None, list[float]] = {

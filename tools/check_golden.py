@@ -25,12 +25,12 @@ import torch
 from safetensors.torch import load_file
 
 from filmstrip.ltx.latents import (
-    LatentSize,
+    LatentShape,
     adain,
     denormalize,
     normalize,
     pack,
-    positions,
+    token_positions,
     tone_map,
 )
 from filmstrip.ltx.layouts import read_info
@@ -38,14 +38,15 @@ from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
 from filmstrip.ltx.models.latent_upsampler import LTXLatentUpsamplerModel
 from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
 from filmstrip.ltx.models.transformer_blocks import Perturbation
-from filmstrip.ltx.pipelines.check_inputs import VideoShape, round_down_frames
 from filmstrip.ltx.pipelines.conditions import ConditioningPixels
-from filmstrip.ltx.pipelines.encode_decode import encode_pixels
+from filmstrip.ltx.pipelines.encode import encode_pixels
 from filmstrip.ltx.pipelines.preprocess import prepare_picture
-from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline, resize
-from filmstrip.ltx.pipelines.steppers import EncodedPrompts
+from filmstrip.ltx.pipelines.prompts import PromptEmbeds
+from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline
+from filmstrip.ltx.pipelines.resize import resize_video
 from filmstrip.ltx.recipes import GuidanceSchedule, Pass, Recipe
 from filmstrip.ltx.schedules import RectifiedFlowSchedule, euler_step_to_next
+from filmstrip.ltx.video_shape import VideoShape, round_down_frames
 
 BOUND = 1e-4
 Tensors = dict[str, torch.Tensor]
@@ -161,7 +162,7 @@ def vae_encode(case: Case) -> Tensors:
         "mode": posterior.mode(),
         "logvar": posterior.logvar[:, :1],
         "mode_normalized": normalize(posterior.mode(), *statistics(vae)),
-        "sampled_normalized": encode_pixels(vae, pixels, None),
+        "sampled_normalized": encode_pixels(vae, pixels, None, vae.device),
     }
 
 
@@ -230,16 +231,17 @@ def scheduler_step(case: Case) -> Tensors:
 def functions(case: Case) -> Tensors:
     params, given, vae = case.params, case.inputs, case.vae
     latents, pixels = given["latents"], given["pixels"]
-    size, rows = LatentSize(*latents.shape[2:]), len(latents)
+    size, rows = LatentShape(*latents.shape[2:]), len(latents)
     ratios = (vae.temporal_compression_ratio, vae.spatial_compression_ratio)
     causal = case.info.causal_positions
     found = {f"tone_map.{share}": tone_map(latents, share) for share in params["compressions"]}
     grids = {
-        f"indices_grid.fps{fps}": positions(size, ratios, fps, causal) for fps in params["fps"]
+        f"indices_grid.fps{fps}": token_positions(size, ratios, fps, causal)
+        for fps in params["fps"]
     }
-    grids["latent_coords"] = positions(size, (1, 1), 1.0, causal=False)
-    grids["pixel_coords_causal"] = positions(size, ratios, 1.0, causal=True)
-    grids["pixel_coords_plain"] = positions(size, ratios, 1.0, causal=False)
+    grids["latent_coords"] = token_positions(size, (1, 1), 1.0, causal=False)
+    grids["pixel_coords_causal"] = token_positions(size, ratios, 1.0, causal=True)
+    grids["pixel_coords_plain"] = token_positions(size, ratios, 1.0, causal=False)
     lengths = [
         round_down_frames(min(frames, total - start), ratios[0])
         for start, frames, total in params["trim"]
@@ -252,7 +254,7 @@ def functions(case: Case) -> Tensors:
         "unnormalized": denormalize(latents, *statistics(vae)),
         "adain": adain(latents, given["reference"]),
         "adain_half": adain(latents, given["reference"], 0.5),
-        "resized": resize(pixels, *params["resize_to"]),
+        "resized": resize_video(pixels, *params["resize_to"]),
         "trimmed_lengths": torch.tensor(lengths),
     }
 
@@ -366,22 +368,28 @@ def frozen(value: Any) -> Any:
 def run(case: Case, pipe: LTXRecipePipeline) -> Tensors:
     """Run a pipeline as the case asks."""
     given, call = case.inputs, case.params["call"]
-    clip = VideoShape(call["height"], call["width"], call["num_frames"], call["frame_rate"])
-    embeds = torch.cat([given["negative_prompt_embeds"], given["prompt_embeds"]])
-    mask = torch.cat([given["negative_prompt_attention_mask"], given["prompt_attention_mask"]])
-    texts = EncodedPrompts({"prompt_embeds": embeds}, mask, len(embeds) // 2)
-    held = [
+    shape = VideoShape(call["height"], call["width"], call["num_frames"], call["frame_rate"])
+    prompts = PromptEmbeds(
+        given["prompt_embeds"],
+        given["prompt_attention_mask"],
+        given["negative_prompt_embeds"],
+        given["negative_prompt_attention_mask"],
+    )
+    num_videos = len(given["prompt_embeds"])
+    conditions = [
         ConditioningPixels(given[f"cond.{number}.pixels"], item["frame"], item["strength"])
         for number, item in enumerate(case.params.get("conditioning") or ())
     ]
-    latents = (
-        encode_pixels(pipe.vae, given["media_items"], None) if "media_items" in given else None
+    latents = None
+    if "media_items" in given:
+        latents = encode_pixels(pipe.vae, given["media_items"], None, pipe.device)
+    latents = pipe.sample(
+        pipe.recipe, shape, prompts, num_videos, conditions, latents, torch.Generator()
     )
-    latents = pipe.sample(clip, texts, held, latents, torch.Generator())
     times = pipe.recipe.passes[-1].schedule(pipe.info.sampling, latents[0, 0].numel())
     found = {"latents": latents, "timesteps": torch.tensor(times)}
     if call["output_type"] != "latent":
-        found["pixels"] = pipe.decode_video(latents, clip) / 2 + 0.5
+        found["pixels"] = pipe.decode_video(latents, shape) / 2 + 0.5
     return found
 
 

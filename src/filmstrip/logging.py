@@ -1,8 +1,8 @@
-"""The package's loggers, and diffusers' calls that set how much they say.
+"""The package's loggers, and the functions of `diffusers.utils.logging` that set their verbosity.
 
-Every logger lives below "filmstrip", which writes to standard error what is of level WARNING or
-above, or of the level that the environment variable FILMSTRIP_VERBOSITY names (debug, info,
-warning, error, critical). Progress bars are a separate switch.
+All loggers are children of "filmstrip", which writes messages of level WARNING and above to
+standard error. The environment variable FILMSTRIP_VERBOSITY sets another level: debug, info,
+warning, error or critical. Progress bars are switched separately.
 """
 
 import functools
@@ -12,13 +12,17 @@ import sys
 from types import SimpleNamespace
 from typing import TextIO
 
-NOTSET, DEBUG, INFO, WARNING = logging.NOTSET, logging.DEBUG, logging.INFO, logging.WARNING
-ERROR, CRITICAL, WARN, FATAL = logging.ERROR, logging.CRITICAL, logging.WARNING, logging.CRITICAL
+NOTSET = logging.NOTSET
+DEBUG = logging.DEBUG
+INFO = logging.INFO
+WARN = WARNING = logging.WARNING
+ERROR = logging.ERROR
+FATAL = CRITICAL = logging.CRITICAL
 LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR, "critical": CRITICAL}
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to what `sys.stderr` is at that moment, so that later redirections are obeyed."""
+    """Looks `sys.stderr` up at each message, so that a later redirection takes effect."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
@@ -27,7 +31,7 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
 
 _root = logging.getLogger("filmstrip")
 _default_handler = _StderrHandler()
-_bars = SimpleNamespace(shown=True)
+_progress_bars = SimpleNamespace(enabled=True)
 
 _level = os.environ.get("FILMSTRIP_VERBOSITY", "warning").lower()
 _root.addHandler(_default_handler)
@@ -38,19 +42,17 @@ if _level not in LEVELS:
 
 
 def get_logger(name: str | None = None) -> logging.Logger:
-    """The logger called `name` (in the package, `__name__`); without a name, the one above them
-    all.
-    """
+    """The logger of a name, in this package `__name__`; without a name, the package's logger."""
     return logging.getLogger(name) if name else _root
 
 
 def get_verbosity() -> int:
-    """The level, one of this module's constants, below which nothing is shown."""
+    """The level, one of this module's constants, from which messages are shown."""
     return _root.getEffectiveLevel()
 
 
 def set_verbosity(verbosity: int) -> None:
-    """Show messages of this level, one of this module's constants, and above."""
+    """Show messages from this level on, one of this module's constants."""
     _root.setLevel(verbosity)
 
 
@@ -70,18 +72,18 @@ def remove_handler(handler: logging.Handler) -> None:
     _root.removeHandler(handler)
 
 
-# Stop writing messages to standard error, and write them there again.
+# Whether messages are written to standard error; on by default.
 disable_default_handler = functools.partial(remove_handler, _default_handler)
 enable_default_handler = functools.partial(add_handler, _default_handler)
 
-# Keep messages from Python's root logger, the default, and hand them to it too:
-# `disable_default_handler` then keeps them from showing twice.
+# Whether messages also go to Python's root logger; off by default. Where that logger has a handler,
+# `disable_default_handler` keeps messages from showing twice.
 disable_propagation = functools.partial(setattr, _root, "propagate", False)
 enable_propagation = functools.partial(setattr, _root, "propagate", True)
 
 
 def enable_explicit_format() -> None:
-    """Print level, file, line and time before each message."""
+    """Prefix each message with level, file, line and time."""
     for handler in _root.handlers:
         handler.setFormatter(
             logging.Formatter("[%(levelname)s|%(filename)s:%(lineno)s] %(asctime)s >> %(message)s")
@@ -89,15 +91,15 @@ def enable_explicit_format() -> None:
 
 
 def reset_format() -> None:
-    """Print the bare message: the default."""
+    """Show messages without a prefix, as by default."""
     for handler in _root.handlers:
         handler.setFormatter(None)
 
 
-disable_progress_bar = functools.partial(setattr, _bars, "shown", False)
-enable_progress_bar = functools.partial(setattr, _bars, "shown", True)  # the default
+disable_progress_bar = functools.partial(setattr, _progress_bars, "enabled", False)
+enable_progress_bar = functools.partial(setattr, _progress_bars, "enabled", True)  # the default
 
 
 def is_progress_bar_enabled() -> bool:
     """Whether progress bars are shown."""
-    return bool(_bars.shown)
+    return bool(_progress_bars.enabled)

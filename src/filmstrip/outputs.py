@@ -1,4 +1,4 @@
-"""What models and pipelines return: dataclasses that can also be read as tuples and mappings."""
+"""Return types of models and pipelines: dataclasses that also act as tuples and mappings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -10,18 +10,21 @@ import torch
 
 from filmstrip.nn.gaussian import DiagonalGaussianDistribution
 
-# Lists of PIL images, an array `(B, T, H, W, C)`, a tensor `(B, T, C, H, W)`, or latents.
+# By `output_type`: "pil" gives a list of PIL images for each video, "np" an array `(B, T, H, W, C)`
+# and "pt" a tensor `(B, T, C, H, W)`, both with values in [0, 1], and "latent" a tensor of latents.
 Frames: TypeAlias = list[list[PIL.Image.Image]] | np.ndarray[Any, Any] | torch.Tensor
 
 
 @dataclass
 class Output:
-    """Base of the outputs. `output.sample`, `output["sample"]` and `output[0]` are the same
-    thing.
+    """Base of the outputs, which behaves as diffusers' `BaseOutput`.
+
+    `output.sample`, `output["sample"]` and `output[0]` are the same. Fields that are `None` are not
+    counted, as in diffusers.
     """
 
     def to_tuple(self) -> tuple[Any, ...]:
-        """The fields that are not `None`, in order."""
+        """The values of the fields that are not `None`, in order."""
         return tuple(self[name] for name in self.keys())
 
     def keys(self) -> list[str]:
@@ -31,7 +34,7 @@ class Output:
     values = to_tuple
 
     def items(self) -> list[tuple[str, Any]]:
-        """Pairs of name and value of the fields that are not `None`."""
+        """Name and value of each field that is not `None`, in order."""
         return [(name, self[name]) for name in self.keys()]
 
     def __getitem__(self, key: int | slice | str) -> Any:
@@ -46,41 +49,66 @@ class Output:
 
 @dataclass
 class Transformer2DModelOutput(Output):
-    """`sample`: the prediction, `(B, N, C)`."""
+    """Output of the LTX transformer.
+
+    Attributes:
+        sample: the predicted velocity, `(B, N, C)`.
+    """
 
     sample: torch.Tensor
 
 
 @dataclass
 class UNetSpatioTemporalConditionOutput(Output):
-    """`sample`: the prediction, `(B, T, C, H, W)`."""
+    """Output of the SVD UNet.
+
+    Attributes:
+        sample: what the scheduler's `prediction_type` says, `(B, T, C, H, W)`.
+    """
 
     sample: torch.Tensor
 
 
 @dataclass
 class AutoencoderKLOutput(Output):
-    """`latent_dist`: the posterior over latents."""
+    """Output of an encoder.
+
+    Attributes:
+        latent_dist: the posterior of the latents, `(B, C, ...)`.
+    """
 
     latent_dist: DiagonalGaussianDistribution
 
 
 @dataclass
 class DecoderOutput(Output):
-    """`sample`: decoded pixels in [-1, 1], `(B, C, T, H, W)`."""
+    """Output of a decoder.
+
+    Attributes:
+        sample: pixels, [-1, 1] up to overshoot: `(B, C, T, H, W)` from LTX's decoder and
+            `(B * T, C, H, W)` from SVD's.
+    """
 
     sample: torch.Tensor
 
 
 @dataclass
 class LTXPipelineOutput(Output):
-    """`frames`: the videos, as `output_type` asks for them."""
+    """Output of the LTX pipelines.
+
+    Attributes:
+        frames: the videos, in the form of `output_type`; see `Frames`.
+    """
 
     frames: Frames
 
 
 @dataclass
 class StableVideoDiffusionPipelineOutput(Output):
-    """`frames`: the videos, as `output_type` asks for them."""
+    """Output of the SVD pipeline.
+
+    Attributes:
+        frames: the videos, in the form of `output_type`; see `Frames`.
+    """
 
     frames: Frames

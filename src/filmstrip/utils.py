@@ -1,4 +1,4 @@
-"""What diffusers' users import from `diffusers.utils`: the logger, loading and exporting."""
+"""The names that scripts import from `diffusers.utils`: logging, loading and exporting."""
 
 from typing import TYPE_CHECKING, Any
 

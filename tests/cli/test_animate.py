@@ -235,7 +235,7 @@ def test_a_transparent_picture_is_composited(run: Run, model: str, pipeline: Fak
         ((), 2, "Missing argument"),
         (("nowhere.png",), 2, "There is no picture nowhere.png"),
         (("tiny",), 2, "tiny is a folder"),
-        (("text.png",), 2, "text.png is no picture that can be read"),
+        (("text.png",), 2, "text.png is not a picture that can be read"),
         (("broken.png",), 2, "broken.png cannot be read"),
         (("moving.gif",), 2, "moving.gif is animated (2 frames)"),
         (("cat.png", "--width", 60, "--no-snap"), 2, "--width 60 is not a multiple of 8"),

@@ -158,7 +158,7 @@ def test_a_transparent_picture_is_put_on_white_aloud() -> None:
     [
         ("image", "nowhere.png@0", "There is no picture nowhere.png."),
         ("image", "a.png:0.5", "There is no picture a.png:0.5."),
-        ("image", "text.png", "text.png is no picture"),
+        ("image", "text.png", "text.png is not a picture"),
         ("image", "clip.webp", "is animated"),
         ("video", "text.png", "text.png cannot be read as a video"),
         ("video", "clip", "clip is a folder"),

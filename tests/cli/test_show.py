@@ -94,8 +94,8 @@ def test_files_without_a_recipe_are_refused_in_a_sentence(
     run: Run, model: str, pipeline: FakePipeline
 ) -> None:
     assert run("generate", "x", "-m", model, *ARGUMENTS, "--no-recipe", "-o", "a.mp4").code == 0
-    assert "--no-recipe" in run("show", "a.mp4").err
-    save_video(np.zeros((1, 16, 16, 3), np.uint8), "odd.mp4", 8, recipe={"hello": 1})
+    assert "--no-provenance" in run("show", "a.mp4").err
+    save_video(np.zeros((1, 16, 16, 3), np.uint8), "odd.mp4", 8, provenance={"hello": 1})
     assert run("show", "odd.mp4", "--json").code == 0
     assert "It has no 'prompt', so there is no command" in run("show", "odd.mp4").out
     Path("text.mp4").write_text("hello")

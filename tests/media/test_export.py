@@ -17,7 +17,7 @@ from filmstrip.errors import FilmstripError, InputError
 from filmstrip.media import export
 from filmstrip.media.export import check_writable, crf, export_to_gif, export_to_video, save_video
 from filmstrip.media.load import load_video
-from filmstrip.media.provenance import FOLDER_FILE
+from filmstrip.media.provenance import PROVENANCE_FILE
 from tests.media.clips import plain, smooth
 
 VIDEO_NAMES = ("a.mp4", "a.mov", "a.mkv")
@@ -52,7 +52,7 @@ def test_a_video_is_h264_in_420_tagged_bt709(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov"])
-def test_the_index_comes_before_the_pictures(tmp_path: Path, name: str) -> None:
+def test_the_index_comes_before_the_frames(tmp_path: Path, name: str) -> None:
     content = save_video(smooth(), tmp_path / name, 24).read_bytes()
     assert 0 < content.index(b"moov") < content.index(b"mdat")
 
@@ -65,14 +65,14 @@ def test_colours_survive_a_round_trip(tmp_path: Path, name: str) -> None:
     assert np.abs((result - clip).mean(axis=(1, 2))).max() <= 3
 
 
-def test_a_smooth_clip_comes_back_without_a_cast(tmp_path: Path) -> None:
+def test_a_smooth_clip_keeps_its_mean_colour(tmp_path: Path) -> None:
     clip = smooth(6, 64, 96)
     result = decoded(save_video(clip, tmp_path / "a.mp4", 8, quality=9))
     assert psnr(result, clip) > 44
     assert np.abs((result - clip).mean(axis=(0, 1, 2))).max() < 0.25
 
 
-def test_the_matrix_is_that_of_the_tag(tmp_path: Path) -> None:
+def test_the_colour_matrix_is_the_tagged_one(tmp_path: Path) -> None:
     """Luma by the weights of BT.709; those of BT.601 are up to 24 levels off for these colours."""
     clip = plain(8)
     path = save_video(clip, tmp_path / "a.mp4", 8, quality=9)
@@ -95,7 +95,7 @@ def test_the_frame_rate_may_be_any_number(tmp_path: Path, fps: Any) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (31, 47), (32, 47), (31, 48)])
 @pytest.mark.parametrize("name", VIDEO_NAMES)
-def test_an_odd_side_gets_its_last_line_twice(
+def test_an_odd_height_or_width_repeats_the_last_row_or_column(
     tmp_path: Path, size: tuple[int, int], name: str
 ) -> None:
     height, width = size
@@ -190,7 +190,7 @@ def test_without_a_path_a_temporary_file_is_made(
         assert len(load_video(path)) == 3
 
 
-def test_a_path_is_returned_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_is_returned_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert export_to_video(plain(2), "new/a.mp4") == os.path.join("new", "a.mp4")
     assert export_to_gif(plain(2), Path("a.gif")) == "a.gif"
@@ -212,7 +212,7 @@ def test_an_animation_lasts_as_long_as_its_frames(
         assert picture.info["loop"] == 0
 
 
-def test_plain_colours_survive_in_a_gif_and_at_quality_10_everything_in_a_webp(
+def test_a_gif_keeps_plain_colours_and_a_webp_of_quality_10_is_lossless(
     tmp_path: Path,
 ) -> None:
     np.testing.assert_array_equal(decoded(save_video(plain(8), tmp_path / "a.gif", 8)), plain(8))
@@ -227,20 +227,20 @@ def test_plain_colours_survive_in_a_gif_and_at_quality_10_everything_in_a_webp(
     )
 
 
-def test_a_folder_holds_numbered_pngs_and_the_recipe(tmp_path: Path) -> None:
-    path = save_video(smooth(3), tmp_path / "frames", 8, recipe={"fps": 8})
+def test_a_folder_holds_numbered_pngs_and_the_provenance(tmp_path: Path) -> None:
+    path = save_video(smooth(3), tmp_path / "frames", 8, provenance={"fps": 8})
     assert sorted(file.name for file in path.iterdir()) == [
         *(f"frame_0000{i}.png" for i in range(3)),
-        FOLDER_FILE,
+        PROVENANCE_FILE,
     ]
-    assert json.loads((path / FOLDER_FILE).read_text()) == {"filmstrip": {"fps": 8}}
+    assert json.loads((path / PROVENANCE_FILE).read_text()) == {"filmstrip": {"fps": 8}}
     for index, frame in enumerate(smooth(3)):
         np.testing.assert_array_equal(
             np.asarray(PIL.Image.open(path / f"frame_0000{index}.png")), frame
         )
 
 
-# Complete or absent
+# Written completely or not at all
 
 
 class Broken(list[Any]):
@@ -276,7 +276,7 @@ def test_an_interrupted_video_leaves_the_old_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.webp", "frames"])
-def test_a_disk_that_fills_up_is_reported_in_a_sentence(tmp_path: Path, name: str) -> None:
+def test_a_full_disk_is_an_input_error(tmp_path: Path, name: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # bytes that a file may have
@@ -313,7 +313,7 @@ def test_a_disk_that_fills_up_is_reported_in_a_sentence(tmp_path: Path, name: st
         ({"video_frames": []}, "no frames"),
     ],
 )
-def test_arguments_that_cannot_be_are_refused(
+def test_invalid_arguments_are_refused(
     tmp_path: Path, options: dict[str, Any], sentence: str
 ) -> None:
     arguments: dict[str, Any] = {"video_frames": plain(2), "output_video_path": "a.mp4"} | options
@@ -324,9 +324,7 @@ def test_arguments_that_cannot_be_are_refused(
 
 
 @pytest.mark.parametrize("path", ["a.mp4", "new/deep/a.gif", "frames", "empty", "old.mp4", "a.MP4"])
-def test_a_place_that_can_be_written_is_accepted_and_left_as_it_was(
-    tmp_path: Path, path: str
-) -> None:
+def test_a_writable_path_is_accepted_and_nothing_is_left_behind(tmp_path: Path, path: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "old.mp4").write_text("old")
     before = sorted(tmp_path.rglob("*"))
@@ -339,7 +337,7 @@ def test_a_place_that_can_be_written_is_accepted_and_left_as_it_was(
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
-        ("a.txt", "ends in .txt, which is no format that can be written. Use .mp4"),
+        ("a.txt", "ends in .txt, which is not a format that can be written. Use .mp4"),
         ("folder.mp4", "is a folder, and a file is to be written there"),
         ("full", "is not empty"),
         ("file", "is a file, and a folder of frames is to be written"),
@@ -350,7 +348,7 @@ def test_a_place_that_can_be_written_is_accepted_and_left_as_it_was(
         ("pipe.mp4", "neither a file nor a folder"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_refused_before_any_work(
+def test_a_path_that_cannot_be_written_is_refused_before_any_work(
     tmp_path: Path, path: str, sentence: str
 ) -> None:
     (tmp_path / "folder.mp4").mkdir()
@@ -377,7 +375,7 @@ def test_a_folder_without_permission_is_refused(
         check_writable(tmp_path / "a.mp4", 25, 128, 128)
 
 
-def test_too_little_space_is_said_with_both_figures(
+def test_too_little_space_is_refused_with_both_sizes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export.shutil, "disk_usage", lambda path: SimpleNamespace(free=3_000_000))
@@ -388,7 +386,7 @@ def test_too_little_space_is_said_with_both_figures(
         check_writable(tmp_path / "a.mp4", 161, 512, 704)
 
 
-def test_noise_needs_no_more_space_than_is_asked_for(tmp_path: Path) -> None:
+def test_noise_needs_no_more_space_than_the_estimate(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (10, 128, 128, 3), np.uint8)
     for name in (*VIDEO_NAMES, "a.gif", "a.webp", "frames"):
         path = save_video(noise, tmp_path / name, 8)
@@ -397,4 +395,7 @@ def test_noise_needs_no_more_space_than_is_asked_for(tmp_path: Path) -> None:
             if path.is_dir()
             else path.stat().st_size
         )
-        assert size <= export.format_of(Path(name)).bytes_per_pixel * noise.size / 3 + export.SPARE
+        assert (
+            size
+            <= export.format_of(Path(name)).bytes_per_pixel * noise.size / 3 + export.HEADER_BYTES
+        )

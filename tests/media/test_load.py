@@ -50,14 +50,14 @@ def test_a_picture_loads_as_rgb(tmp_path: Path, name: str) -> None:
         assert (image.mode, image.size) == ("RGB", (48, 32))
 
 
-def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
+def test_a_picture_is_rotated_by_its_exif_orientation(tmp_path: Path) -> None:
     exif = PIL.Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise by 90 degrees
     image = load_image(saved(tmp_path / "a.png", exif=exif))
     np.testing.assert_array_equal(np.asarray(image), np.rot90(smooth(1)[0], -1))
 
 
-def test_convert_method_gets_the_picture_as_it_is(tmp_path: Path) -> None:
+def test_convert_method_receives_the_original_mode(tmp_path: Path) -> None:
     assert load_image(saved(tmp_path / "a.png", "L"), lambda image: image).mode == "L"
 
 
@@ -79,7 +79,7 @@ def test_flatten_scales_sixteen_bits_to_eight(mode: str) -> None:
     assert (flat == np.arange(256).reshape(16, 16, 1)).all()
 
 
-def test_flatten_knows_premultiplied_grey() -> None:
+def test_flatten_accepts_premultiplied_grey() -> None:
     assert flatten(PIL.Image.new("La", (1, 1), (0, 0))).getpixel((0, 0)) == (255, 255, 255)
 
 
@@ -111,13 +111,13 @@ def test_a_photograph_with_a_second_picture_inside_is_still(tmp_path: Path) -> N
         ("x" * 300, "There is no picture"),
         ("nul\0", "There is no picture"),
         ("folder", "is a folder. Give the file of one picture"),
-        ("text.png", "text.png is no picture that can be read"),
-        ("empty.png", "empty.png is no picture that can be read"),
+        ("text.png", "text.png is not a picture that can be read"),
+        ("empty.png", "empty.png is not a picture that can be read"),
         ("cut.png", "cut.png cannot be read: .* may be damaged"),
-        ("clip.mp4", "clip.mp4 is no picture that can be read. Give a PNG"),
+        ("clip.mp4", "clip.mp4 is not a picture that can be read. Give a PNG"),
     ],
 )
-def test_what_is_no_picture_is_refused(tmp_path: Path, name: str, sentence: str) -> None:
+def test_a_file_that_is_not_a_picture_is_refused(tmp_path: Path, name: str, sentence: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "text.png").write_text("hello")
     (tmp_path / "empty.png").touch()
@@ -185,12 +185,10 @@ def test_colours_are_decoded_by_the_tags_of_the_file(
 @pytest.mark.parametrize(
     ("matrix", "turns"), [((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)]
 )
-def test_a_video_is_turned_upright(
+def test_a_video_is_rotated_by_its_matrix(
     tmp_path: Path, matrix: tuple[int, int, int, int], turns: int
 ) -> None:
-    """Phones film sideways and say so in the track header's matrix: (0, 1, -1, 0) is a quarter turn
-    clockwise.
-    """
+    """Phones store rotated frames and a matrix in the track header: (0, 1, -1, 0) is clockwise."""
     path = save_video(smooth(2), tmp_path / "a.mp4", 8, quality=9.5)
     content = bytearray(path.read_bytes())
     start = content.index(b"tkhd") + 4 + 40
@@ -226,7 +224,7 @@ def test_a_video_that_ends_early_is_loaded_with_a_warning(
         ("folder", "folder is a folder. Give the file of one video"),
     ],
 )
-def test_what_is_no_video_is_refused(tmp_path: Path, name: str, sentence: str) -> None:
+def test_a_file_that_is_not_a_video_is_refused(tmp_path: Path, name: str, sentence: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "text.mp4").write_text("hello")
     (tmp_path / "empty.mp4").touch()
@@ -261,7 +259,7 @@ def test_pictures_and_videos_load_from_a_url(
     assert list(downloads.iterdir()) == []
 
 
-def test_a_url_that_gives_nothing_is_refused(tmp_path: Path, server: str) -> None:
+def test_a_url_without_a_picture_or_video_is_refused(tmp_path: Path, server: str) -> None:
     with pytest.raises(InputError, match=r"/none.png could not be fetched: HTTP Error 404"):
         load_image(f"{server}/none.png")
     with pytest.raises(InputError, match=r"could not be fetched: .*\. Check the address"):
@@ -269,7 +267,7 @@ def test_a_url_that_gives_nothing_is_refused(tmp_path: Path, server: str) -> Non
     with pytest.raises(InputError, match="could not be fetched"):
         load_image("http://")
     (tmp_path / "page.html").write_text("<p>hello")
-    with pytest.raises(InputError, match=r"^http://.*/page.html is no picture"):
+    with pytest.raises(InputError, match=r"^http://.*/page.html is not a picture"):
         load_image(f"{server}/page.html")
     with pytest.raises(InputError, match=r"^http://.*/page.html cannot be read as a video"):
         load_video(f"{server}/page.html")

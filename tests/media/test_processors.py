@@ -1,4 +1,4 @@
-"""What diffusers does not have. The numbers are compared in tests/parity/test_media.py."""
+"""Checks beyond diffusers' behaviour; tests/parity/test_media.py compares the numbers."""
 
 import json
 import logging
@@ -27,13 +27,13 @@ def test_the_config_holds_every_argument(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "config.json").read_text())["vae_scale_factor"] == 32
 
 
-def test_what_goes_in_comes_out() -> None:
+def test_postprocessing_inverts_preprocessing() -> None:
     processor, video = VideoProcessor(), torch.rand(2, 5, 3, 16, 24)
     back = processor.postprocess_video(processor.preprocess_video(video), "pt")
     torch.testing.assert_close(back, video)
 
 
-def test_postprocessing_leaves_the_decoded_tensor_as_it_was() -> None:
+def test_postprocessing_does_not_change_its_input() -> None:
     decoded = torch.rand(1, 3, 2, 8, 8)
     before = decoded.clone()
     for normalize in (True, False):
@@ -42,7 +42,7 @@ def test_postprocessing_leaves_the_decoded_tensor_as_it_was() -> None:
     assert torch.equal(decoded, before)
 
 
-def test_preprocessing_leaves_the_pictures_as_they_were() -> None:
+def test_preprocessing_does_not_change_its_input() -> None:
     image = torch.rand(1, 3, 8, 8)
     before = image.clone()
     processor = VaeImageProcessor(do_resize=False, do_normalize=False, do_binarize=True)
@@ -75,11 +75,11 @@ def test_values_outside_0_to_1_are_warned_of(
     ("options", "sentence"),
     [
         ({"do_convert_rgb": True, "do_convert_grayscale": True}, "exclude each other"),
-        ({"resample": "area"}, "resample='area' is no filter. Use one of linear"),
+        ({"resample": "area"}, "resample='area' is not a filter. Use one of linear"),
         ({"vae_scale_factor": 0}, "vae_scale_factor=0 must be at least 1"),
     ],
 )
-def test_options_that_cannot_be_are_refused(options: dict[str, Any], sentence: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         VaeImageProcessor(**options)
 
@@ -100,7 +100,7 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], sentence: s
             {},
             r"number 0 has \(3, 8, 8\) and number 1 has \(3, 8, 16\)",
         ),
-        (torch.zeros(3, 8, 8, dtype=torch.int64), {}, r"type torch.int64 cannot be resized"),
+        (torch.zeros(3, 8, 8, dtype=torch.int64), {}, r"dtype torch.int64 cannot be resized"),
         (
             PIL.Image.new("RGB", (40, 5)),
             {},
@@ -114,9 +114,7 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], sentence: s
         ),
     ],
 )
-def test_pictures_that_cannot_be_used_are_refused(
-    image: Any, options: dict[str, Any], sentence: str
-) -> None:
+def test_invalid_pictures_are_refused(image: Any, options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         VaeImageProcessor().preprocess(image, **options)
 
@@ -146,12 +144,12 @@ def test_a_mode_for_pil_images_is_refused_for_others() -> None:
         (["a", "b"], "but these are str"),
     ],
 )
-def test_videos_that_cannot_be_used_are_refused(video: Any, sentence: str) -> None:
+def test_invalid_videos_are_refused(video: Any, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         VideoProcessor().preprocess_video(video)
 
 
-def test_decoded_tensors_that_cannot_be_used_are_refused() -> None:
+def test_invalid_decoded_tensors_are_refused() -> None:
     with pytest.raises(InputError, match="Only a tensor can be postprocessed, not a ndarray"):
         VaeImageProcessor().postprocess(np.zeros((1, 3, 8, 8)))
     with pytest.raises(InputError, match=r"not \(2, 3, 8, 8\)"):

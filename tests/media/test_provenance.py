@@ -15,7 +15,7 @@ from filmstrip.media.provenance import read_provenance, to_text
 from tests.media.clips import plain
 
 NAMES = ("a.mp4", "a.mov", "a.mkv", "a.gif", "a.webp", "frames")
-RECIPE: dict[str, Any] = {
+PROVENANCE: dict[str, Any] = {
     "prompt": "a red circle",
     "seed": 7,
     "guidance": 3.5,
@@ -23,8 +23,8 @@ RECIPE: dict[str, Any] = {
     "model": None,
     "ok": True,
 }
-RECIPES = {
-    "plain": RECIPE,
+PROVENANCES = {
+    "plain": PROVENANCE,
     "empty": {},
     "unicode": {"prompt": "猫が走る é ü 🐈 \u202e right to left"},
     "control characters": {"prompt": "a\0b\n\r\t\x1b\u2028"},
@@ -35,11 +35,13 @@ RECIPES = {
 }
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("provenance", PROVENANCES)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_recipe_comes_back_from_every_format(tmp_path: Path, name: str, recipe: str) -> None:
-    path = save_video(plain(2), tmp_path / name, 8, recipe=RECIPES[recipe])
-    assert read_provenance(path) == RECIPES[recipe]
+def test_provenance_is_read_back_from_every_format(
+    tmp_path: Path, name: str, provenance: str
+) -> None:
+    path = save_video(plain(2), tmp_path / name, 8, provenance=PROVENANCES[provenance])
+    assert read_provenance(path) == PROVENANCES[provenance]
 
 
 @settings(
@@ -49,26 +51,26 @@ def test_a_recipe_comes_back_from_every_format(tmp_path: Path, name: str, recipe
     prompt=st.text(st.characters(), max_size=40),
     name=st.sampled_from(["a.mp4", "a.mov", "a.gif", "a.webp"]),
 )
-def test_any_text_comes_back(tmp_path: Path, prompt: str, name: str) -> None:
-    save_video(plain(1, 16, 16), tmp_path / name, 8, recipe={"prompt": prompt})
+def test_any_text_is_read_back(tmp_path: Path, prompt: str, name: str) -> None:
+    save_video(plain(1, 16, 16), tmp_path / name, 8, provenance={"prompt": prompt})
     assert read_provenance(tmp_path / name) == {"prompt": prompt}
 
 
 def test_the_mp4_comment_is_json_that_people_can_read(tmp_path: Path) -> None:
-    path = save_video(plain(2), tmp_path / "a.mp4", 8, recipe={"prompt": "猫"})
+    path = save_video(plain(2), tmp_path / "a.mp4", 8, provenance={"prompt": "猫"})
     with av.open(str(path)) as container:
         assert container.metadata["comment"] == '{"filmstrip": {"prompt": "猫"}}'
 
 
-def test_a_renamed_file_is_read_by_what_it_holds(tmp_path: Path) -> None:
+def test_a_renamed_file_is_read_by_its_content(tmp_path: Path) -> None:
     for name in ("a.mp4", "a.gif", "a.webp"):
-        path = save_video(plain(2), tmp_path / name, 8, recipe=RECIPE)
-        assert read_provenance(shutil.move(path, tmp_path / "renamed.bin")) == RECIPE
+        path = save_video(plain(2), tmp_path / name, 8, provenance=PROVENANCE)
+        assert read_provenance(shutil.move(path, tmp_path / "renamed.bin")) == PROVENANCE
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_video_without_a_recipe_says_so(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="has no recipe: it was not written by filmstrip"):
+def test_a_video_without_provenance_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="has no provenance: it was not written by filmstrip"):
         read_provenance(save_video(plain(2), tmp_path / name, 8))
 
 
@@ -84,21 +86,21 @@ def test_a_video_without_a_recipe_says_so(tmp_path: Path, name: str) -> None:
         "[" * 9999,
     ],
 )
-def test_a_foreign_comment_is_no_recipe(tmp_path: Path, comment: str) -> None:
+def test_the_comment_of_another_program_is_not_provenance(tmp_path: Path, comment: str) -> None:
     picture = PIL.Image.new("RGB", (8, 8))
     picture.save(tmp_path / "a.gif", comment=comment.encode())
-    (tmp_path / "recipe.json").write_text(comment)
+    (tmp_path / "provenance.json").write_text(comment)
     for path in (tmp_path / "a.gif", tmp_path):
-        with pytest.raises(InputError, match="has no recipe"):
+        with pytest.raises(InputError, match="has no provenance"):
             read_provenance(path)
 
 
-def test_files_that_are_no_videos_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_videos_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("hello")
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     for name in ("text.mp4", "empty.mp4", "cut.png"):
-        with pytest.raises(InputError, match=rf"{name} (cannot be read|is no picture)"):
+        with pytest.raises(InputError, match=rf"{name} (cannot be read|is not a picture)"):
             read_provenance(tmp_path / name)
     for name in ("missing.mp4", "nul\0.mp4", "x" * 300):
         with pytest.raises(InputError, match="There is no file"):
@@ -111,13 +113,13 @@ def test_files_that_are_no_videos_are_refused(tmp_path: Path) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_what_json_cannot_hold_is_refused_before_writing(tmp_path: Path, value: object) -> None:
-    with pytest.raises(InputError, match="The recipe cannot be written as JSON"):
-        save_video(plain(2), tmp_path / "a.mp4", 8, recipe={"value": value})
+    with pytest.raises(InputError, match="The provenance cannot be written as JSON"):
+        save_video(plain(2), tmp_path / "a.mp4", 8, provenance={"value": value})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_text_is_valid_json() -> None:
-    for recipe in RECIPES.values():
-        text = to_text(recipe)
-        assert json.loads(text) == {"filmstrip": recipe}
+    for provenance in PROVENANCES.values():
+        text = to_text(provenance)
+        assert json.loads(text) == {"filmstrip": provenance}
         text.encode("utf-8")

@@ -32,12 +32,12 @@ def test_guidance_gives_the_numbers_of_diffusers(scale, rescale):
 def test_no_guidance_asks_for_the_positive_prompt_only(scale):
     guidance = ClassifierFreeGuidance(scale, rescale=0.7)
     assert not guidance.enabled
-    assert guidance.conditions == ("positive",)
+    assert guidance.branches == ("positive",)
     torch.testing.assert_close(guidance.combine(POSITIVE), POSITIVE)
 
 
 def test_guidance_asks_for_the_negative_prompt_first():
-    assert ClassifierFreeGuidance(1.01).conditions == ("negative", "positive")
+    assert ClassifierFreeGuidance(1.01).branches == ("negative", "positive")
 
 
 @pytest.mark.parametrize("scale", [1.0, 3.0])
@@ -63,7 +63,7 @@ def test_each_sample_is_guided_as_if_it_were_alone():
         torch.testing.assert_close(alone, together[row : row + 1])
 
 
-def test_matching_scales_towards_the_positive_prediction_by_the_share():
+def test_rescaling_mixes_by_its_weight():
     guided = 2 * POSITIVE
     torch.testing.assert_close(rescale_noise_cfg(guided, POSITIVE, 1.0), POSITIVE)
     torch.testing.assert_close(rescale_noise_cfg(guided, POSITIVE, 0.25), 1.75 * POSITIVE)
@@ -74,8 +74,8 @@ def test_a_guider_cannot_be_changed():
         ClassifierFreeGuidance(3.0).scale = 2.0
 
 
-def test_a_ramp_guides_each_frame_with_its_own_scale():
-    scales = linear_guidance(1.0, 3.0, frames=5, videos=2)
+def test_linear_guidance_has_a_scale_for_each_frame():
+    scales = linear_guidance(1.0, 3.0, num_frames=5, num_videos=2)
     assert scales.shape == (2, 5, 1, 1, 1)
     negative, positive = torch.randn(2, 2, 5, 4, 3, 2)
     guided = ClassifierFreeGuidance(scales).combine(torch.cat([negative, positive]))
@@ -91,7 +91,7 @@ def test_a_ramp_guides_each_frame_with_its_own_scale():
 @pytest.mark.parametrize(
     ("first", "last", "enabled"), [(1.0, 3.0, True), (3.0, 1.0, True), (0.5, 1.0, False)]
 )
-def test_a_ramp_is_guidance_where_any_frame_is_guided(first, last, enabled):
+def test_linear_guidance_is_on_where_any_frame_is_guided(first, last, enabled):
     assert ClassifierFreeGuidance(linear_guidance(first, last, 3, 1)).enabled is enabled
 
 
@@ -101,7 +101,7 @@ ALL = torch.cat([BOTH, PERTURBED])
 
 def test_spatio_temporal_guidance_comes_after_the_prompts_and_before_the_rescale():
     guidance = SpatioTemporalGuidance(3.0, 0.8, rescale=0.7, blocks=(1,))
-    assert guidance.conditions == ("negative", "positive", "perturbed")
+    assert guidance.branches == ("negative", "positive", "perturbed")
     guided = NEGATIVE + 3 * (POSITIVE - NEGATIVE) + 0.8 * (POSITIVE - PERTURBED)
     wanted = torch.stack(
         [0.7 * g * p.std() / g.std() + 0.3 * g for g, p in zip(guided, POSITIVE, strict=True)]
@@ -111,17 +111,17 @@ def test_spatio_temporal_guidance_comes_after_the_prompts_and_before_the_rescale
 
 def test_without_spatio_temporal_guidance_nothing_is_rescaled():
     guidance = SpatioTemporalGuidance(3.0, 0.0, rescale=0.7, blocks=(1,))
-    assert guidance.conditions == ("negative", "positive")
+    assert guidance.branches == ("negative", "positive")
     torch.testing.assert_close(guidance.combine(BOTH), ClassifierFreeGuidance(3.0).combine(BOTH))
 
 
 def test_without_blocks_there_is_nothing_to_push_away_from():
     guidance = SpatioTemporalGuidance(1.0, 0.8, rescale=0.7)
-    assert guidance.conditions == ("positive",)
+    assert guidance.branches == ("positive",)
     torch.testing.assert_close(guidance.combine(POSITIVE), POSITIVE)
 
 
-def test_cfg_star_keeps_of_the_negative_prediction_what_is_along_the_positive():
+def test_cfg_zero_star_keeps_of_the_negative_prediction_what_is_along_the_positive():
     guided = SpatioTemporalGuidance(4.0, cfg_zero_star=True).combine(BOTH)
     for row in range(3):
         negative, positive = NEGATIVE[row], POSITIVE[row]

@@ -11,7 +11,7 @@ from huggingface_hub import constants
 import filmstrip
 from filmstrip import LTXLatentUpsamplerModel, LTXPipeline, LTXRecipePipeline, demo
 from filmstrip.errors import CheckpointError, InputError
-from filmstrip.ltx.pipelines.check_inputs import VideoShape
+from filmstrip.ltx.video_shape import VideoShape
 from filmstrip.presets import PRESETS, locate
 from filmstrip.presets.ltx import REPO, TEXT_ENCODER
 from filmstrip.weights.hub import Source
@@ -72,21 +72,21 @@ def test_a_preset_is_the_authors_pipeline_with_the_recipe_and_sizes_of_its_row(c
     assert type(pipe) is LTXRecipePipeline
     assert pipe.recipe == PRESETS[DISTILLED].recipe
     assert (pipe.info.sampling.sampler, pipe.info.causal_positions) == ("LinearQuadratic", True)
-    assert pipe.clip == VideoShape(704, 1216, 121, 30)
-    assert pipe.negative_prompt.startswith("worst quality")
+    assert pipe.default_shape == VideoShape(704, 1216, 121, 30)
+    assert pipe.default_negative_prompt.startswith("worst quality")
     assert make(pipe, **SMALL).shape == (1, 9, 3, 64, 64)
 
 
 def test_what_a_call_does_not_say_is_the_presets(cached):
     pipe = filmstrip.load("ltx-2b-0.9.1", cache_dir=cached("ltx-2b-0.9.1"), dtype=torch.float32)
     pipe.recipe = pipe.recipe.adjusted(num_inference_steps=2)
-    pipe.clip = VideoShape(32, 64, 9, 25)
+    pipe.default_shape = VideoShape(32, 64, 9, 25)
     said = {
         "height": 32,
         "width": 64,
         "num_frames": 9,
         "frame_rate": 25,
-        "negative_prompt": pipe.negative_prompt,
+        "negative_prompt": pipe.default_negative_prompt,
     }
     assert torch.equal(make(pipe), make(pipe, **said))
     assert not torch.equal(make(pipe), make(pipe, negative_prompt="blue"))
@@ -180,7 +180,7 @@ def test_a_revision_is_that_of_the_presets_own_repository(published, tmp_path):
 def test_the_demo_is_a_preset_with_a_recipe_of_its_own():
     pipe = filmstrip.load("demo")
     assert type(pipe) is LTXRecipePipeline
-    assert (pipe.clip, pipe.negative_prompt, pipe.dtype) == (
+    assert (pipe.default_shape, pipe.default_negative_prompt, pipe.dtype) == (
         VideoShape(128, 128, 25, 25),
         "",
         torch.float32,

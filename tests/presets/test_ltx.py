@@ -99,7 +99,7 @@ def test_models_of_one_pass_take_forty_steps_with_guidance_of_both_kinds(name):
 
 def test_the_first_distilled_model_takes_eight_stochastic_steps_without_guidance():
     (one,) = ROWS["ltx-2b-0.9.6-distilled"].recipe.passes
-    assert [guidance.conditions for _, guidance in steps(one)] == [("positive",)] * 8
+    assert [guidance.branches for _, guidance in steps(one)] == [("positive",)] * 8
 
 
 @pytest.mark.parametrize("name", DEV)
@@ -143,7 +143,7 @@ def test_distilled_models_have_timesteps_of_their_own_in_both_passes(name):
     first, second = recipe.passes
     assert first.timesteps == (1.0, 0.9937, 0.9875, 0.9812, 0.975, 0.9094, 0.725)
     assert second.timesteps == (0.9094, 0.725, 0.4219)
-    assert {guidance.conditions for one in (first, second) for _, guidance in steps(one)} == {
+    assert {guidance.branches for one in (first, second) for _, guidance in steps(one)} == {
         ("positive",)
     }
     assert recipe.downscale == 0.6666666

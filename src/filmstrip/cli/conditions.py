@@ -65,13 +65,13 @@ class Held:
         import numpy as np
         from PIL import ImageOps
 
-        from filmstrip.media.frames import as_frames
+        from filmstrip.media.frames import to_uint8_frames
 
         for (clip, shared), step in ((self.before, 1), (self.after, -1)):
             if clip:
-                made = as_frames(made)[::step]
+                made = to_uint8_frames(made)[::step]
                 size = made.shape[2], made.shape[1]
-                given = as_frames(
+                given = to_uint8_frames(
                     [ImageOps.fit(one, size) if crop else one.resize(size) for one in clip[::step]]
                 )
                 share = np.linspace(0, 1, shared + 2)[1:-1, None, None, None]
@@ -155,8 +155,8 @@ def hold(
     Raises:
         InputError: something does not fit, or two of them hold the same frame.
     """
-    from filmstrip.ltx.pipelines.check_inputs import round_down_frames
     from filmstrip.ltx.pipelines.conditions import LTXVideoCondition
+    from filmstrip.ltx.video_shape import round_down_frames
 
     held, spans = Held(), list[tuple[int, int, str]]()
     most, new, written = (

@@ -210,7 +210,7 @@ def cut(said: str, given: int, room: int, stride: int, snap: bool, notes: list[s
     """How many of a clip's first `given` frames are used: `stride` * k + 1, no more than `room`; as
     `side`.
     """
-    from filmstrip.ltx.pipelines.check_inputs import round_down_frames
+    from filmstrip.ltx.video_shape import round_down_frames
 
     kept = round_down_frames(min(given, room), stride)
     problem = (

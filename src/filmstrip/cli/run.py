@@ -128,7 +128,10 @@ def _make(
                     raise unfinished.__cause__ or unfinished from None
                 with watch.stage("write"):
                     save_video(
-                        frames, path, plan.fps, recipe=recipe(plan, seed) if plan.recipe else None
+                        frames,
+                        path,
+                        plan.fps,
+                        provenance=recipe(plan, seed) if plan.recipe else None,
                     )
                 size = sum(
                     file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path])

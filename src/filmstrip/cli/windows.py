@@ -75,8 +75,8 @@ def split(
     Raises:
         InputError: prompts or windows that cannot be.
     """
-    from filmstrip.ltx.pipelines.check_inputs import round_down_frames
     from filmstrip.ltx.pipelines.long_video import plan_windows
+    from filmstrip.ltx.video_shape import round_down_frames
 
     window = plan.snapped(
         window, 1, stride, f"--window {window} is not {stride} * k + 1", snap, notes
@@ -88,7 +88,11 @@ def split(
     call |= {"prompts_at": prompts_at, **sizes}
     count = len(
         plan_windows(
-            _prompts(call), call["num_frames"], call["frame_rate"], **sizes, temporal_ratio=stride
+            _prompts(call),
+            call["num_frames"],
+            call["frame_rate"],
+            **sizes,
+            temporal_compression_ratio=stride,
         )
     )
     notes.append(

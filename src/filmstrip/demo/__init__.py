@@ -1,6 +1,6 @@
-"""The embedded models: one of each family, small, and a picture to animate.
+"""The embedded checkpoints: a small model of each family, and a picture to animate.
 
-`tools/train_demo` of the source repository trained them.
+`tools/train_demo` in the source repository trains them.
 """
 
 from pathlib import Path
@@ -9,10 +9,13 @@ from filmstrip.errors import CheckpointError
 
 
 def path(model: str = "ltx") -> Path:
-    """The folder of an embedded checkpoint, "ltx" or "svd", in diffusers' layout.
+    """The folder of an embedded checkpoint, in diffusers' layout.
+
+    Args:
+        model: "ltx" or "svd".
 
     Raises:
-        CheckpointError: if this installation came without it.
+        CheckpointError: this installation does not have it.
     """
     folder = Path(__file__).parent / model
     if not (folder / "model_index.json").is_file():

@@ -1,4 +1,4 @@
-"""Latent videos and the tokens that the transformer sees."""
+"""Latent videos, the tokens that the transformer sees, and their statistics."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,17 @@ from filmstrip.errors import InputError
 
 
 @dataclass(frozen=True)
-class LatentSize:
-    """Size of a latent video, of which an element is a token."""
+class LatentShape:
+    """The shape of a latent video. One latent is one token."""
 
-    frames: int
+    num_frames: int
     height: int
     width: int
 
     @property
-    def elements(self) -> int:
-        return self.frames * self.height * self.width
+    def num_tokens(self) -> int:
+        """The number of latents."""
+        return self.num_frames * self.height * self.width
 
 
 def pack(latents: torch.Tensor) -> torch.Tensor:
@@ -25,91 +26,108 @@ def pack(latents: torch.Tensor) -> torch.Tensor:
     return latents.movedim(1, -1).flatten(1, 3)
 
 
-def unpack(tokens: torch.Tensor, size: LatentSize) -> torch.Tensor:
-    """Tokens to latents, the inverse of `pack`."""
-    return tokens.unflatten(1, (size.frames, size.height, size.width)).movedim(-1, 1)
+def unpack(tokens: torch.Tensor, shape: LatentShape) -> torch.Tensor:
+    """Tokens `(B, T * H * W, C)` to latents `(B, C, T, H, W)`: the inverse of `pack`."""
+    return tokens.unflatten(1, (shape.num_frames, shape.height, shape.width)).movedim(-1, 1)
 
 
 def normalize(
     latents: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, scaling_factor: float
 ) -> torch.Tensor:
-    """From what the autoencoder gives to what the transformer sees, `(B, C, T, H, W)`; `mean` and
-    `std` are `(C,)`.
+    """From the autoencoder's latents to the transformer's.
+
+    Args:
+        latents: `(B, C, T, H, W)`.
+        mean, std: of each channel, `(C,)`.
+        scaling_factor: of the autoencoder's config.
     """
-    mean, std = (statistic.view(1, -1, 1, 1, 1).to(latents) for statistic in (mean, std))
+    mean = mean.view(1, -1, 1, 1, 1).to(latents)
+    std = std.view(1, -1, 1, 1, 1).to(latents)
     return (latents - mean) * scaling_factor / std
 
 
 def denormalize(
     latents: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, scaling_factor: float
 ) -> torch.Tensor:
-    """The inverse of `normalize`."""
-    mean, std = (statistic.view(1, -1, 1, 1, 1).to(latents) for statistic in (mean, std))
+    """From the transformer's latents to the autoencoder's: the inverse of `normalize`."""
+    mean = mean.view(1, -1, 1, 1, 1).to(latents)
+    std = std.view(1, -1, 1, 1, 1).to(latents)
     return latents * std / scaling_factor + mean
 
 
-def repeat_rows(rows: torch.Tensor, videos: int, what: str) -> torch.Tensor:
-    """One row `(1, ...)`, or one for each prompt, as one for each video, `(videos, ...)`, in the
-    order of the prompts.
+def expand_rows(rows: torch.Tensor, num_videos: int, name: str) -> torch.Tensor:
+    """One row, or one for each prompt, as one for each video, in the order of the prompts.
 
-    Refuses a number of rows that does not divide the number of videos.
+    Args:
+        rows: `(R, ...)`.
+        num_videos: a multiple of R.
+        name: what the rows are, for the error.
+
+    Returns:
+        `(num_videos, ...)`.
+
+    Raises:
+        InputError: R does not divide the number of videos.
     """
-    if videos % rows.shape[0]:
+    num_rows = rows.shape[0]
+    if num_videos % num_rows:
         raise InputError(
-            f"There are {rows.shape[0]} {what} for {videos} videos; give one, or one for each."
+            f"There are {num_rows} {name} for {num_videos} videos; give one, or one for each."
         )
-    return (
-        rows if rows.shape[0] == videos else rows.repeat_interleave(videos // rows.shape[0], dim=0)
-    )
+    if num_rows == num_videos:
+        return rows
+    return rows.repeat_interleave(num_videos // num_rows, dim=0)
 
 
-def positions(
-    size: LatentSize,
-    ratios: tuple[int, int],
+def token_positions(
+    shape: LatentShape,
+    compression_ratios: tuple[int, int],
     frame_rate: float,
     causal: bool,
     first_frame: int = 0,
     device: torch.device | None = None,
 ) -> torch.Tensor:
-    """Where each token is: second, pixel row and pixel column of its corner, `(1, 3, N)` in
-    float32.
+    """The position of each token: second, pixel row and pixel column, `(1, 3, N)` in float32.
 
     Args:
-        size: in tokens.
-        ratios: frames and pixels per token.
-        causal: let the first token in time stand for one frame, as the autoencoder does, and not
-            for as the others (Lightricks/LTX-Video, `causal_temporal_positioning`).
+        shape: of the latent video.
+        compression_ratios: frames, and pixels of a side, per token.
+        frame_rate: frames per second.
+        causal: the first latent frame stands for one frame, as in the autoencoder, and not for as
+            many as the others (Lightricks/LTX-Video, `causal_temporal_positioning`).
         first_frame: of the video, at which these tokens begin.
     """
-    temporal, spatial = ratios
-    frames, rows, columns = (
-        torch.arange(n, dtype=torch.float32, device=device)
-        for n in (size.frames, size.height, size.width)
-    )
+    temporal_ratio, spatial_ratio = compression_ratios
+    frames = torch.arange(shape.num_frames, dtype=torch.float32, device=device)
+    rows = torch.arange(shape.height, dtype=torch.float32, device=device)
+    columns = torch.arange(shape.width, dtype=torch.float32, device=device)
     if causal:
-        seconds = ((frames * temporal + 1 - temporal).clamp(min=0) + first_frame) * (
-            1.0 / frame_rate
-        )
+        first_pixel_frames = (frames * temporal_ratio + 1 - temporal_ratio).clamp(min=0)
+        seconds = (first_pixel_frames + first_frame) * (1.0 / frame_rate)
     else:
-        seconds = frames * (temporal / frame_rate) + first_frame / frame_rate
-    grid = torch.meshgrid(seconds, rows * spatial, columns * spatial, indexing="ij")
+        seconds = frames * (temporal_ratio / frame_rate) + first_frame / frame_rate
+    grid = torch.meshgrid(seconds, rows * spatial_ratio, columns * spatial_ratio, indexing="ij")
     return torch.stack(grid).flatten(1).unsqueeze(0)
 
 
 def adain(latents: torch.Tensor, reference: torch.Tensor, factor: float = 1.0) -> torch.Tensor:
-    """Give each channel of `(B, C, T, H, W)` the mean and deviation that it has in `reference`, by
-    the share `factor`.
+    """Adaptive instance normalisation (Huang and Belongie, arXiv 1703.06868).
 
-    Adaptive instance normalisation (Huang and Belongie, arXiv 1703.06868). The sizes may differ.
+    Args:
+        latents: `(B, C, T, H, W)`.
+        reference: `(B, C, T', H', W')`, whose mean and deviation each channel gets.
+        factor: weight of the result, 0 to 1; the rest is `latents` as they are.
     """
     std, mean = torch.std_mean(latents, dim=(2, 3, 4), keepdim=True)
-    wanted_std, wanted_mean = torch.std_mean(reference, dim=(2, 3, 4), keepdim=True)
-    return torch.lerp(latents, (latents - mean) / std * wanted_std + wanted_mean, factor)
+    reference_std, reference_mean = torch.std_mean(reference, dim=(2, 3, 4), keepdim=True)
+    return torch.lerp(latents, (latents - mean) / std * reference_std + reference_mean, factor)
 
 
 def tone_map(latents: torch.Tensor, compression: float) -> torch.Tensor:
-    """Compress large values smoothly, by `compression` in [0, 1] (Lightricks/LTX-Video,
-    `tone_map_latents`).
+    """Compress large values smoothly, by 0 (nothing) to 1.
+
+    Lightricks/LTX-Video, `tone_map_latents`.
     """
     strength = 0.75 * compression
-    return latents * (1 - 0.8 * strength * torch.sigmoid(4 * strength * (latents.abs() - 1)))
+    scale = 1 - 0.8 * strength * torch.sigmoid(4 * strength * (latents.abs() - 1))
+    return latents * scale

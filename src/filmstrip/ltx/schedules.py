@@ -1,4 +1,4 @@
-"""The timesteps of a walk in LTX, as the authors and diffusers space them."""
+"""Timesteps of LTX sampling, spaced as the authors' `rf.py` and diffusers space them."""
 
 import math
 from collections.abc import Mapping
@@ -9,34 +9,47 @@ import numpy as np
 import torch
 
 from filmstrip.errors import InputError
+from filmstrip.schedulers.euler_steps import euler_step_per_token
 from filmstrip.schedulers.sigmas import Array, exponential_shift, static_shift, stretch_to_terminal
 
 
 def calculate_shift(
     tokens: int, base_tokens: int, max_tokens: int, base_shift: float, max_shift: float
 ) -> float:
-    """The scheduler's `mu` for a number of tokens: on the line through both ends
-    (Lightricks/LTX-Video, `rf.py`).
+    """The scheduler's `mu` for a number of tokens: a line through two points.
+
+    `rf.py` of Lightricks/LTX-Video.
+
+    Args:
+        tokens: number of latent tokens of the video; may lie outside the two points.
+        base_tokens, base_shift: the first point.
+        max_tokens, max_shift: the second point.
     """
     slope = (max_shift - base_shift) / (max_tokens - base_tokens)
     return tokens * slope + base_shift - slope * base_tokens
 
 
 def linear_quadratic_schedule(steps: int, threshold: float = 0.025) -> Array:
-    """Half of the steps even, from 1 down to `1 - threshold`, and then growing ones, `(steps,)`; 0
-    is left out.
+    """Timesteps that fall linearly from 1 in the first half of the steps, then quadratically.
 
     Polyak et al., "Movie Gen", arXiv 2410.13720, section 3.4.2; in the form of `rf.py` of
     Lightricks/LTX-Video.
+
+    Args:
+        steps: number of steps, at least 1.
+        threshold: how far the linear half falls, in (0, 1).
+
+    Returns:
+        `(steps,)`, from 1; the final 0 is left out.
     """
-    even = steps // 2
-    done = np.arange(steps, dtype=np.float64)
-    if even:
-        rest = steps - even
-        slope = threshold / even
-        curve = (even - threshold * steps) / (even * rest**2)
-        done = slope * done + curve * np.maximum(done - even, 0) ** 2
-    return 1 - done
+    linear_steps = steps // 2
+    index = np.arange(steps, dtype=np.float64)
+    if not linear_steps:
+        return 1 - index
+    quadratic_steps = steps - linear_steps
+    slope = threshold / linear_steps
+    curvature = (linear_steps - threshold * steps) / (linear_steps * quadratic_steps**2)
+    return 1 - (slope * index + curvature * np.maximum(index - linear_steps, 0) ** 2)
 
 
 def euler_step_to_next(
@@ -46,36 +59,27 @@ def euler_step_to_next(
     schedule: torch.Tensor,
     stochastic: bool = False,
 ) -> torch.Tensor:
-    """Walk tokens `(B, N, C)` to the next lower timestep of a schedule, or to 0
-    (Lightricks/LTX-Video, `rf.py`).
-
-    Args:
-        velocity: noise minus data, as the model predicts it.
-        times: where the tokens are, in [0, 1]: `(1 or B, 1 or N)`.
-        schedule: `(steps,)`, falling.
-        stochastic: step to the predicted data and add noise from the global generator, instead of
-            along the velocity.
-    """
-    times = times[..., None]
-    after = torch.where(schedule < times - 1e-6, schedule, 0).amax(dim=-1, keepdim=True)
-    if not stochastic:
-        return tokens - (times - after) * velocity
-    return (1 - after) * (tokens - times * velocity) + after * torch.randn_like(tokens.contiguous())
+    """`euler_step_per_token`, with noise from the global generator where `stochastic` is set."""
+    noise = torch.randn_like(tokens.contiguous()) if stochastic else None
+    return euler_step_per_token(tokens, velocity, times, schedule, noise)
 
 
 @dataclass(frozen=True)
 class RectifiedFlowSchedule:
-    """How a checkpoint spaces its timesteps, which run from 1 (noise) to 0 (data): `rf.py` of
-    Lightricks/LTX-Video.
+    """How a checkpoint spaces its timesteps, from 1 (noise) to 0 (data).
+
+    The options are those of `RectifiedFlowScheduler` in `rf.py` of Lightricks/LTX-Video.
 
     Args:
         sampler: "Uniform", "LinearQuadratic", or "Constant" with its `shift`.
-        shifting: "SD3" and "SimpleDiffusion" move timesteps towards noise, more so for more tokens;
-            or `None`.
-        base_resolution: tokens at which "SimpleDiffusion" moves nothing.
-        target_shift_terminal: where the last timestep is stretched to under "SD3".
+        shifting: "SD3" and "SimpleDiffusion" shift the timesteps towards noise, more so for more
+            tokens; or `None`.
+        base_resolution: number of tokens for which "SimpleDiffusion" shifts nothing.
+        target_shift_terminal: where "SD3" stretches the last timestep to, if set.
+        shift: `mu` of the exponential shift of "Constant".
 
-    Refuses an unknown sampler or shifting, and "Constant" without a shift.
+    Raises:
+        InputError: an unknown sampler or shifting, or "Constant" without a shift.
     """
 
     sampler: str = "Uniform"
@@ -107,14 +111,19 @@ class RectifiedFlowSchedule:
         return cls("Constant", shift=math.log(config["shift"]))
 
     def timesteps(self, steps: int, tokens: int) -> Array:
-        """The timesteps of a walk for a video of so many tokens, `(steps,)`, falling from 1; 0 is
-        left out.
+        """The timestep of each step.
+
+        Args:
+            steps: number of steps, at least 1.
+            tokens: number of latent tokens of the video, on which the shift depends.
+
+        Returns:
+            `(steps,)`, falling from 1; the final 0 is left out.
         """
-        times = (
-            linear_quadratic_schedule(steps)
-            if self.sampler == "LinearQuadratic"
-            else np.linspace(1, 1 / steps, steps)
-        )
+        if self.sampler == "LinearQuadratic":
+            times = linear_quadratic_schedule(steps)
+        else:
+            times = np.linspace(1, 1 / steps, steps)
         if self.sampler == "Constant" and self.shift is not None:
             times = exponential_shift(self.shift, 1, times)
         if self.shifting == "SimpleDiffusion":

@@ -1,2 +1,1 @@
-"""Pixels in and out: processors around the VAE, loading pictures and videos, writing videos with
-their recipes."""
+"""Pixels in and out: processors around the VAE, reading pictures and videos, writing videos."""

@@ -1,9 +1,14 @@
-"""The recipe of a video: what made it, as a dict that goes to JSON, kept inside the file.
+"""The provenance of a video: what made it, a dict that is kept inside the file as JSON.
 
-Where each format keeps it: mp4, mov and mkv in the `comment` tag (muxers drop tags with other
-names), gif in its comment block, webp in the EXIF user comment, a folder of frames in
-`recipe.json`. Everywhere it is the JSON text `{"filmstrip": recipe}`, so that a comment of another
-program is not taken for a recipe.
+| format | place |
+| --- | --- |
+| mp4, mov, mkv | the `comment` tag (muxers drop tags with other names) |
+| gif | the comment block |
+| webp | the EXIF user comment |
+| folder of frames | `provenance.json` |
+
+The text is `{"filmstrip": provenance}` everywhere, so that a comment that another program wrote is
+not mistaken for it.
 """
 
 import json
@@ -16,77 +21,79 @@ import PIL.Image
 
 from filmstrip.errors import InputError
 
-MARK = "filmstrip"
-FOLDER_FILE = "recipe.json"
-EXIF_IFD, USER_COMMENT = 0x8769, 0x9286
-EXIF_ASCII = b"ASCII\0\0\0"  # the character code that opens a user comment
+KEY = "filmstrip"
+PROVENANCE_FILE = "provenance.json"
+EXIF_IFD = 0x8769
+USER_COMMENT = 0x9286
+EXIF_ASCII = b"ASCII\0\0\0"  # the character code at the start of a user comment
 
 
-def to_text(recipe: Mapping[str, Any]) -> str:
-    """The text that is kept in the file, readable in any script; a lone surrogate becomes its JSON
-    escape.
+def to_text(provenance: Mapping[str, Any]) -> str:
+    """Convert a provenance to the JSON text that is kept in the file.
 
-    What has no form in JSON is an InputError.
+    Characters of all scripts stay readable; a lone surrogate becomes its JSON escape.
+
+    Raises:
+        InputError: something in it has no form in JSON.
     """
     try:
-        text = json.dumps({MARK: dict(recipe)}, ensure_ascii=False, allow_nan=False)
+        text = json.dumps({KEY: dict(provenance)}, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"The recipe cannot be written as JSON: {error}. Use strings, numbers, lists and dicts."
+            f"The provenance cannot be written as JSON: {error}. Use strings, numbers, lists and "
+            "dicts."
         ) from None
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def to_ascii(text: str) -> bytes:
-    """The same JSON in ASCII, for formats whose comments know nothing else."""
+    """Escape the JSON text to ASCII, for formats whose comments hold nothing else."""
     return json.dumps(json.loads(text)).encode("ascii")
 
 
 def to_exif(text: str) -> bytes:
-    """An EXIF block with `text` as its user comment."""
+    """Make an EXIF block that has the JSON text as its user comment."""
     exif = PIL.Image.Exif()
     exif.get_ifd(EXIF_IFD)[USER_COMMENT] = EXIF_ASCII + to_ascii(text)
     return exif.tobytes()
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
-    """Read back the recipe of a video or folder of frames that filmstrip wrote.
+    """Read the provenance of a video or folder of frames that filmstrip wrote.
 
-    An InputError says that there is no such file, that it is no video, or that it has no recipe.
+    Raises:
+        InputError: there is no such file, it is not a video, or it has no provenance.
     """
     path = Path(path)
     if not os.path.exists(path):  # unlike Path.exists, false for impossible names
         raise InputError(f"There is no file {path}. Check the name.")
-    text = _comment(path)
+    text = _read_comment(path)
     try:
-        recipe = json.loads(text)[MARK]
+        provenance = json.loads(text)[KEY]
     except (ValueError, KeyError, TypeError, RecursionError):
-        recipe = None
-    if not isinstance(recipe, dict):
+        provenance = None
+    if not isinstance(provenance, dict):
         raise InputError(
-            f"{path} has no recipe: it was not written by filmstrip, or with --no-recipe, or a "
-            "program that "
-            "converted it dropped the comment."
+            f"{path} has no provenance: it was not written by filmstrip, or written with "
+            "--no-provenance, or a program that converted it dropped the comment."
         )
-    return recipe
+    return provenance
 
 
-def _comment(path: Path) -> str:
-    """The comment of a file or folder; empty when it has none."""
+def _read_comment(path: Path) -> str:
+    """The comment of a file or folder; empty if it has none."""
     from filmstrip.media.load import is_picture, open_picture, open_video
 
     if path.is_dir():
-        file = path / FOLDER_FILE
+        file = path / PROVENANCE_FILE
         return file.read_text("utf-8", "replace") if file.is_file() else ""
     if not is_picture(path):
         with open_video(path) as container:
             return container.metadata.get("comment") or container.metadata.get("COMMENT") or ""
     with open_picture(path) as picture:
-        comment = picture.info.get("comment") or picture.getexif().get_ifd(EXIF_IFD).get(
-            USER_COMMENT, b""
-        )
-    return (
-        comment
-        if isinstance(comment, str)
-        else bytes(comment).removeprefix(EXIF_ASCII).decode("utf-8", "replace")
-    )
+        comment = picture.info.get("comment")
+        if not comment:
+            comment = picture.getexif().get_ifd(EXIF_IFD).get(USER_COMMENT, b"")
+    if isinstance(comment, str):
+        return comment
+    return bytes(comment).removeprefix(EXIF_ASCII).decode("utf-8", "replace")

@@ -21,7 +21,7 @@ def computing_in(model: nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
         model: the model; every parameter must belong to a module that is called.
         dtype: a floating-point type; `None` changes nothing.
     """
-    if dtype is None:
+    if dtype is None or all(parameter.dtype == dtype for parameter in model.parameters()):
         yield
         return
     originals: dict[nn.Module, dict[str, nn.Parameter | None]] = {}

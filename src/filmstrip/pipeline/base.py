@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from filmstrip.errors import CheckpointError, InputError
-from filmstrip.pipeline.denoise import Progress, ProgressBar, Step
+from filmstrip.pipeline.denoise import Step
+from filmstrip.pipeline.progress import Progress, ProgressBar
 from filmstrip.registry import PIPELINES, public
 from filmstrip.weights.folder import (
     Dtypes,
@@ -37,9 +38,11 @@ class DiffusionPipeline:
         self.progress: Progress = ProgressBar()
         self.name_or_path: str | None = None
         self.latents: torch.Tensor | None = None  # of a call whose decoding failed
+        self.num_timesteps = 0  # of the call that runs
+        self.current_timestep: torch.Tensor | None = None  # of the step that runs
         self._interrupt = False
-        self.num_timesteps = 0  # of the call
-        self.current_timestep: torch.Tensor | None = None  # what the model is told at this step
+        # The device to compute on, stated by whoever keeps the weights elsewhere (offloading).
+        self.execution_device: torch.device | None = None
 
     @classmethod
     def component_names(cls) -> tuple[str, ...]:
@@ -53,53 +56,72 @@ class DiffusionPipeline:
 
     @property
     def device(self) -> torch.device:
-        """Where the models are; the accelerator, where they are on different devices."""
+        """Where the models are; if they are on several devices, an accelerator before the CPU."""
         devices = [module.device for module in self._modules()]
-        return next((device for device in devices if device.type != "cpu"), torch.device("cpu"))
+        accelerators = [device for device in devices if device.type != "cpu"]
+        return accelerators[0] if accelerators else torch.device("cpu")
+
+    @property
+    def _execution_device(self) -> torch.device:
+        """The device that calls compute on: `execution_device` if stated, else `device`."""
+        return self.execution_device or self.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the first model's weights."""
+        """The dtype of the first model's weights; float32 without models."""
         return next((module.dtype for module in self._modules()), torch.float32)
 
     @property
     def interrupt(self) -> bool:
-        """A callback sets `_interrupt` to end the walk after its step; what there is by then is
-        decoded.
+        """Whether the call ends after the running step; what there is by then is decoded.
+
+        A callback sets `_interrupt`.
         """
         return self._interrupt
 
-    _execution_device = device
+    @contextmanager
+    def report_progress_to(self, progress: Progress) -> Iterator[None]:
+        """Within the context, report to `progress`; then again to what was there before."""
+        before = self.progress
+        self.progress = progress
+        try:
+            yield
+        finally:
+            self.progress = before
 
     def _require(self, *names: str) -> None:
         """Refuse a call that needs a component which is not there."""
-        if missing := [name for name in names if getattr(self, name) is None]:
+        missing = [name for name in names if getattr(self, name) is None]
+        if missing:
             raise InputError(
                 f"This pipeline has no {' and no '.join(missing)}, which the call needs."
             )
 
-    def _schedule(self, **given: Any) -> torch.Tensor:
-        """Make the scheduler's schedule, from what its `set_timesteps` takes; returns its
-        timesteps, `(steps,)`.
+    def _set_schedule(self, **schedule: Any) -> torch.Tensor:
+        """Set the scheduler's schedule, by arguments of its `set_timesteps`.
+
+        Returns:
+            Its timesteps, `(num_steps,)`.
         """
         scheduler = self.components["scheduler"]
-        scheduler.set_timesteps(**given, device=self._execution_device)
+        scheduler.set_timesteps(**schedule, device=self._execution_device)
         self.num_timesteps = len(scheduler.timesteps)
-        return scheduler.timesteps
+        timesteps: torch.Tensor = scheduler.timesteps
+        return timesteps
 
-    def _advance(
+    def _euler_step(
         self, latents: torch.Tensor, prediction: torch.Tensor, step: Step, **options: Any
     ) -> torch.Tensor:
-        """The latents of the next step, by the scheduler, whose `step` takes the options."""
-        return self.components["scheduler"].step(
+        """The latents at the next noise level, by the scheduler, whose `step` takes the options."""
+        scheduler = self.components["scheduler"]
+        stepped: torch.Tensor = scheduler.step(
             prediction, step.timestep, latents, return_dict=False, **options
         )[0]
+        return stepped
 
     @contextmanager
-    def _keeping(self, latents: torch.Tensor, advice: str) -> Iterator[None]:
-        """Around decoding: if it fails, the latents are in `pipe.latents`, and the error says what
-        to try.
-        """
+    def _keep_latents(self, latents: torch.Tensor, advice: str) -> Iterator[None]:
+        """Around decoding: if it fails, keep the latents in `pipe.latents` and say what to try."""
         try:
             yield
         except Exception as error:
@@ -120,23 +142,31 @@ class DiffusionPipeline:
         device: str | int | torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> Self:
-        """Move the models to a device, a type, or both: `pipe.to("cuda")`, `pipe.to("cuda",
-        torch.bfloat16)`.
+        """Move the models to a device, a dtype, or both.
 
-        More than a device and a type, in that order, or one of them twice, is an InputError.
+        `pipe.to("cuda")`, `pipe.to(torch.bfloat16)`, `pipe.to("cuda", torch.bfloat16)`.
+
+        Raises:
+            InputError: more than a device and a dtype, in that order, or one of them twice.
         """
-        if len(target) > 2 or (len(target) == 2 and isinstance(target[0], torch.dtype)):
+        takes_too_many = len(target) > 2
+        is_reversed = len(target) == 2 and isinstance(target[0], torch.dtype)
+        if takes_too_many or is_reversed:
             raise InputError(
                 f"to() was given {target}; it takes a device, a dtype, or a device and then a "
                 "dtype."
             )
-        types = [value for value in (*target, dtype) if isinstance(value, torch.dtype)]
-        places = [value for value in (*target, device) if not isinstance(value, torch.dtype | None)]
-        for kind, given in (("types", types), ("devices", places)):
-            if len(given) > 1:
-                raise InputError(f"to() was given two {kind}, {given[0]} and {given[1]}; give one.")
+        dtypes = [value for value in (*target, dtype) if isinstance(value, torch.dtype)]
+        devices = [
+            value for value in (*target, device) if not isinstance(value, torch.dtype | None)
+        ]
+        for name, values in (("types", dtypes), ("devices", devices)):
+            if len(values) > 1:
+                raise InputError(
+                    f"to() was given two {name}, {values[0]} and {values[1]}; give one."
+                )
         for module in self._modules():
-            module.to(device=next(iter(places), None), dtype=next(iter(types), None))
+            module.to(device=next(iter(devices), None), dtype=next(iter(dtypes), None))
         return self
 
     def set_progress_bar_config(self, **options: Any) -> None:
@@ -173,41 +203,54 @@ class DiffusionPipeline:
         """
         hub, components = split_options(options)
         name = os.fspath(pretrained_model_name_or_path)
-        if cls is not DiffusionPipeline:  # which learns only from the folder what it shall be
+        if cls is not DiffusionPipeline:  # which learns its class from the folder
             cls._refuse_unknown("from_pretrained", components)
         folder = fetch_pipeline(Source(name, **hub), components, variant)
         index = read_index(folder)
-        if cls is DiffusionPipeline and index.class_name not in PIPELINES:
-            raise CheckpointError(
-                f"{name} holds a {index.class_name}, which is none of the pipelines here "
-                f"({', '.join(PIPELINES)}). "
-                "If one of these can use its components, call from_pretrained of that class."
-            )
-        kind: type[Self] = public(index.class_name) if cls is DiffusionPipeline else cls
-        kind._refuse_unknown("from_pretrained", components)
-        expected = kind.component_names()
-        types = dtype if dtype is not None else torch_dtype
-        where = as_device(device)
-        loaded = load_components(
-            folder, index, expected, components, dtype=types, variant=variant, device=where
+        pipeline_class = cls._class_for(index.class_name, name)
+        pipeline_class._refuse_unknown("from_pretrained", components)
+        expected = pipeline_class.component_names()
+        loaded: dict[str, Any] = dict.fromkeys(pipeline_class._optional_components)
+        loaded |= load_components(
+            folder,
+            index,
+            expected,
+            components,
+            dtype=dtype if dtype is not None else torch_dtype,
+            variant=variant,
+            device=as_device(device),
         )
-        loaded = dict.fromkeys(kind._optional_components) | loaded
-        if missing := [key for key in expected if key not in loaded]:
+        missing = [component for component in expected if component not in loaded]
+        if missing:
             raise CheckpointError(
-                f"{name} has no {', '.join(missing)}, which {kind.__name__} needs; it holds a "
-                f"{index.class_name}. "
-                f"Pass {missing[0]}= by hand, or None to go without."
+                f"{name} has no {', '.join(missing)}, which {pipeline_class.__name__} needs; it "
+                f"holds a {index.class_name}. Pass {missing[0]}= by hand, or None to go without."
             )
-        pipe = kind(**loaded)
+        pipe = pipeline_class(**loaded)
         pipe.name_or_path = name
         return pipe
 
     @classmethod
-    def _refuse_unknown(cls, call: str, given: Iterable[str]) -> None:
+    def _class_for(cls, class_name: str, source: str) -> type[Self]:
+        """This class; for `DiffusionPipeline` itself, the class that the folder names."""
+        if cls is not DiffusionPipeline:
+            return cls
+        if class_name not in PIPELINES:
+            raise CheckpointError(
+                f"{source} holds a {class_name}, which is none of the pipelines here "
+                f"({', '.join(PIPELINES)}). If one of these can use its components, call "
+                "from_pretrained of that class."
+            )
+        pipeline_class: type[Self] = public(class_name)
+        return pipeline_class
+
+    @classmethod
+    def _refuse_unknown(cls, method: str, names: Iterable[str]) -> None:
         expected = cls.component_names()
-        if unknown := [name for name in given if name not in expected]:
+        unknown = [name for name in names if name not in expected]
+        if unknown:
             raise InputError(
-                f"{cls.__name__}.{call} does not take {', '.join(unknown)}; its components are "
+                f"{cls.__name__}.{method} does not take {', '.join(unknown)}; its components are "
                 f"{', '.join(expected)}."
             )
 
@@ -219,31 +262,40 @@ class DiffusionPipeline:
         variant: str | None = None,
         max_shard_size: int | str | None = None,
     ) -> None:
-        """Write the pipeline as a folder, which diffusers opens too. Arguments are those of
-        `Model.save_pretrained`.
+        """Write the pipeline as a folder, which diffusers opens too.
+
+        The arguments are those of `Model.save_pretrained`.
         """
         warn_of_pickles(safe_serialization)
-        kind = type(self).__name__
         save_components(
-            save_directory, kind, self.components, variant=variant, max_shard_size=max_shard_size
+            save_directory,
+            type(self).__name__,
+            self.components,
+            variant=variant,
+            max_shard_size=max_shard_size,
         )
 
     @classmethod
     def from_pipe(cls, pipeline: "DiffusionPipeline", **components: Any) -> Self:
-        """A pipeline of this class that shares another one's components, but for those that are
-        given.
+        """A pipeline of this class that shares the components of another.
 
-        An InputError names components that are missing, or given but not taken.
+        Args:
+            components: take the place of the other pipeline's.
+
+        Raises:
+            InputError: components that are missing, or given but not taken.
         """
         cls._refuse_unknown("from_pipe", components)
         expected = cls.component_names()
-        shared = {
-            name: getattr(pipeline, name) for name in expected if hasattr(pipeline, name)
-        } | components
-        if missing := ", ".join(name for name in expected if name not in shared):
+        shared = {name: getattr(pipeline, name) for name in expected if hasattr(pipeline, name)}
+        shared |= components
+        missing = [name for name in expected if name not in shared]
+        if missing:
             raise InputError(
-                f"{cls.__name__} has the components {', '.join(expected)}; {missing} must be given."
+                f"{cls.__name__} has the components {', '.join(expected)}; {', '.join(missing)} "
+                "must be given."
             )
-        made = cls(**shared)
-        made.name_or_path = pipeline.name_or_path
-        return made
+        pipe = cls(**shared)
+        pipe.name_or_path = pipeline.name_or_path
+        pipe.execution_device = pipeline.execution_device
+        return pipe

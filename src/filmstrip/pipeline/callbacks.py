@@ -14,12 +14,12 @@ Tensors = dict[str, Any]
 class PipelineCallback(Configurable):
     """Base of callbacks that act at one step of a call, the cutoff.
 
-    A subclass sets `tensor_inputs`, the names of the loop's tensors that it wants, from the
+    A subclass sets `tensor_inputs`, the names of the tensors that it is handed, from the
     pipeline's `_callback_tensor_inputs`, and implements `callback_fn`.
 
     Args:
-        cutoff_step_ratio: the cutoff as a share of the steps, a float from 0 to 1; 1 is after the
-            last.
+        cutoff_step_ratio: the cutoff as a fraction of the steps, a float from 0 to 1; 1 is after
+            the last.
         cutoff_step_index: the cutoff as the number of a step, instead; the ratio must then be
             `None`.
     """
@@ -52,7 +52,7 @@ class PipelineCallback(Configurable):
     def callback_fn(
         self, pipeline: Any, step_index: int, timestep: torch.Tensor, callback_kwargs: Tensors
     ) -> Tensors:
-        """What to do after a step. Returns the tensors that the loop goes on with."""
+        """What to do after a step. Returns the tensors for the steps after it."""
         raise NotImplementedError(f"{type(self).__name__} does not implement callback_fn.")
 
     def __call__(

@@ -13,38 +13,41 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
 def check_count(value: Any, name: str) -> None:
-    """Refuse what is no whole number above 0."""
+    """Refuse what is not a whole number above 0."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise InputError(f"{name} is {value!r}; give a whole number above 0.")
 
 
 def check_numbers(numbers: Mapping[str, Any]) -> None:
-    """Refuse what is no finite number."""
+    """Refuse what is not a finite number."""
     for name, value in numbers.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
             raise InputError(f"{name} is {value!r}; give a number.")
 
 
-def check_share(value: Any, name: str) -> None:
-    """Refuse what is no number from 0 to 1."""
+def check_fraction(value: Any, name: str) -> None:
+    """Refuse what is not a number from 0 to 1."""
     check_numbers({name: value})
     if not 0 <= value <= 1:
         raise InputError(f"{name} is {value}; it must be from 0 to 1.")
 
 
-def check_shape(latents: Any, wanted: tuple[int, ...]) -> None:
+def check_shape(latents: Any, shape: tuple[int, ...]) -> None:
     """Refuse latents, if any are given, of another shape."""
-    if latents is not None and tuple(latents.shape) != wanted:
-        raise InputError(f"latents have the shape {tuple(latents.shape)}; {wanted} is wanted.")
+    if latents is not None and tuple(latents.shape) != shape:
+        raise InputError(f"latents have the shape {tuple(latents.shape)}; {shape} is wanted.")
 
 
-def check_schedule(num_inference_steps: int, given: Any, name: str) -> None:
-    """Refuse steps that are no whole number above 0, or an empty schedule that is `given` instead
-    of them.
+def check_schedule(num_inference_steps: int, schedule: Any, name: str) -> None:
+    """Refuse a number of steps below 1, or an empty schedule that is given instead of it.
+
+    Args:
+        schedule: timesteps or sigmas, or None.
+        name: of the argument `schedule`.
     """
-    if given is None:
+    if schedule is None:
         check_count(num_inference_steps, "num_inference_steps")
-    elif not len(given):
+    elif not len(schedule):
         raise InputError(f"{name} is empty; give at least one, or None for the scheduler's own.")
 
 
@@ -57,24 +60,22 @@ def check_output_type(output_type: str) -> None:
 
 
 def check_multiple(height: int, width: int, multiple: int) -> None:
-    """Refuse a height or width that is no positive multiple of `multiple`."""
+    """Refuse a height or width that is not a positive multiple of `multiple`."""
     check_count(height, "height")
     check_count(width, "width")
     if height % multiple or width % multiple:
-        near = " and ".join(
-            str(max(1, round(side / multiple)) * multiple) for side in (height, width)
-        )
+        nearest_height = max(1, round(height / multiple)) * multiple
+        nearest_width = max(1, round(width / multiple)) * multiple
         raise InputError(
             f"`height` and `width` have to be divisible by {multiple} but are {height} and "
-            f"{width}; "
-            f"the nearest that are: {near}."
+            f"{width}; the nearest that are: {nearest_height} and {nearest_width}."
         )
 
 
-def check_generators(generator: Any, videos: int) -> None:
+def check_generators(generator: Any, num_videos: int) -> None:
     """Refuse a list of generators that has neither one nor one for each video."""
-    if isinstance(generator, list) and len(generator) not in (1, videos):
+    if isinstance(generator, list) and len(generator) not in (1, num_videos):
         raise InputError(
-            f"{len(generator)} generators were given for {videos} videos; give one, or one for "
-            "each."
+            f"{len(generator)} generators were given for {num_videos} videos; give one, or one "
+            "for each."
         )

@@ -1,129 +1,72 @@
-"""The walk from noise to data, and what happens between its steps: progress, the interrupt, the
-caller's callback.
+"""The denoising loop, and the three parts that it is made of: predict, guide, step.
+
+The latents are one value: a tensor, or a frozen bundle of tensors for a model of several streams.
+The loop never looks inside.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias, TypeVar
 
 import torch
 
-from filmstrip.errors import InputError
-from filmstrip.logging import is_progress_bar_enabled
-from filmstrip.pipeline.callbacks import MultiPipelineCallbacks, PipelineCallback
-from filmstrip.pipeline.guiders import Branch, Guider
+from filmstrip.pipeline.guiders import Guider
 
-Advance = Callable[[], None]
-Callback = Callable[[Any, int, torch.Tensor, dict[str, Any]], Mapping[str, Any] | None]
-Watching = tuple[
-    Callback | None, Sequence[str]
-]  # a callback, and the names of the tensors that it is handed
+Latents = TypeVar("Latents")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the walk."""
+    """One step of a schedule."""
 
     index: int
     timestep: torch.Tensor  # what the model is told, a scalar
 
 
-# Asks the model about latents `(B, ...)` under each condition; answers `(len(conditions) * B,
-# ...)`.
-Predict = Callable[[torch.Tensor, Step, tuple[Branch, ...]], torch.Tensor]
+# From latents `(B, ...)`, the step and its guider, to a prediction for each of the guider's
+# branches, stacked along the batch: `(len(guider.branches) * B, ...)`.
+Predict: TypeAlias = Callable[[Latents, Step, Guider], torch.Tensor]
+# The guider of a step, made anew each time, as callbacks may change the guidance between steps.
+Guide: TypeAlias = Callable[[Step], Guider]
 
 
-def denoise(
-    latents: torch.Tensor,
-    steps: Iterable[Step],
-    predict: Predict,
-    guide: Callable[[Step], Guider],
-    advance: Callable[[torch.Tensor, torch.Tensor, Step], torch.Tensor],
-    watch: Callable[[Step, torch.Tensor], torch.Tensor],
-) -> torch.Tensor:
-    """Walk `latents` from noise to data: predict, guide, advance, and go on with what `watch`
-    returns after a step.
-    """
-    for step in steps:
-        guidance = guide(step)
-        prediction = guidance.combine(predict(latents, step, guidance.conditions))
-        latents = advance(latents, prediction, step)
-        latents = watch(step, latents)
-    return latents
+class Stepper(Protocol[Latents]):
+    """How latents go from one noise level to the next."""
 
+    def renoise(self, latents: Latents, step: Step) -> Latents:
+        """The latents that the model sees at this step; conditioned tokens may get new noise."""
+        ...
 
-class Progress(Protocol):
-    """What a pipeline reports its stages to."""
-
-    def stage(self, name: str, total: int | None = None) -> AbstractContextManager[Advance]:
-        """Enter a stage; what it yields is called after each of its `total` steps."""
+    def step(self, latents: Latents, prediction: torch.Tensor, step: Step) -> Latents:
+        """The latents at the next noise level."""
         ...
 
 
-class ProgressBar:
-    """A tqdm bar for each stage that has steps. `options` are tqdm's own."""
+def denoise(
+    latents: Latents,
+    schedule: Iterable[Step],
+    predict: Predict[Latents],
+    guide: Guide,
+    stepper: Stepper[Latents],
+    on_step_end: Callable[[Step, Latents], Latents],
+) -> Latents:
+    """From noise to data.
 
-    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
-        self.options = options or {}
+    Args:
+        latents: at the noise level of the first step.
+        schedule: the steps to take, in order.
+        predict: asks the model.
+        guide: gives the guider of a step: the branches it needs, and how they combine.
+        stepper: takes the step.
+        on_step_end: progress, callbacks, checkpoints; returns the latents of the next step.
 
-    @contextmanager
-    def stage(self, name: str, total: int | None = None) -> Iterator[Advance]:
-        if total is None:
-            yield lambda: None
-            return
-        from tqdm.auto import tqdm
-
-        options = {"disable": not is_progress_bar_enabled(), **self.options}
-        with tqdm(total=total, **options) as bar:
-            yield lambda: bar.update() and None
-
-
-@dataclass
-class StepCallbacks:
-    """What happens around steps: progress, the interrupt, and the caller's callback."""
-
-    # what the callback is handed; its `current_timestep` follows the walk, its `interrupt` ends it
-    pipeline: Any
-    tensors: dict[
-        str, Any
-    ]  # what the callback may see besides `latents`; what it returns under a name replaces it
-    callback: (
-        Callback | None
-    )  # of pipeline, index, timestep and tensors; returns changed tensors or None
-    names: Sequence[str]  # of the tensors that the callback is handed
-    advance: Advance  # called after each step
-
-    def steps(self, timesteps: torch.Tensor) -> Iterator[Step]:
-        """The steps of `timesteps`, `(N,)`, until the pipeline is interrupted."""
-        for index, timestep in enumerate(timesteps):
-            if self.pipeline.interrupt:
-                return
-            self.pipeline.current_timestep = timestep
-            yield Step(index, timestep)
-
-    def __call__(self, step: Step, latents: torch.Tensor) -> torch.Tensor:
-        if self.callback is not None:
-            seen = {"latents": latents, **self.tensors}
-            handed = {name: seen[name] for name in self.names}
-            changed = self.callback(self.pipeline, step.index, step.timestep, handed) or {}
-            latents = changed.get("latents", latents)
-            self.tensors.update({name: changed[name] for name in self.tensors if name in changed})
-        self.advance()
-        return latents
-
-
-def callback_names(
-    callback: Callback | None, names: Sequence[str], allowed: Sequence[str]
-) -> Sequence[str]:
-    """Which tensors the callback is handed: a callback class says so itself. Names must be among
-    `allowed`.
+    Returns:
+        The latents after the last step.
     """
-    if isinstance(callback, PipelineCallback | MultiPipelineCallbacks):
-        names = callback.tensor_inputs
-    if unknown := [name for name in names or () if name not in allowed]:
-        raise InputError(
-            f"callback_on_step_end_tensor_inputs names {', '.join(map(repr, unknown))}; "
-            f"a callback can be handed {', '.join(map(repr, allowed))}."
-        )
-    return names or ()
+    for step in schedule:
+        guider = guide(step)
+        latents = stepper.renoise(latents, step)
+        prediction = guider.combine(predict(latents, step, guider))
+        latents = stepper.step(latents, prediction, step)
+        latents = on_step_end(step, latents)
+    return latents

@@ -1,10 +1,9 @@
-"""Guidance: which conditions a step asks the model about, and how the answers become one
-prediction.
+"""Guidance: which predictions a step needs, and how they become one.
 
 A guider is frozen and made anew for each step, since callbacks may change the guidance between
-steps. The loop asks the model about `conditions`, one batch after the other in that order, and
-hands the stacked answers to `combine`, which turns `(len(conditions) * B, ...)` into one `(B, ...)`
-in float32. What a guider does not list is never computed.
+steps. Its `branches` name the predictions that it needs, in order. `combine` takes them stacked
+along the batch, `(len(branches) * B, ...)`, and returns one, `(B, ...)`, in float32. A branch that
+a guider does not name is never computed.
 """
 
 from dataclasses import dataclass
@@ -17,106 +16,116 @@ Branch: TypeAlias = Literal["negative", "positive", "perturbed"]
 
 @dataclass(frozen=True, slots=True)
 class ClassifierFreeGuidance:
-    """Push the prediction away from the negative prompt. Ho & Salimans, "Classifier-Free Diffusion
-    Guidance".
+    """Classifier-free guidance. Ho & Salimans, "Classifier-Free Diffusion Guidance".
 
-    In the form `negative + scale * (positive - negative)`, in which a scale of 1 or less is no
-    guidance.
+    `negative + scale * (positive - negative)`; a scale of 1 or less is no guidance.
     """
 
-    scale: float | torch.Tensor = (
-        1.0  # a tensor has a scale for each part of the prediction, such as `linear_guidance` gives
-    )
-    rescale: float = 0.0  # share of `rescale_noise_cfg` in the result, 0 to 1
+    scale: float | torch.Tensor = 1.0  # a tensor broadcasts to the prediction: `linear_guidance`
+    rescale: float = 0.0  # weight of `rescale_noise_cfg`, 0 to 1
 
     @property
     def enabled(self) -> bool:
-        """Whether the negative prompt has a say."""
-        return (
-            bool(self.scale.max() > 1) if isinstance(self.scale, torch.Tensor) else self.scale > 1
-        )
+        """Whether the negative branch is needed."""
+        if isinstance(self.scale, torch.Tensor):
+            return bool(self.scale.max() > 1)
+        return self.scale > 1
 
     @property
-    def conditions(self) -> tuple[Branch, ...]:
+    def branches(self) -> tuple[Branch, ...]:
+        """The predictions that `combine` needs, in order."""
         return ("negative", "positive") if self.enabled else ("positive",)
 
     def combine(self, prediction: torch.Tensor) -> torch.Tensor:
+        """`(len(branches) * B, ...)` to `(B, ...)`, in float32."""
         prediction = prediction.float()
         if not self.enabled:
             return prediction
         negative, positive = prediction.chunk(2)
-        scale = self.scale.to(prediction) if isinstance(self.scale, torch.Tensor) else self.scale
+        scale = self.scale
+        if isinstance(scale, torch.Tensor):
+            scale = scale.to(prediction)
         guided = negative + scale * (positive - negative)
-        return rescale_noise_cfg(guided, positive, self.rescale) if self.rescale > 0 else guided
+        if self.rescale > 0:
+            return rescale_noise_cfg(guided, positive, self.rescale)
+        return guided
 
 
 @dataclass(frozen=True, slots=True)
 class SpatioTemporalGuidance:
-    """Push away from the negative prompt and from a prediction with parts of the model left out, at
-    one step.
+    """Classifier-free guidance, CFG-Zero* and spatio-temporal guidance (STG) at one step.
 
     Ho & Salimans, as above; Fan et al., "CFG-Zero*", arXiv 2503.18886; Hyung et al.,
     "Spatiotemporal Skip Guidance", arXiv 2411.18664; in the order of Lightricks/LTX-Video,
     `pipeline_ltx_video.py`.
     """
 
-    scale: float = 1.0  # away from the negative prompt, above 1
-    stg_scale: float = 0.0  # away from the perturbed prediction, above 0
-    rescale: float = (
-        1.0  # share of `rescale_noise_cfg` where `stg_scale` is above 0; 1 is none of it
-    )
-    cfg_zero_star: bool = (
-        False  # scale the negative prediction to its part that is along the positive one
-    )
-    blocks: tuple[int, ...] = ()  # that are perturbed; none: nothing to push away from
-    mode: str = "attention_values"  # how
+    scale: float = 1.0  # of classifier-free guidance; 1 or less: none
+    stg_scale: float = 0.0  # of STG; 0 or less: none
+    rescale: float = 1.0  # weight of `rescale_noise_cfg` where STG is on; 1: off
+    cfg_zero_star: bool = False  # project the negative prediction onto the positive one
+    blocks: tuple[int, ...] = ()  # of the transformer that the perturbed branch leaves out
+    mode: str = "attention_values"  # what is left out of them: `PERTURBATION_MODES`
 
     @property
-    def conditions(self) -> tuple[Branch, ...]:
-        negative: tuple[Branch, ...] = ("negative",) if self.scale > 1 else ()
-        perturbed: tuple[Branch, ...] = ("perturbed",) if self.stg_scale > 0 and self.blocks else ()
-        return (*negative, "positive", *perturbed)
+    def branches(self) -> tuple[Branch, ...]:
+        """The predictions that `combine` needs, in order."""
+        branches: list[Branch] = ["positive"]
+        if self.scale > 1:
+            branches.insert(0, "negative")
+        if self.stg_scale > 0 and self.blocks:
+            branches.append("perturbed")
+        return tuple(branches)
 
     def combine(self, prediction: torch.Tensor) -> torch.Tensor:
-        asked = self.conditions
-        answers = dict(zip(asked, prediction.float().chunk(len(asked)), strict=True))
-        guided = positive = answers["positive"]
-        if "negative" in answers:
-            negative = answers["negative"]
+        """`(len(branches) * B, ...)` to `(B, ...)`, in float32."""
+        branches = self.branches
+        chunks = prediction.float().chunk(len(branches))
+        predictions = dict(zip(branches, chunks, strict=True))
+        positive = predictions["positive"]
+        guided = positive
+        if "negative" in predictions:
+            negative = predictions["negative"]
             if self.cfg_zero_star:
-                within = list(range(1, negative.ndim))
-                along = (positive * negative).sum(within, keepdim=True)
-                negative = negative * along / (negative.square().sum(within, keepdim=True) + 1e-8)
+                negative = _project(negative, positive)
             guided = negative + self.scale * (positive - negative)
-        if "perturbed" in answers:
-            guided = guided + self.stg_scale * (positive - answers["perturbed"])
-        return (
-            guided
-            if self.stg_scale <= 0 or self.rescale == 1
-            else rescale_noise_cfg(guided, positive, self.rescale)
-        )
+        if "perturbed" in predictions:
+            guided = guided + self.stg_scale * (positive - predictions["perturbed"])
+        if self.stg_scale > 0 and self.rescale != 1:
+            return rescale_noise_cfg(guided, positive, self.rescale)
+        return guided
 
 
 Guider: TypeAlias = ClassifierFreeGuidance | SpatioTemporalGuidance
 
 
-def linear_guidance(first: float, last: float, frames: int, videos: int) -> torch.Tensor:
-    """Scales `(videos, frames, 1, 1, 1)` that go evenly from the first frame's to the last frame's.
+def linear_guidance(first: float, last: float, num_frames: int, num_videos: int) -> torch.Tensor:
+    """Guidance scales that grow linearly from the first frame to the last, `(B, T, 1, 1, 1)`.
 
-    Guidance that grows with the distance from a given first frame: Blattmann et al., "Stable Video
-    Diffusion".
+    Blattmann et al., "Stable Video Diffusion", arXiv 2311.15127.
     """
-    return torch.linspace(first, last, frames).view(1, -1, 1, 1, 1).expand(videos, -1, -1, -1, -1)
+    scales = torch.linspace(first, last, num_frames).view(1, -1, 1, 1, 1)
+    return scales.expand(num_videos, -1, -1, -1, -1)
 
 
-def rescale_noise_cfg(guided: torch.Tensor, positive: torch.Tensor, share: float) -> torch.Tensor:
-    """Mix `guided` with a copy that is scaled to the standard deviation of `positive`, sample by
-    sample.
+def rescale_noise_cfg(guided: torch.Tensor, positive: torch.Tensor, weight: float) -> torch.Tensor:
+    """Scale a guided prediction to the standard deviation of the positive one, sample by sample.
 
-    Guidance inflates the deviation and overexposes. Lin et al., "Common Diffusion Noise Schedules
-    and Sample Steps are Flawed", sec. 3.4. Predictions are `(B, ...)`, the share of the scaled copy
-    is 0 to 1.
+    Guidance inflates the deviation, which overexposes. Lin et al., "Common Diffusion Noise
+    Schedules and Sample Steps are Flawed", arXiv 2305.08891, section 3.4.
+
+    Args:
+        guided, positive: `(B, ...)`.
+        weight: of the scaled prediction, 0 to 1; the rest is `guided` as it is.
     """
-    within = list(range(1, guided.ndim))
-    deviation, inflated = (x.std(dim=within, keepdim=True) for x in (positive, guided))
-    return share * (guided * (deviation / inflated)) + (1 - share) * guided
+    sample_dims = list(range(1, guided.ndim))
+    deviation = positive.std(dim=sample_dims, keepdim=True)
+    guided_deviation = guided.std(dim=sample_dims, keepdim=True)
+    return weight * (guided * (deviation / guided_deviation)) + (1 - weight) * guided
+
+
+def _project(negative: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
+    """The negative prediction times the optimal scale of CFG-Zero* (arXiv 2503.18886, eq. 9)."""
+    sample_dims = list(range(1, negative.ndim))
+    product = (positive * negative).sum(sample_dims, keepdim=True)
+    return negative * product / (negative.square().sum(sample_dims, keepdim=True) + 1e-8)

@@ -7,8 +7,8 @@ import torch
 
 from filmstrip import demo
 from filmstrip.ltx.models.latent_upsampler import LTXLatentUpsamplerModel
-from filmstrip.ltx.pipelines.check_inputs import VideoShape
 from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline
+from filmstrip.ltx.video_shape import VideoShape
 from filmstrip.presets.ltx import Preset
 from filmstrip.weights.folder import PipelineIndex, component_files, load_components
 from filmstrip.weights.hub import HubOptions, Source, fetch_all
@@ -72,6 +72,6 @@ def load_preset(
         pipe = LTXRecipePipeline.from_single_file(folder / preset.file, **options, **models)
     if preset.recipe is not None:
         pipe.recipe = preset.recipe
-    pipe.clip = VideoShape(preset.height, preset.width, preset.frames, preset.fps)
-    pipe.negative_prompt = preset.negative
+    pipe.default_shape = VideoShape(preset.height, preset.width, preset.frames, preset.fps)
+    pipe.default_negative_prompt = preset.negative
     return pipe

@@ -1,6 +1,4 @@
-"""What the schedulers share: a schedule, kept on the host and mirrored on the device, and the place
-in it.
-"""
+"""What the schedulers share: the schedule, on the host and on the device, and the step index."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,19 +18,23 @@ Numbers: TypeAlias = Sequence[float] | Array | torch.Tensor
 
 @dataclass
 class SchedulerOutput(Output):
-    """`prev_sample`: the sample at the next, lower level; `pred_original_sample`: the data that the
-    model predicts, from the schedulers that say it."""
+    """What a step returns.
+
+    Attributes:
+        prev_sample: the sample at the next, lower noise level.
+        pred_original_sample: the data that the model predicts, from schedulers that compute it.
+    """
 
     prev_sample: torch.Tensor
     pred_original_sample: torch.Tensor | None = None
 
 
 class Scheduler(Configurable):
-    """A schedule of noise levels and a counter that walks it.
+    """A schedule of noise levels (sigmas) with their timesteps, and the index of the next step.
 
-    The schedule lives on the host (`host_timesteps`, `host_sigmas`), where reading it does not wait
-    for the GPU, and once more as tensors on the device, where callers expect it. Assigning a tensor
-    replaces both.
+    The schedule is kept twice: as arrays on the host (`host_timesteps`, `host_sigmas`), which are
+    read without waiting for the GPU, and as tensors on the device, where callers expect them.
+    Assigning `timesteps` or `sigmas` replaces both copies.
     """
 
     config_name = "scheduler_config.json"
@@ -49,58 +51,68 @@ class Scheduler(Configurable):
 
     @timesteps.setter
     def timesteps(self, timesteps: torch.Tensor) -> None:
-        self._timesteps, self.host_timesteps = timesteps, floats(timesteps)
+        self._timesteps = timesteps
+        self.host_timesteps = to_float_array(timesteps)
 
     @property
     def sigmas(self) -> torch.Tensor:
-        """The noise level before each step and after the last, `(steps + 1,)`, float32, on that
-        device.
+        """The noise level before each step and after the last, `(steps + 1,)`, float32.
+
+        On the device of `set_timesteps`, or on the CPU where a scheduler says so.
         """
         return self._sigmas
 
     @sigmas.setter
     def sigmas(self, sigmas: torch.Tensor) -> None:
-        self._sigmas, self.host_sigmas = sigmas, floats(sigmas)
+        self._sigmas = sigmas
+        self.host_sigmas = to_float_array(sigmas)
 
     @property
     def compatibles(self) -> list[type["Scheduler"]]:
-        """The classes that can be made from this config: of those here, its own alone."""
+        """The scheduler classes that accept this config: only the class itself."""
         return [type(self)]
 
     @property
     def step_index(self) -> int | None:
-        """The number of the step that comes next; `None` before the first."""
+        """The index of the next step; `None` before the first."""
         return self._step_index
 
     @property
     def begin_index(self) -> int | None:
-        """The number of the step that a walk begins at, if it was set."""
+        """The index of the first step, if `set_begin_index` set it."""
         return self._begin_index
 
     def set_begin_index(self, begin_index: int = 0) -> None:
-        """Begin at this step, instead of where the first timestep that is given stands in the
-        schedule.
-        """
+        """Set the index of the first step, which is else looked up from the first timestep."""
         self._begin_index = begin_index
 
     def index_for_timestep(
         self, timestep: float | torch.Tensor, schedule_timesteps: torch.Tensor | None = None
     ) -> int:
-        """The index of a timestep in the schedule, or in the one that is given; of several equal
-        ones the second, as
-        in diffusers: a walk that begins midway must not skip a noise level. An InputError refuses a
-        timestep that is not one of the schedule's, or not a single number.
+        """Find the index of a timestep in a schedule.
+
+        Of several equal timesteps it is the second, as in diffusers, so that sampling which starts
+        midway does not skip a noise level.
+
+        Args:
+            timestep: a number, or a tensor of one element.
+            schedule_timesteps: the schedule to search, by default `self.timesteps`.
+
+        Raises:
+            InputError: the timestep is not in the schedule, or is not a single number.
         """
-        known = self.host_timesteps if schedule_timesteps is None else floats(schedule_timesteps)
-        wanted = floats(timestep)
-        if wanted.size != 1:
-            raise InputError(f"A timestep is one number, but a tensor of {wanted.size} was given.")
-        matches = np.flatnonzero(known == wanted)
+        if schedule_timesteps is None:
+            schedule = self.host_timesteps
+        else:
+            schedule = to_float_array(schedule_timesteps)
+        value = to_float_array(timestep)
+        if value.size != 1:
+            raise InputError(f"A timestep is one number, but a tensor of {value.size} was given.")
+        matches = np.flatnonzero(schedule == value)
         if not len(matches):
-            where = f"the schedule of {len(known)} steps"
             raise InputError(
-                f"The timestep {wanted.item():g} is not in {where}; pass one of "
-                "`scheduler.timesteps`."
+                f"The timestep {value.item():g} is not in the schedule of {len(schedule)} steps; "
+                "pass one of `scheduler.timesteps`."
             )
         return int(matches[:2][-1])
 
@@ -108,8 +120,10 @@ class Scheduler(Configurable):
         return int(self.config.num_train_timesteps)
 
     def _check_config(self, choices: Mapping[str, Collection[str]]) -> None:
-        """Refuse a config without a training step, with several spacings, or an entry that is none
-        of its choices.
+        """Check the number of training timesteps, the entries with fixed choices, and the spacing.
+
+        Args:
+            choices: the values that a config entry may have, by its name.
         """
         if len(self) < 1:
             raise InputError(f"num_train_timesteps is {len(self)}; it must be at least 1.")
@@ -120,76 +134,91 @@ class Scheduler(Configurable):
                 )
         chosen_spacing(self.config)
 
-    def _install(
+    def _set_schedule(
         self, timesteps: Array, sigmas: Array, device: Device, sigmas_device: Device
     ) -> None:
-        """Take a new schedule and forget the place in the old one."""
-        self.host_timesteps, self.host_sigmas = floats(timesteps), floats(sigmas)
+        """Replace the schedule and reset the step index."""
+        self.host_timesteps = to_float_array(timesteps)
+        self.host_sigmas = to_float_array(sigmas)
         self._timesteps = torch.from_numpy(self.host_timesteps.copy()).to(device)
         self._sigmas = torch.from_numpy(self.host_sigmas.copy()).to(sigmas_device)
-        self._step_index = self._begin_index = None
+        self._step_index = None
+        self._begin_index = None
 
-    def _place(self, timestep: float | torch.Tensor) -> int:
-        """The number of the step to take: the next one, or the one that begins the walk."""
+    def _current_index(self, timestep: float | torch.Tensor) -> int:
+        """The index of the step to take; `timestep` decides only where no index is set yet."""
         if self._step_index is not None:
             return self._step_index
-        return self.index_for_timestep(timestep) if self._begin_index is None else self._begin_index
+        if self._begin_index is not None:
+            return self._begin_index
+        return self.index_for_timestep(timestep)
 
-    def _levels(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The noise levels before and after a step, each a number in a tensor."""
+    def _sigma_pair(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The noise levels before and after a step, each a tensor of no dimensions."""
         if index + 1 >= len(self.host_sigmas):
-            steps = len(self.host_timesteps)
             raise InputError(
-                f"All {steps} steps of the schedule are done; call `set_timesteps` before another "
-                "walk."
+                f"All {len(self.host_timesteps)} steps of the schedule are done; call "
+                "`set_timesteps` before sampling again."
             )
         return self.sigmas[index], self.sigmas[index + 1]
 
-    def _levels_of(self, timestep: float | torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
-        """The noise levels of one timestep or `(B,)` of them, `(B, 1, ...)` in the dtype of
-        `sample`.
+    def _sigmas_for(self, timestep: float | torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
+        """The noise levels of one timestep or `(B,)` of them, to noise a sample with.
+
+        Where the begin index was set, each is the level of the next step, whatever the timesteps
+        are, as in diffusers.
+
+        Returns:
+            `(1 or B, 1, ...)` with as many dimensions as `sample`, in its dtype.
         """
-        times = np.atleast_1d(floats(timestep))
-        if (
-            self.begin_index is None
-        ):  # else the level is that of the next step, whatever the timesteps are
-            indices = [self.index_for_timestep(one) for one in times.tolist()]
+        timesteps = np.atleast_1d(to_float_array(timestep))
+        if self.begin_index is None:
+            indices = [self.index_for_timestep(value) for value in timesteps.tolist()]
         else:
-            indices = [self.begin_index if self.step_index is None else self.step_index] * len(
-                times
-            )
-        levels = torch.from_numpy(self.host_sigmas[indices]).to(sample.device, sample.dtype)
-        return levels.view(-1, *[1] * (sample.ndim - 1))
+            next_index = self.begin_index if self.step_index is None else self.step_index
+            indices = [next_index] * len(timesteps)
+        sigmas = torch.from_numpy(self.host_sigmas[indices]).to(sample.device, sample.dtype)
+        return sigmas.view(-1, *[1] * (sample.ndim - 1))
 
 
-def floats(values: float | Numbers) -> Array:
-    """Numbers of any kind and place as a float32 array on the host."""
+def to_float_array(values: float | Numbers) -> Array:
+    """Convert a number, a sequence, an array or a tensor to a float32 array on the host."""
     if isinstance(values, torch.Tensor):
         values = values.detach().float().cpu().numpy()
     return np.asarray(values).astype(np.float32)
 
 
-def flat(values: Numbers, name: str) -> Array:
-    """A flat list of numbers of any kind as a float32 array on the host; others are refused."""
-    array = floats(values)
+def to_flat_float_array(values: Numbers, name: str) -> Array:
+    """Convert a flat list of numbers to a float32 array on the host.
+
+    Args:
+        values: a sequence, array or tensor of one dimension.
+        name: how the error calls it.
+
+    Raises:
+        InputError: it has another number of dimensions.
+    """
+    array = to_float_array(values)
     if array.ndim != 1:
         raise InputError(f"{name} has the shape {array.shape}; give a flat list of numbers.")
     return array
 
 
-def check_steps(count: int) -> int:
-    """The number of steps of a walk; less than 1 is refused."""
-    if count < 1:
-        raise InputError(f"A walk of {count} steps leads nowhere; ask for at least 1.")
-    return count
+def check_num_steps(num_steps: int) -> int:
+    """Return a number of inference steps; an `InputError` refuses one below 1."""
+    if num_steps < 1:
+        raise InputError(f"A schedule cannot have {num_steps} steps; give at least 1.")
+    return num_steps
 
 
-def refuse_integer(timestep: float | torch.Tensor) -> None:
-    """Refuse an integer as a timestep."""
-    if isinstance(timestep, int) or (
-        isinstance(timestep, torch.Tensor) and not timestep.is_floating_point()
-    ):
+def check_timestep(timestep: float | torch.Tensor) -> None:
+    """Refuse an integer as a timestep with an `InputError`: it is most likely a step index."""
+    if isinstance(timestep, torch.Tensor):
+        is_integer = not timestep.is_floating_point()
+    else:
+        is_integer = isinstance(timestep, int)
+    if is_integer:
         raise InputError(
-            f"The timestep {timestep} is an integer, which looks like a step number; pass one of "
+            f"The timestep {timestep} is an integer, which looks like a step index; pass one of "
             "`scheduler.timesteps`."
         )

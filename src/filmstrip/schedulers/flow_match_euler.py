@@ -1,4 +1,4 @@
-"""Euler steps along the straight paths of flow matching, the scheduler of LTX-Video."""
+"""Euler's method for flow matching: the scheduler of LTX-Video."""
 
 from typing import Literal
 
@@ -13,11 +13,12 @@ from filmstrip.schedulers.base import (
     Numbers,
     Scheduler,
     SchedulerOutput,
-    check_steps,
-    flat,
-    floats,
-    refuse_integer,
+    check_num_steps,
+    check_timestep,
+    to_flat_float_array,
+    to_float_array,
 )
+from filmstrip.schedulers.euler_steps import euler_step, euler_step_per_token
 from filmstrip.schedulers.sigmas import (
     TIME_SHIFTS,
     Array,
@@ -31,7 +32,7 @@ logger = get_logger(__name__)
 
 
 class FlowMatchEulerDiscreteScheduler(Scheduler):
-    """Noise levels for flow matching, and Euler's method to walk them.
+    """Noise levels for flow matching, and Euler steps between them.
 
     At noise level sigma, from 1 (noise) to 0 (data), a sample is `sigma * noise + (1 - sigma) *
     data`. The model is given the timestep `sigma * num_train_timesteps` and predicts the velocity
@@ -40,18 +41,20 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
 
     Args:
         num_train_timesteps: the timestep of pure noise.
-        shift: constant shift of the levels towards noise, above 0; without `use_dynamic_shifting`.
-        use_dynamic_shifting: shift by `mu`, which `set_timesteps` is given, instead.
+        shift: constant shift of the sigmas towards noise, above 0; used where
+            `use_dynamic_shifting` is off.
+        use_dynamic_shifting: shift by the `mu` that `set_timesteps` is given instead.
         base_shift, max_shift, base_image_seq_len, max_image_seq_len: the line from which pipelines
-            read `mu` for a number of tokens; not used here.
-        invert_sigmas: count levels from 0 (noise) to 1 (data).
-        shift_terminal: stretch the levels so that the last step starts at this one.
-        use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas: space the levels anew; one of
-            these at most.
-        time_shift_type: how `mu` shifts.
+            compute `mu` for a number of tokens; not used by the scheduler.
+        invert_sigmas: let sigmas rise from 0 (noise) to 1 (data).
+        shift_terminal: stretch the sigmas so that the last step starts at this one.
+        use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas: respace the sigmas; at most one
+            of these.
+        time_shift_type: how `mu` shifts, "exponential" or "linear".
         stochastic_sampling: step to the predicted data and add fresh noise.
 
-    Several spacings, an unknown shift, and a number out of range are an InputError.
+    Raises:
+        InputError: several spacings, an unknown `time_shift_type`, or a number out of range.
     """
 
     def __init__(
@@ -74,12 +77,13 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         self._check_config({"time_shift_type": TIME_SHIFTS})
         self.set_shift(shift)
 
-        steps = np.arange(num_train_timesteps, 0, -1, dtype=np.float32)
-        sigmas = steps / np.float32(num_train_timesteps)
+        timesteps = np.arange(num_train_timesteps, 0, -1, dtype=np.float32)
+        sigmas = timesteps / np.float32(num_train_timesteps)
         if not use_dynamic_shifting:
             sigmas = static_shift(shift, sigmas)
-        self._install(sigmas * num_train_timesteps, sigmas, None, None)
-        self.sigma_max, self.sigma_min = float(sigmas[0]), float(sigmas[-1])
+        self._set_schedule(sigmas * num_train_timesteps, sigmas, None, None)
+        self.sigma_max = float(sigmas[0])
+        self.sigma_min = float(sigmas[-1])
 
     @property
     def shift(self) -> float:
@@ -93,11 +97,11 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         self._shift = shift
 
     def time_shift(self, mu: float, sigma: float, t: Values) -> Values:
-        """Shift the levels `t` by `mu`, with the power `sigma`, in the way of `time_shift_type`."""
+        """Shift the sigmas `t` by `mu` as `time_shift_type` says; `sigma` is the exponent."""
         return TIME_SHIFTS[self.config.time_shift_type](mu, sigma, t)
 
     def stretch_shift_to_terminal(self, t: Values) -> Values:
-        """Stretch the levels `t` so that the last is `shift_terminal`."""
+        """Stretch the sigmas `t` so that the last is `shift_terminal`."""
         return stretch_to_terminal(self.config.shift_terminal, t)
 
     def set_timesteps(
@@ -108,51 +112,57 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         mu: float | None = None,
         timesteps: Numbers | None = None,
     ) -> None:
-        """Make the schedule of the next walk.
+        """Set the schedule for the next sampling.
 
         Args:
-            sigmas: noise levels instead of even ones; they are still shifted, stretched and spaced.
-            mu: the shift for `use_dynamic_shifting`, which usually depends on the number of tokens.
-            timesteps: what the model is given at each step, as it is. Levels come from it without
-                `sigmas`.
+            num_inference_steps: number of steps; may be left out where a list is given.
+            device: where `timesteps` and `sigmas` are kept.
+            sigmas: noise levels instead of evenly spaced ones; they are still shifted, stretched
+                and respaced.
+            mu: the shift for `use_dynamic_shifting`, usually computed from the number of tokens.
+            timesteps: what the model is given at each step, unchanged. The sigmas are computed
+                from it where `sigmas` is not given.
 
-        No number of steps, several that differ, and a missing `mu` are an InputError.
+        Raises:
+            InputError: no number of steps, several that differ, or `mu` is missing.
         """
         if self.config.use_dynamic_shifting and mu is None:
             raise InputError("use_dynamic_shifting is on, so `mu` must be given to set_timesteps.")
-        steps = _number_of_steps(num_inference_steps, sigmas, timesteps)
+        num_steps = _resolve_num_steps(num_inference_steps, sigmas, timesteps)
         if timesteps is not None and sigmas is None:
             logger.warning(
                 "timesteps were given without sigmas: the model gets them as they are, but the "
-                "noise levels "
-                "made from them are shifted. Give sigmas, or both, to have them agree."
+                "sigmas computed from them are shifted. Give sigmas, or both, to have them agree."
             )
-        train = self.config.num_train_timesteps
-        given = None if timesteps is None else floats(timesteps)
+        num_train = self.config.num_train_timesteps
+        model_timesteps = None if timesteps is None else to_float_array(timesteps)
         if sigmas is not None:
-            levels = floats(sigmas)
-        elif given is not None:
-            levels = given / train
+            schedule = to_float_array(sigmas)
+        elif model_timesteps is not None:
+            schedule = model_timesteps / num_train
         else:
-            levels = np.linspace(self.sigma_max * train, self.sigma_min * train, steps) / train
-        levels = self._shifted(levels, mu).astype(np.float32)
+            first, last = self.sigma_max * num_train, self.sigma_min * num_train
+            schedule = np.linspace(first, last, num_steps) / num_train
+        schedule = self._shift_and_space(schedule, mu).astype(np.float32)
         if self.config.invert_sigmas:
-            levels, given = 1 - levels, None
-        end = np.float32(self.config.invert_sigmas)
-        self._install(
-            levels * train if given is None else given, np.append(levels, end), device, device
-        )
-        self.num_inference_steps = steps
+            schedule = 1 - schedule
+            model_timesteps = None  # given timesteps are ignored here, as in diffusers
+        if model_timesteps is None:
+            model_timesteps = schedule * num_train
+        final_sigma = np.float32(self.config.invert_sigmas)
+        self._set_schedule(model_timesteps, np.append(schedule, final_sigma), device, device)
+        self.num_inference_steps = num_steps
 
-    def _shifted(self, sigmas: Array, mu: float | None) -> Array:
-        """The levels after everything that the config asks for: shift, stretch, spacing."""
+    def _shift_and_space(self, sigmas: Array, mu: float | None) -> Array:
+        """Shift, stretch and respace sigmas as the config says, in this order."""
         if self.config.use_dynamic_shifting and mu is not None:
             sigmas = self.time_shift(mu, 1.0, sigmas)
         else:
             sigmas = static_shift(self.shift, sigmas)
         if self.config.shift_terminal:
             sigmas = self.stretch_shift_to_terminal(sigmas)
-        if spacing := chosen_spacing(self.config):
+        spacing = chosen_spacing(self.config)
+        if spacing is not None:
             sigmas = spacing(float(sigmas[-1]), float(sigmas[0]), len(sigmas))
         return sigmas
 
@@ -161,10 +171,13 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
     ) -> torch.Tensor:
         """Noise clean samples to the level of a timestep: `sigma * noise + (1 - sigma) * sample`.
 
-        Samples are `(B, ...)`; the timestep is one of the schedule, or `(B,)` of them. Where the
-        begin of the walk was set, the level is that of the next step whatever they are.
+        Args:
+            sample: clean samples `(B, ...)`.
+            timestep: one of the schedule, or `(B,)` of them. Where `set_begin_index` was called,
+                the level is that of the next step instead, as in diffusers.
+            noise: standard normal, the shape of `sample`.
         """
-        sigma = self._levels_of(timestep, sample)
+        sigma = self._sigmas_for(timestep, sample)
         return sigma * noise + (1 - sigma) * sample
 
     def step(
@@ -183,55 +196,58 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         """Take the next step of the schedule.
 
         Args:
-            model_output: the velocity, `(B, ...)`; with `per_token_timesteps` its negative.
-            timestep: finds the place of the first step in the schedule; later steps follow from it.
-                An integer, one that is not in the schedule, or one step too many is an InputError.
-            sample: `(B, ...)`; the arithmetic is in float32.
-            s_churn, s_tmin, s_tmax, s_noise: taken as other Euler schedulers do, and without
-                effect.
+            model_output: the velocity, `(B, ...)`; with `per_token_timesteps` its negative, as in
+                diffusers.
+            timestep: one of the schedule. It sets the index of the first step; later steps follow
+                in order.
+            sample: `(B, ...)`, at the noise level of the step; the arithmetic is in float32.
+            s_churn, s_tmin, s_tmax, s_noise: arguments of other Euler schedulers, without effect.
             generator: for the noise of `stochastic_sampling`, which is drawn in float32.
             per_token_timesteps: `(B, N)`, a timestep for each token of `(B, N, C)` samples. Each
-                token steps to the next lower level of the schedule, and the result stays in
-                float32.
+                token steps to the next lower sigma of the schedule.
+            return_dict: return a `SchedulerOutput` rather than a tuple.
 
         Returns:
-            The sample at the next level, in the dtype of `model_output`.
+            The sample at the next noise level, in the dtype of `model_output`; in float32 with
+            `per_token_timesteps`.
+
+        Raises:
+            InputError: the timestep is an integer or not in the schedule, or all steps are done.
         """
-        refuse_integer(timestep)
-        index = self._place(timestep)
+        check_timestep(timestep)
+        index = self._current_index(timestep)
         sample = sample.float()
-        if per_token_timesteps is None:
-            sigma, lower = self._levels(index)
-            change = lower - sigma
-        else:
-            sigma = (per_token_timesteps / self.config.num_train_timesteps)[..., None]
-            levels = self.sigmas.to(sigma.device)
-            lower = torch.where(levels < sigma - 1e-6, levels, 0).amax(dim=-1, keepdim=True)  # or 0
-            change = sigma - lower
-
+        noise = None
         if self.config.stochastic_sampling:
-            data = sample - sigma * model_output
-            stepped = (1 - lower) * data + lower * randn(
-                sample.shape, generator, sample.device, sample.dtype
-            )
+            noise = randn(sample.shape, generator, sample.device, sample.dtype)
+        if per_token_timesteps is None:
+            prev_sample = euler_step(sample, model_output, *self._sigma_pair(index), noise)
+            prev_sample = prev_sample.to(model_output.dtype)
         else:
-            stepped = sample + change * model_output
-        stepped = stepped.to(model_output.dtype) if per_token_timesteps is None else stepped
+            # diffusers takes the negative velocity here, but its stochastic step takes the same
+            # tensor for the velocity itself.
+            velocity = -model_output if noise is None else model_output
+            sigmas = per_token_timesteps / self.config.num_train_timesteps
+            schedule = self.sigmas.to(sigmas.device)
+            prev_sample = euler_step_per_token(sample, velocity, sigmas, schedule, noise)
         self._step_index = index + 1
-        return SchedulerOutput(stepped) if return_dict else (stepped,)
+        return SchedulerOutput(prev_sample) if return_dict else (prev_sample,)
 
 
-def _number_of_steps(steps: int | None, sigmas: Numbers | None, timesteps: Numbers | None) -> int:
-    """The number of steps on which all that was given agrees; refused if it does not, or is not
-    given or below 1.
-    """
-    lists = {"sigmas": sigmas, "timesteps": timesteps}
-    counts = {name: len(flat(values, name)) for name, values in lists.items() if values is not None}
-    if steps is not None:
-        counts["num_inference_steps"] = steps
+def _resolve_num_steps(
+    num_inference_steps: int | None, sigmas: Numbers | None, timesteps: Numbers | None
+) -> int:
+    """The number of steps, on which all given arguments must agree."""
+    counts = {}
+    if sigmas is not None:
+        counts["sigmas"] = len(to_flat_float_array(sigmas, "sigmas"))
+    if timesteps is not None:
+        counts["timesteps"] = len(to_flat_float_array(timesteps, "timesteps"))
+    if num_inference_steps is not None:
+        counts["num_inference_steps"] = num_inference_steps
     if not counts:
         raise InputError("set_timesteps needs num_inference_steps, sigmas or timesteps.")
     if len(set(counts.values())) > 1:
-        said = ", ".join(f"{name} says {count}" for name, count in counts.items())
-        raise InputError(f"The number of steps is not clear: {said}; give them the same length.")
-    return check_steps(next(iter(counts.values())))
+        listed = ", ".join(f"{name} says {count}" for name, count in counts.items())
+        raise InputError(f"The number of steps is not clear: {listed}; give them the same length.")
+    return check_num_steps(next(iter(counts.values())))

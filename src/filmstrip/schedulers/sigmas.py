@@ -1,8 +1,6 @@
-"""Noise levels as pure functions: where they come from, how they are spaced over the steps, how
-they are shifted.
+"""Sigmas and betas as pure functions: training variances, spacings over the steps, and shifts.
 
-Sigmas run from noise to data, betas from data to noise. The shifts work on arrays and tensors
-alike.
+Sigmas run from noise to data, betas from data to noise. The shifts work on arrays and tensors.
 """
 
 import math
@@ -20,29 +18,35 @@ Values = TypeVar("Values", Array, torch.Tensor)
 
 
 def karras(sigma_min: float, sigma_max: float, steps: int, rho: float = 7.0) -> Array:
-    """Even steps in sigma^(1/rho). Karras et al., "Design Space of Diffusion-Based Generative
-    Models", eq. 5.
+    """Sigmas evenly spaced in sigma^(1/rho), `(steps,)`, falling.
+
+    Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", eq. 5.
     """
-    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    low = sigma_min ** (1 / rho)
+    high = sigma_max ** (1 / rho)
     return (high + np.linspace(0, 1, steps) * (low - high)) ** rho
 
 
 def exponential(sigma_min: float, sigma_max: float, steps: int) -> Array:
-    """Even steps in log(sigma), as in k-diffusion's `get_sigmas_exponential`; a range that reaches
-    0 is refused.
+    """Sigmas evenly spaced in log(sigma), `(steps,)`, falling.
+
+    `get_sigmas_exponential` of k-diffusion.
+
+    Raises:
+        InputError: one end is not above 0.
     """
     if min(sigma_min, sigma_max) <= 0:
-        found = f"{sigma_min:g} to {sigma_max:g}"
         raise InputError(
-            f"Exponential sigmas need both ends above 0, not {found}; choose others or another "
-            "spacing."
+            f"Exponential sigmas need both ends above 0, not {sigma_min:g} to {sigma_max:g}; "
+            "choose others or another spacing."
         )
     return np.exp(np.linspace(math.log(sigma_max), math.log(sigma_min), steps))
 
 
 def beta(sigma_min: float, sigma_max: float, steps: int, a: float = 0.6, b: float = 0.6) -> Array:
-    """Quantiles of a beta distribution, dense at both ends. Lee et al., "Beta Sampling is All You
-    Need".
+    """Sigmas at quantiles of a beta distribution, `(steps,)`, falling, dense at both ends.
+
+    Lee et al., "Beta Sampling is All You Need".
     """
     from scipy.special import betaincinv
 
@@ -57,7 +61,11 @@ SPACINGS: Mapping[str, Spacing] = {
 
 
 def chosen_spacing(config: Mapping[str, Any]) -> Spacing | None:
-    """The spacing that a scheduler's config switches on, if any; several are refused."""
+    """The spacing that a scheduler's config switches on, or `None`.
+
+    Raises:
+        InputError: the config switches on several.
+    """
     chosen = [name for name in SPACINGS if config.get(name)]
     if len(chosen) > 1:
         raise InputError(
@@ -67,24 +75,30 @@ def chosen_spacing(config: Mapping[str, Any]) -> Spacing | None:
 
 
 def static_shift(shift: float, sigmas: Values) -> Values:
-    """Move sigmas towards noise by a factor. Esser et al., "Scaling Rectified Flow Transformers",
-    eq. 23.
+    """Shift sigmas in [0, 1] towards noise by a factor; 1 shifts nothing.
+
+    Esser et al., "Scaling Rectified Flow Transformers for High-Resolution Image Synthesis", eq. 23.
     """
     return shift * sigmas / (1 + (shift - 1) * sigmas)
 
 
 def exponential_shift(mu: float, power: float, sigmas: Values) -> Values:
-    """Move sigmas by e^mu, which grows with the size of the picture. `time_shift` of the Flux
-    repository.
+    """Shift sigmas in [0, 1] by the factor e^mu; `time_shift` of the Flux repository.
+
+    Args:
+        mu: usually grows with the number of tokens.
+        power: exponent of the odds of data, `1 / sigma - 1`.
+        sigmas: noise levels, as an array or tensor.
     """
     return linear_shift(math.exp(mu), power, sigmas)
 
 
 def linear_shift(mu: float, power: float, sigmas: Values) -> Values:
-    """As `exponential_shift`, with mu itself as the factor; `static_shift(mu, sigmas)` where power
-    is 1.
+    """Shift sigmas as `exponential_shift` does, by the factor mu instead of e^mu.
+
+    With a power of 1 it is `static_shift(mu, sigmas)`.
     """
-    with np.errstate(divide="ignore"):  # infinite at 0, which it maps to 0 again
+    with np.errstate(divide="ignore"):  # 1 / 0 is infinite, and the result is 0 again
         return mu / (mu + (1 / sigmas - 1) ** power)
 
 
@@ -95,40 +109,50 @@ TIME_SHIFTS: Mapping[str, Callable[[float, float, Any], Any]] = {
 
 
 def stretch_to_terminal(terminal: float, sigmas: Values) -> Values:
-    """Stretch the distances from 1 so that the last sigma is `terminal`. `rf.py` of the LTX-Video
-    repository.
+    """Scale the distances from 1 so that the last sigma is `terminal`.
 
-    A schedule that ends at 1, such as one of a single step, has nothing to stretch and stays as it
-    is.
+    `stretch_shift_to_terminal` in `rf.py` of Lightricks/LTX-Video. A schedule whose last sigma is
+    1, such as that of a single step, is returned unchanged.
     """
     distance = 1 - sigmas
-    return sigmas if distance[-1] == 0 else 1 - distance / (distance[-1] / (1 - terminal))
+    if distance[-1] == 0:
+        return sigmas
+    return 1 - distance / (distance[-1] / (1 - terminal))
+
+
+def linear_betas(start: float, end: float, steps: int) -> torch.Tensor:
+    """Evenly growing variances, `(steps,)`.
+
+    Ho et al., "Denoising Diffusion Probabilistic Models", section 4.
+    """
+    return torch.linspace(start, end, steps, dtype=torch.float32)
+
+
+def scaled_linear_betas(start: float, end: float, steps: int) -> torch.Tensor:
+    """Variances whose square roots grow evenly, `(steps,)`; of the latent-diffusion repository."""
+    return torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float32) ** 2
 
 
 def cosine_betas(start: float, end: float, steps: int) -> torch.Tensor:
-    """Variances under which the signal falls as a cosine; the ends are its own.
+    """Variances under which the signal falls as a squared cosine, `(steps,)`.
 
-    Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic Models", eq. 17.
+    Nichol and Dhariwal, "Improved Denoising Diffusion Probabilistic Models", eq. 17. `start` and
+    `end` are not used.
     """
     times = np.arange(steps + 1) / steps
     signal = np.cos((times + 0.008) / 1.008 * math.pi / 2) ** 2
     return torch.from_numpy(np.minimum(1 - signal[1:] / signal[:-1], 0.999)).float()
 
 
-# Evenly growing variances: Ho et al., "Denoising Diffusion Probabilistic Models", section 4. Evenly
-# growing roots of them: the latent-diffusion repository.
 BETA_SCHEDULES: Mapping[str, Callable[[float, float, int], torch.Tensor]] = {
-    "linear": lambda start, end, steps: torch.linspace(start, end, steps, dtype=torch.float32),
-    "scaled_linear": lambda start, end, steps: (
-        torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float32) ** 2
-    ),
+    "linear": linear_betas,
+    "scaled_linear": scaled_linear_betas,
     "squaredcos_cap_v2": cosine_betas,
 }
 
 
 def zero_terminal_snr(betas: torch.Tensor) -> torch.Tensor:
-    """Move and stretch the betas so that no signal is left at the last step, and the first keeps
-    its level.
+    """Rescale betas so that no signal is left at the last step; the first beta stays the same.
 
     Lin et al., "Common Diffusion Noise Schedules and Sample Steps are Flawed", algorithm 1.
     """

@@ -1,48 +1,61 @@
-"""What Stable Video Diffusion was trained for: sizes, frame rates, motion buckets, schedulers.
+"""What Stable Video Diffusion was trained on: sizes, frame rates, motion buckets, scheduler config.
 
-Needs no torch, so that the command line can check numbers while it starts.
+It does not import torch, so that the command line can check arguments before torch is loaded.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-SIZE_MULTIPLE = 8  # pixels, of which height and width must be multiples
+SIZE_MULTIPLE = 8  # height and width in pixels must be multiples of it
 BEST_SIZE_MULTIPLE = 64
-# Beyond these Stability-AI/generative-models warns (`simple_video_sample.py`).
+# Outside these ranges Stability-AI/generative-models warns (`simple_video_sample.py`).
 FPS_RANGE = (6, 31)
 MOTION_BUCKET_RANGE = (0, 255)
-# The only scheduler config that SVD is trained for.
+# The entries of a scheduler's config that SVD was trained with.
 SCHEDULER_CONFIG = {"prediction_type": "v_prediction", "timestep_type": "continuous"}
 
 
 def scheduler_problems(scheduler_config: Mapping[str, Any]) -> list[str]:
-    """What in a scheduler's config SVD cannot work with, a phrase for each entry.
+    """Find the entries of a scheduler's config that SVD does not work with.
 
-    SVD predicts v and is told log(sigma) / 4, a continuous timestep
+    SVD predicts v and is given `log(sigma) / 4` as a continuous timestep
     (Stability-AI/generative-models, `svd.yaml`).
+
+    Returns:
+        A phrase for each entry, such as "timestep_type is 'discrete', not 'continuous'".
     """
-    found = {name: scheduler_config.get(name) for name in SCHEDULER_CONFIG}
-    return [
-        f"{name} is {found[name]!r}, not {wanted!r}"
-        for name, wanted in SCHEDULER_CONFIG.items()
-        if found[name] != wanted
-    ]
+    problems = []
+    for name, trained_value in SCHEDULER_CONFIG.items():
+        value = scheduler_config.get(name)
+        if value != trained_value:
+            problems.append(f"{name} is {value!r}, not {trained_value!r}")
+    return problems
 
 
 def untrained_settings(
-    frames: int, trained_frames: int | None, fps: float, motion: float
+    num_frames: int, trained_num_frames: int | None, fps: float, motion_bucket_id: float
 ) -> list[str]:
-    """A sentence for each number of a call that the model was not trained for."""
-    found = []
-    if trained_frames not in (None, frames):
-        found.append(
-            f"{frames} frames: the model was trained for {trained_frames}; other lengths look "
-            "worse."
+    """Find the arguments of a call that lie outside what the model was trained on.
+
+    Args:
+        num_frames: of the video.
+        trained_num_frames: of the training videos, if known.
+        fps: frames a second of the video.
+        motion_bucket_id: the amount of motion.
+
+    Returns:
+        A sentence for each.
+    """
+    sentences = []
+    if trained_num_frames not in (None, num_frames):
+        sentences.append(
+            f"{num_frames} frames: the model was trained for {trained_num_frames}; other lengths "
+            "look worse."
         )
     for name, value, (low, high) in (
         ("fps", fps, FPS_RANGE),
-        ("The motion bucket", motion, MOTION_BUCKET_RANGE),
+        ("The motion bucket", motion_bucket_id, MOTION_BUCKET_RANGE),
     ):
         if not low <= value <= high:
-            found.append(f"{name} is {value:g}; the model was trained for {low} to {high}.")
-    return found
+            sentences.append(f"{name} is {value:g}; the model was trained for {low} to {high}.")
+    return sentences

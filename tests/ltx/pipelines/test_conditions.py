@@ -17,7 +17,7 @@ from filmstrip import (
     LTXVideoCondition,
 )
 from filmstrip.errors import InputError
-from filmstrip.ltx.latents import LatentSize, positions
+from filmstrip.ltx.latents import LatentShape, token_positions
 from filmstrip.ltx.pipelines.steppers import MaskedStepper
 from filmstrip.pipeline.denoise import Step
 from tests.parity.pipelines import VAE_095, arguments, pipelines, run
@@ -53,7 +53,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"conditions": LTXVideoCondition(picture(0), frame_index="8")},
         "frame_index is '8'; give a number",
     ),
-    "late clip": ({"conditions": at(17, frames=9)}, "begins behind the end of the video"),
+    "late clip": ({"conditions": at(17, frames=9)}, "begins after the end of the video"),
     "pictures": (
         {"conditions": at(0, image=[picture(0), picture(1)])},
         "There are 2 pictures for 1 videos",
@@ -208,9 +208,9 @@ def test_latents_survive_a_failing_decode(
 
 
 def test_positions_are_causal_or_even() -> None:
-    size = LatentSize(3, 1, 2)
-    even = positions(size, (8, 32), frame_rate=4, causal=False)
-    causal = positions(size, (8, 32), frame_rate=4, causal=True, first_frame=8)
+    size = LatentShape(3, 1, 2)
+    even = token_positions(size, (8, 32), frame_rate=4, causal=False)
+    causal = token_positions(size, (8, 32), frame_rate=4, causal=True, first_frame=8)
     assert even.shape == causal.shape == (1, 3, 6)
     assert even[0, 0].tolist() == [0, 0, 2, 2, 4, 4]
     assert causal[0, 0].tolist() == [2, 2, 2.25, 2.25, 4.25, 4.25]
@@ -220,7 +220,7 @@ def test_positions_are_causal_or_even() -> None:
 def test_held_tokens_are_noised_once_a_step_and_join_when_their_time_comes() -> None:
     start = torch.ones(1, 3, 4)
     strength = torch.tensor([[1.0, 0.5, 0.0]])
-    walk = MaskedStepper(
+    stepper = MaskedStepper(
         lambda tokens, *_: torch.zeros_like(tokens),
         start,
         strength,
@@ -228,13 +228,14 @@ def test_held_tokens_are_noised_once_a_step_and_join_when_their_time_comes() -> 
         torch.Generator().manual_seed(0),
     )
     step = Step(0, torch.tensor(800.0))
-    seen, times = walk.model_input(start, step)
-    assert times.tolist() == [[0, 500, 800]]
+    seen = stepper.renoise(start, step)
+    assert stepper.timesteps(seen, step).tolist() == [[0, 500, 800]]
     assert torch.equal(seen[:, 1:], start[:, 1:])
     assert not torch.equal(seen[:, 0], start[:, 0])
-    advanced = walk.advance(start, start, step)
-    assert torch.equal(advanced[:, :2], seen[:, :2])
-    assert torch.equal(advanced[:, 2], torch.zeros(1, 4))
-    late = walk.advance(start, start, Step(1, torch.tensor(400.0)))
+    stepped = stepper.step(seen, start, step)
+    assert torch.equal(stepped[:, :2], seen[:, :2])
+    assert torch.equal(stepped[:, 2], torch.zeros(1, 4))
+    later = Step(1, torch.tensor(400.0))
+    late = stepper.step(stepper.renoise(start, later), start, later)
     assert torch.equal(late[:, 1], torch.zeros(1, 4))
     assert not np.allclose(late[:, 0], seen[:, 0])

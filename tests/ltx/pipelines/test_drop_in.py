@@ -7,7 +7,7 @@ import torch
 
 from filmstrip import LTXPipeline
 from filmstrip.errors import InputError
-from filmstrip.ltx.latents import LatentSize, denormalize, normalize, pack, unpack
+from filmstrip.ltx.latents import LatentShape, denormalize, normalize, pack, unpack
 from tests.parity.pipelines import VAE_095, arguments, pipelines, run
 
 
@@ -168,7 +168,7 @@ def test_unpack_inverts_pack() -> None:
     latents = torch.randn(2, 5, 3, 2, 4)
     tokens = pack(latents)
     assert tokens.shape == (2, 3 * 2 * 4, 5)
-    assert torch.equal(unpack(tokens, LatentSize(3, 2, 4)), latents)
+    assert torch.equal(unpack(tokens, LatentShape(3, 2, 4)), latents)
 
 
 def test_denormalize_inverts_normalize() -> None:

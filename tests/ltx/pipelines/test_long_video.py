@@ -55,7 +55,7 @@ def calls(pipe, monkeypatch):
         return (ramp.view(1, 1, -1, 1, 1).expand(1, 3, -1, height, width).clone(),)
 
     monkeypatch.setattr(LTXRecipePipeline, "__call__", call)
-    monkeypatch.setattr(pipe, "decode_video", lambda latents, clip: latents)
+    monkeypatch.setattr(pipe, "decode_video", lambda latents, shape, recipe: latents)
     return seen
 
 
@@ -77,21 +77,28 @@ def wishes(draw):
 def test_windows_follow_each_other_and_each_prompt_has_its_own(wish):
     prompts, frames, window, overlap, ratio = wish
     windows = plan_windows(prompts, frames, 1, window, overlap, ratio)
-    assert [frame for one in windows for frame in one.new] == list(range(windows[-1].new.stop))
-    assert 0 <= windows[-1].new.stop - frames < ratio
+    assert [frame for one in windows for frame in one.new_frames] == list(
+        range(windows[-1].new_frames.stop)
+    )
+    assert 0 <= windows[-1].new_frames.stop - frames < ratio
     begins = {text: time and round((time - 1) / ratio) * ratio + 1 for time, text in prompts}
     for one in windows:
-        assert one.frames <= window
+        assert one.num_frames <= window
         assert one.start % ratio == 0
-        assert one.frames % ratio == 1 % ratio
-        assert one.held == min(overlap, one.start + one.held)
-        assert one.prompt == [text for text, frame in begins.items() if frame <= one.new.start][-1]
-    starts = {one.prompt: one.new.start for one in reversed(windows)}
+        assert one.num_frames % ratio == 1 % ratio
+        assert one.num_overlap_frames == min(overlap, one.start + one.num_overlap_frames)
+        assert (
+            one.prompt
+            == [text for text, frame in begins.items() if frame <= one.new_frames.start][-1]
+        )
+    starts = {one.prompt: one.new_frames.start for one in reversed(windows)}
     assert all(abs(starts[text] - time) <= ratio / 2 for time, text in prompts)
 
 
 def test_windows_of_a_prompt_are_even():
-    assert [len(one.new) for one in plan_windows([(0, "a"), (4, "b")], 24 * 8, 24, 49, 9)] == [
+    assert [
+        len(one.new_frames) for one in plan_windows([(0, "a"), (4, "b")], 24 * 8, 24, 49, 9)
+    ] == [
         49,
         24,
         24,
@@ -111,7 +118,9 @@ def test_no_seam_is_seen_where_the_model_goes_on_exactly(pipe, calls, frames):
 
 def test_a_seam_is_spread_over_the_overlap(pipe, calls, monkeypatch):
     monkeypatch.setattr(
-        pipe, "decode_video", lambda latents, clip: torch.full_like(latents, len(calls) / 10)
+        pipe,
+        "decode_video",
+        lambda latents, shape, recipe: torch.full_like(latents, len(calls) / 10),
     )
     made = np.concatenate(make(pipe, TWO[:1], num_frames=33, window=25))[:, 0, 0, 0].astype(int)
     assert made[:8].tolist() == [140] * 8
@@ -131,12 +140,14 @@ def test_any_size_is_made_and_cropped(pipe, height, width):
 
 def test_each_prompt_is_encoded_once_and_asked_for_in_its_windows(pipe, calls, monkeypatch):
     encoded, encode = [], pipe.encode_prompt
-    monkeypatch.setattr(pipe, "encode_prompt", lambda *a: (encoded.append(a[0]), encode(*a))[1])
+    monkeypatch.setattr(
+        pipe, "encode_prompt", lambda *a, **k: (encoded.append(a[0]), encode(*a, **k))[1]
+    )
     prompts = [*TWO, (1.2, TWO[0][1])]
     blocks = make(pipe, prompts, negative_prompt="a cat")
     assert encoded == [[text for _, text in TWO], "a cat"]
     windows = plan_windows(prompts, 40, 25, 17, 9)
-    assert [call["num_frames"] for call in calls] == [one.frames for one in windows]
+    assert [call["num_frames"] for call in calls] == [one.num_frames for one in windows]
     wanted = {text: encode(text, None, False)[0] for _, text in TWO}
     for call, one in zip(calls, windows, strict=True):
         torch.testing.assert_close(call["prompt_embeds"], wanted[one.prompt])
@@ -179,13 +190,15 @@ def test_a_clip_goes_on_in_the_windows_that_follow(pipe, calls):
     seen = []
     for start, call in zip([0, 8, 16, 24], calls, strict=True):
         conditions = [
-            item for item in call["conditions"] if item.frame_index or item.apart
+            item for item in call["conditions"] if item.frame_index or item.is_reference
         ]  # not what is taken over
         levels = [
             ((item.pixels[0, 1, :, 3, 5] + 1) * 127.5 / 6).round().int().tolist()
             for item in conditions
         ]
-        assert [item.apart for item in conditions] == [True] + [False] * (len(conditions) - 1)
+        assert [item.is_reference for item in conditions] == [True] + [False] * (
+            len(conditions) - 1
+        )
         assert levels[0] == list(range(start, start + len(levels[0])))
         places = [start + item.frame_index for item in conditions[1:]]
         seen.append([(place, *shown) for place, shown in zip(places, levels[1:], strict=True)])
@@ -204,7 +217,9 @@ def test_later_windows_may_be_given_the_statistics_of_the_first(pipe, monkeypatc
     seen = []
     decode = pipe.decode_video
     monkeypatch.setattr(
-        pipe, "decode_video", lambda latents, clip: (seen.append(latents), decode(latents, clip))[1]
+        pipe,
+        "decode_video",
+        lambda latents, shape, recipe: (seen.append(latents), decode(latents, shape, recipe))[1],
     )
     make(pipe, adain_factor=1.0, height=64)
     for latents in seen:
@@ -214,7 +229,7 @@ def test_later_windows_may_be_given_the_statistics_of_the_first(pipe, monkeypatc
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_what_is_made_outlives_an_error(pipe, calls, monkeypatch, error):
-    def decode(latents, clip):
+    def decode(latents, shape, recipe):
         if len(calls) == 4:
             raise error
         return latents

@@ -65,3 +65,9 @@ def test_a_smooth_picture_survives_the_authors_compression():
 
 def test_other_modes_become_rgb():
     assert prepare_picture(PIL.Image.new("L", (32, 32), 255), 32, 32, crf=0).min() == 1
+
+
+def test_pixels_are_truncated_to_eight_bits_before_compression_as_by_the_authors():
+    pixels = torch.full((3, 32, 32), 99.9 / 255)
+    level = compress(pixels, 1).mean() * 255
+    assert level < 99.5  # 100.1 if they were rounded

@@ -16,11 +16,12 @@ from safetensors.torch import load_file
 from filmstrip import LTXVideoCondition
 from filmstrip.errors import InputError
 from filmstrip.ltx.models.latent_upsampler import LTXLatentUpsamplerModel
-from filmstrip.ltx.pipelines.check_inputs import VideoShape
 from filmstrip.ltx.pipelines.conditions import ConditioningPixels
-from filmstrip.ltx.pipelines.encode_decode import encode_pixels
-from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline, crop, pad, round_up_shape
+from filmstrip.ltx.pipelines.encode import encode_pixels
+from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline
+from filmstrip.ltx.pipelines.resize import crop_video, pad_video
 from filmstrip.ltx.recipes import GuidanceSchedule, Pass, Recipe
+from filmstrip.ltx.video_shape import VideoShape, round_up_shape
 
 DATA = Path(__file__).parents[2] / "data" / "golden_ltx"
 STG = GuidanceSchedule(scale=3.0, stg_scale=1.0, rescale=0.7, blocks=(1,))
@@ -173,9 +174,9 @@ def test_a_clip_is_made_no_larger_than_needed_and_what_is_padded_is_cropped_agai
     assert (made.num_frames - 1) % ratio == 0
     assert 0 <= made.num_frames - frames < ratio
     video = torch.rand(1, 1, 1, height, width)
-    padded = pad(video, wanted, made)
+    padded = pad_video(video, wanted, made)
     assert padded.shape[3:] == (made.height, made.width)
-    assert torch.equal(crop(padded, wanted), video)
+    assert torch.equal(crop_video(padded, wanted), video)
 
 
 def test_bfloat16_is_near_float32(pipe):
@@ -196,7 +197,7 @@ def test_bfloat16_is_near_float32(pipe):
 def test_the_crop_is_the_middle_of_what_is_made(pipe, monkeypatch):
     pipe.recipe = Recipe(Pass(steps=1))
     whole = torch.rand(1, 3, 17, 64, 64) * 2 - 1
-    monkeypatch.setattr(pipe, "decode_video", lambda latents, clip: whole)
+    monkeypatch.setattr(pipe, "decode_video", lambda latents, shape, recipe: whole)
     video = make(pipe, height=50, width=39, num_frames=12, output_type="pt")
     torch.testing.assert_close(video.transpose(1, 2), whole[:, :, :12, 7:57, 12:51] / 2 + 0.5)
 
@@ -237,9 +238,11 @@ def test_what_is_wholly_held_stays_but_for_the_last_noise(pipe):
     held = make(pipe, conditions=[LTXVideoCondition(image=picture)])
     free = make(pipe)
     torch.manual_seed(0)
-    kept = pipe.hold(LTXVideoCondition(image=picture), *[VideoShape(32, 64, 9, 25)] * 2)
+    kept = pipe.preprocess_condition(
+        LTXVideoCondition(image=picture), *[VideoShape(32, 64, 9, 25)] * 2
+    )
     with torch.no_grad():
-        encoded = encode_pixels(pipe.vae, kept.pixels, None)
+        encoded = encode_pixels(pipe.vae, kept.pixels, None, pipe.device)
     torch.testing.assert_close(held[:, :, :1], encoded)
     assert (free[:, :, :1] - encoded).abs().max() > 0.1
     assert (free[:, :, 1:] - held[:, :, 1:]).abs().max() > 1e-3
@@ -283,7 +286,7 @@ WRONG = {
 def test_a_condition_that_cannot_be_is_refused_before_any_work(
     pipe, monkeypatch, conditions, message
 ):
-    monkeypatch.setattr(pipe, "_encode_texts", lambda *_: pytest.fail("work had begun"))
+    monkeypatch.setattr(pipe, "_encode_prompts", lambda *_: pytest.fail("work had begun"))
     with pytest.raises(InputError, match=message):
         make(pipe, num_frames=17, conditions=conditions)
 
@@ -355,7 +358,7 @@ CANNOT = {
 def test_what_the_models_cannot_walk_is_refused_before_any_work(
     pipe, monkeypatch, changes, message
 ):
-    monkeypatch.setattr(pipe, "_encode_texts", lambda *_: pytest.fail("work had begun"))
+    monkeypatch.setattr(pipe, "_encode_prompts", lambda *_: pytest.fail("work had begun"))
     call = STARTED | changes
     pipe.recipe = call.pop("recipe")
     pipe.latent_upsampler = LTXLatentUpsamplerModel(**SPATIAL | call.pop("upsampler", {}))

@@ -9,10 +9,10 @@ import torch
 
 from filmstrip.errors import InputError
 from filmstrip.ltx.models.latent_upsampler import LTXLatentUpsamplerModel
-from filmstrip.ltx.pipelines.check_inputs import VideoShape
-from filmstrip.ltx.pipelines.encode_decode import encode_pixels
+from filmstrip.ltx.pipelines.encode import encode_pixels
 from filmstrip.ltx.pipelines.preprocess import cover
 from filmstrip.ltx.recipes import GuidanceSchedule, Pass, Recipe
+from filmstrip.ltx.video_shape import VideoShape
 from tests.ltx.pipelines.test_recipe import make, pipe, shown, texts
 
 __all__ = ["pipe"]
@@ -49,7 +49,8 @@ def as_the_trainer(pipe, video, image_noise, generator):
     noise = torch.randn(1, 4, 16, generator=generator)
     pixels = torch.from_numpy(video).permute(3, 0, 1, 2)[None] / 127.5 - 1
     start = torch.cat(
-        [encode_pixels(pipe.vae, pixels, None).flatten(2).transpose(1, 2), noise], dim=1
+        [encode_pixels(pipe.vae, pixels, None, pipe.device).flatten(2).transpose(1, 2), noise],
+        dim=1,
     )
     held = torch.tensor([[1.0] * 4 + [0.0] * 4])
     frame, column = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])
@@ -124,11 +125,11 @@ def test_it_is_cut_to_the_video_and_may_be_shorter(pipe, seen, caplog):
 def test_it_is_scaled_to_cover_the_video_and_cropped_to_its_middle(pipe, caplog):
     video = np.zeros((1, 64, 256, 3), np.uint8)
     video[:, :, 64:192] = 255
-    held = pipe.refer(video, VideoShape(32, 64, 9, 25), VideoShape(32, 64, 9, 25))
+    held = pipe.preprocess_reference(video, VideoShape(32, 64, 9, 25), VideoShape(32, 64, 9, 25))
     assert held.pixels.shape == (1, 3, 1, 32, 64)
     assert held.pixels[..., 1:-1].min() == 1  # the black sides are gone
     assert "The reference video is 256x64 pixels; its middle, 128x64, is used" in caplog.text
-    odd = pipe.refer(video, VideoShape(31, 62, 9, 25), VideoShape(32, 64, 9, 25))
+    odd = pipe.preprocess_reference(video, VideoShape(31, 62, 9, 25), VideoShape(32, 64, 9, 25))
     assert odd.pixels.shape == (1, 3, 1, 32, 64)
     assert odd.pixels[..., 0].abs().max() == 0  # the margin, which is cropped from what is made
 

@@ -135,7 +135,7 @@ def test_parts_of_other_models_are_refused() -> None:
         ),
         (
             {"image": "moving.gif"},
-            "image is animated (2 frames); the video starts from the one that it stands at.",
+            "image is animated (2 frames); the video starts from its current frame.",
         ),
         ({"fps": 6}, ""),
         ({"fps": 31, "motion_bucket_id": 255, "max_guidance_scale": 0.5}, ""),  # guidance is off
@@ -231,7 +231,11 @@ def test_float16_encodes_in_float32_where_the_vae_asks_for_it(
     exact = pipe.encode_picture(picture(), 32, 48, 0.0)
     encode, seen = pipe.vae.encode, []
     monkeypatch.setattr(
-        pipe.vae, "encode", lambda x: seen.append((x.dtype, pipe.vae.dtype)) or encode(x)
+        pipe.vae,
+        "encode",
+        lambda x, compute_dtype: (
+            seen.append((x.dtype, compute_dtype)) or encode(x, True, compute_dtype)
+        ),
     )
     pipe.vae.to(torch.float16)
     latents = pipe.encode_picture(picture(), 32, 48, 0.0)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from filmstrip.ltx.latents import LatentSize, positions
+from filmstrip.ltx.latents import LatentShape, token_positions
 from filmstrip.ltx.models.rotary import BASE_SIZE
 from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
 from filmstrip.ltx.pipelines.conditions import ConditioningPixels, apply_conditioning
@@ -35,15 +35,20 @@ def transformer():
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_positions_are_those_of_conditions_in_a_pipeline(transformer, causal):
-    size = LatentSize(*LATENT_SIZE)
+    size = LatentShape(*LATENT_SIZE)
 
     def where(part, first_frame):
-        return positions(part, RATIOS, 24, causal, first_frame)
+        return token_positions(part, RATIOS, 24, causal, first_frame)
 
     held = [ConditioningPixels(torch.zeros(1, 3, 1, 8, 8), frame, 1.0) for frame in (11, 24)]
     latents = torch.zeros(1, 16, *LATENT_SIZE)
     begun = apply_conditioning(
-        latents, held, lambda pixels: torch.zeros(1, 16, 1, 8, 8), where, 4, None
+        latents,
+        held,
+        encode=lambda pixels: torch.zeros(1, 16, 1, 8, 8),
+        positions=where,
+        temporal_compression_ratio=4,
+        generator=None,
     )
     wanted = transformer.rope(
         begun.positions.transpose(1, 2) / torch.tensor(BASE_SIZE, dtype=torch.float32)

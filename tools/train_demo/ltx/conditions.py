@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from transformers import T5EncoderModel
 
-from filmstrip.ltx.latents import LatentSize, positions
+from filmstrip.ltx.latents import LatentShape, token_positions
 from filmstrip.ltx.models.rotary import BASE_SIZE
 from filmstrip.ltx.models.transformer import LTXPrepared, LTXVideoTransformer3DModel
 from filmstrip.nn.ops import Rotation
@@ -86,7 +86,7 @@ def kind_of_step(step: int) -> str:
 
 def rotations(
     transformer: LTXVideoTransformer3DModel,
-    size: LatentSize,
+    size: LatentShape,
     ratios: tuple[int, int],
     own: torch.Tensor,
     causal: torch.Tensor,
@@ -100,7 +100,7 @@ def rotations(
             frame; frames a second.
     """
     plain, single = (
-        positions(size, ratios, 1.0, first, device=own.device)[0] for first in (False, True)
+        token_positions(size, ratios, 1.0, first, device=own.device)[0] for first in (False, True)
     )
     area = size.height * size.width
     frames = torch.cat([each(own, area), torch.where(causal[:, None], single[0], plain[0])], dim=1)
@@ -258,7 +258,7 @@ def conditioned_loss(
 
     config, times = settings.vae_config(), SCALES[kind.scale]
     ratios = (config["temporal_compression_ratio"], config["spatial_compression_ratio"])
-    size = LatentSize(kind.frames, LATENT_SIZE[1] * times, LATENT_SIZE[2] * times)
+    size = LatentShape(kind.frames, LATENT_SIZE[1] * times, LATENT_SIZE[2] * times)
     prepared = transformer.prepare(text, bias, 1, 1, 1)
     rotation = rotations(transformer, size, ratios, held.own, causal, rate)
     prepared = LTXPrepared(rotation, prepared.keys_values, prepared.bias)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import torch
 
-from filmstrip.ltx.latents import LatentSize, adain, denormalize, normalize, pack, unpack
+from filmstrip.ltx.latents import LatentShape, adain, denormalize, normalize, pack, unpack
 from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
 from filmstrip.ltx.models.latent_upsampler import LTXLatentUpsamplerModel
 from tools.train_demo.common.store import Store, Tensors
@@ -19,7 +19,7 @@ HELD_BACK = 32  # clips that show how good it is
 
 def latents_of(vae: AutoencoderKLLTXVideo, tokens: torch.Tensor, scale: int) -> torch.Tensor:
     """The autoencoder's own latents (B, C, t, h, w) of normalised tokens."""
-    size = LatentSize(LATENT_SIZE[0], LATENT_SIZE[1] * scale, LATENT_SIZE[2] * scale)
+    size = LatentShape(LATENT_SIZE[0], LATENT_SIZE[1] * scale, LATENT_SIZE[2] * scale)
     return denormalize(unpack(tokens.float(), size), vae.latents_mean, vae.latents_std, 1.0)
 
 

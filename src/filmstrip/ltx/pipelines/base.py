@@ -1,36 +1,46 @@
-"""What LTX's pipelines share: components, texts, schedule, and the way from noise to frames."""
+"""What LTX's pipelines share: components, prompts, schedules, denoising, decoding."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 
+from filmstrip.encoders.t5 import encode_prompts
 from filmstrip.errors import CheckpointError, InputError
-from filmstrip.ltx.latents import LatentSize, denormalize, positions, unpack
+from filmstrip.ltx.latents import LatentShape, denormalize, token_positions, unpack
 from filmstrip.ltx.layouts import CheckpointInfo, read_info
 from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
 from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
-from filmstrip.ltx.pipelines import check_inputs as inputs
-from filmstrip.ltx.pipelines.check_inputs import SamplingOptions, Texts, VideoShape
-from filmstrip.ltx.pipelines.encode_decode import Decoding, PerVideo, decode_latents, encode_t5
-from filmstrip.ltx.pipelines.steppers import EncodedPrompts, TransformerPredictor, Walk
+from filmstrip.ltx.pipelines.check_inputs import CallInputs
+from filmstrip.ltx.pipelines.decode import DecodeOptions, PerVideo, decode_latents
+from filmstrip.ltx.pipelines.predictor import TransformerPredictor
+from filmstrip.ltx.pipelines.prompts import (
+    PromptEmbeds,
+    PromptInputs,
+    count_prompts,
+    negative_prompts,
+    prompt_list,
+    repeat_rows,
+)
+from filmstrip.ltx.pipelines.steppers import TokenStepper
 from filmstrip.ltx.schedules import calculate_shift
+from filmstrip.ltx.video_shape import VideoShape
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import LTXPipelineOutput
-from filmstrip.pipeline import checks
 from filmstrip.pipeline.base import DiffusionPipeline
-from filmstrip.pipeline.denoise import Step, StepCallbacks, Watching, callback_names, denoise
-from filmstrip.pipeline.guiders import ClassifierFreeGuidance, SpatioTemporalGuidance
+from filmstrip.pipeline.denoise import Guide, Step, denoise
+from filmstrip.pipeline.guiders import ClassifierFreeGuidance
+from filmstrip.pipeline.step_callbacks import StepCallback, StepCallbacks
 from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
 from filmstrip.weights.hub import fetch_file, split_options
 from filmstrip.weights.model import as_device
 
 
 class LTXBase(DiffusionPipeline):
-    """The blocks of LTX's pipelines. A pipeline picks among them in its `__call__`.
+    """The parts of LTX's pipelines. A pipeline's `__call__` picks among them.
 
     Args:
         scheduler: a `FlowMatchEulerDiscreteScheduler`.
@@ -45,34 +55,33 @@ class LTXBase(DiffusionPipeline):
         "prompt_embeds",
         "negative_prompt_embeds",
     )
-    _max_sequence_length: ClassVar[int] = 128
-    _masks_padding: ClassVar[bool] = False  # whether T5 is told which tokens only pad
+    _max_sequence_length: ClassVar[int] = 128  # tokens
+    _masks_padding: ClassVar[bool] = False  # whether T5 is told which tokens are padding
 
     def __init__(
         self, scheduler: Any, vae: Any, text_encoder: Any, tokenizer: Any, transformer: Any
     ) -> None:
         super().__init__()
-        self.scheduler, self.vae, self.transformer = scheduler, vae, transformer
-        self.text_encoder, self.tokenizer = text_encoder, tokenizer
-        self.vae_spatial_compression_ratio = (
-            vae.spatial_compression_ratio if vae is not None else 32
-        )
-        self.vae_temporal_compression_ratio = (
-            vae.temporal_compression_ratio if vae is not None else 8
-        )
-        self.transformer_spatial_patch_size = (
-            transformer.config.patch_size if transformer is not None else 1
-        )
-        self.transformer_temporal_patch_size = (
-            transformer.config.patch_size_t if transformer is not None else 1
-        )
-        self.tokenizer_max_length = tokenizer.model_max_length if tokenizer is not None else 128
+        self.scheduler = scheduler
+        self.vae = vae
+        self.text_encoder = text_encoder
+        self.tokenizer = tokenizer
+        self.transformer = transformer
+        self.vae_spatial_compression_ratio = 32
+        self.vae_temporal_compression_ratio = 8
+        if vae is not None:
+            self.vae_spatial_compression_ratio = vae.spatial_compression_ratio
+            self.vae_temporal_compression_ratio = vae.temporal_compression_ratio
+        self.transformer_spatial_patch_size = 1
+        self.transformer_temporal_patch_size = 1
+        if transformer is not None:
+            self.transformer_spatial_patch_size = transformer.config.patch_size
+            self.transformer_temporal_patch_size = transformer.config.patch_size_t
+        self.tokenizer_max_length = 128 if tokenizer is None else tokenizer.model_max_length
         self.video_processor = VideoProcessor(vae_scale_factor=self.vae_spatial_compression_ratio)
         self._guidance_scale = 1.0
         self._guidance_rescale = 0.0
-        self.attention_kwargs: dict[str, Any] | None = (
-            None  # what the call hands to the transformer for its adapters
-        )
+        self.attention_kwargs: dict[str, Any] | None = None  # of the call that runs
         self.info = CheckpointInfo()  # of a single file; only the authors' recipe reads it
 
     @classmethod
@@ -98,46 +107,46 @@ class LTXBase(DiffusionPipeline):
         """
         hub, components = split_options(options)
         cls._refuse_unknown("from_single_file", components)
-        kind, where = dtype or torch_dtype, as_device(device)
+        load_options: dict[str, Any] = {"dtype": dtype or torch_dtype, "device": as_device(device)}
         file = fetch_file(pretrained_model_link_or_path, **hub)
         info = read_info(file)
-        in_file: dict[str, Callable[[], Any]] = {
-            "vae": lambda: AutoencoderKLLTXVideo.from_single_file(file, dtype=kind, device=where),
+        loaders: dict[str, Callable[[], Any]] = {
+            "vae": lambda: AutoencoderKLLTXVideo.from_single_file(file, **load_options),
             "transformer": lambda: LTXVideoTransformer3DModel.from_single_file(
-                file, dtype=kind, device=where
+                file, **load_options
             ),
             "scheduler": lambda: FlowMatchEulerDiscreteScheduler(**info.scheduler_config),
         }
-        made: dict[str, Any] = dict.fromkeys([*cls._optional_components, *in_file]) | components
+        loaded: dict[str, Any] = dict.fromkeys([*cls._optional_components, *loaders])
+        loaded |= components
         if config is not None:
             hub["revision"] = None  # which was the file's
-            made = cls.from_pretrained(config, dtype=kind, device=where, **hub, **made).components
-        if missing := [name for name in cls.component_names() if name not in made]:
+            loaded = cls.from_pretrained(config, **load_options, **hub, **loaded).components
+        missing = [name for name in cls.component_names() if name not in loaded]
+        if missing:
             raise CheckpointError(
                 f"{file} does not hold {' and '.join(missing)}; pass {missing[0]}= by hand, or "
-                "None to go without, "
-                "or give in config= a pipeline folder that has it."
+                "None to go without, or give in config= a pipeline folder that has it."
             )
-        made |= {name: load() for name, load in in_file.items() if name not in components}
-        pipe = cls(**made)
-        pipe.info, pipe.name_or_path = info, os.fspath(pretrained_model_link_or_path)
+        loaded |= {name: load() for name, load in loaders.items() if name not in components}
+        pipe = cls(**loaded)
+        pipe.info = info
+        pipe.name_or_path = os.fspath(pretrained_model_link_or_path)
         return pipe
 
     @property
     def guidance_scale(self) -> float:
-        """Of the call that runs; a callback may set `_guidance_scale`, which holds from the next
-        step on.
-        """
+        """Of the call that runs. A callback may set `_guidance_scale` for the steps after it."""
         return self._guidance_scale
 
     @property
     def guidance_rescale(self) -> float:
-        """Of the call that runs; a callback may set `_guidance_rescale`."""
+        """Of the call that runs. A callback may set `_guidance_rescale`."""
         return self._guidance_rescale
 
     @property
     def do_classifier_free_guidance(self) -> bool:
-        """Whether the negative prompt has a say at this step."""
+        """Whether this step needs the negative prompts."""
         return self._guidance_scale > 1.0
 
     @torch.no_grad()
@@ -157,27 +166,30 @@ class LTXBase(DiffusionPipeline):
     ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
         """Embed prompts and negative prompts. Needs only the text encoder and the tokenizer.
 
-        Embeddings that are given are returned as they are. Those that are computed are repeated for
-        the videos of a prompt, one prompt after the other, and so are their masks.
+        Embeddings that are given are returned as they are. Those that are computed are repeated
+        for the videos of a prompt, one prompt after the other, and so are their masks.
 
         Args:
             prompt, negative_prompt: a text or a list; one negative prompt serves all, and none is
                 the empty text.
             do_classifier_free_guidance: whether negative prompts are needed.
             num_videos_per_prompt: rows for each prompt.
-            max_sequence_length: tokens that a prompt is padded or cut to; by default as in a call.
+            max_sequence_length: tokens that a prompt is padded or cut to; by default as many as
+                in a call.
+            device: to compute on; by default the pipeline's.
+            dtype: of the embeddings; by default the text encoder's.
 
         Returns:
             Embeddings `(B, L, C)` and masks `(B, L)` of the prompts, then of the negative prompts.
 
         Raises:
-            InputError: neither prompts nor embeddings, no text encoder, or lists that do not match.
+            InputError: neither prompts nor embeddings, no text encoder, or lists that do not
+                match.
         """
         device = device or self._execution_device
-        prompts, count = (
-            inputs.as_list(prompt, "prompt"),
-            inputs.count_prompts(prompt, prompt_embeds),
-        )
+        length = max_sequence_length or self._max_sequence_length
+        prompts = prompt_list(prompt, "prompt")
+        num_prompts = count_prompts(prompt, prompt_embeds)
 
         def embed(texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
             if self.text_encoder is None or self.tokenizer is None:
@@ -185,17 +197,19 @@ class LTXBase(DiffusionPipeline):
                     "This pipeline has no text encoder or no tokenizer; give embeddings and their "
                     "masks."
                 )
-            length = max_sequence_length or self._max_sequence_length
-            embeds, mask = encode_t5(
+            embeds, mask = encode_prompts(
                 self.text_encoder, self.tokenizer, texts, length, device, self._masks_padding
             )
             embeds = embeds.to(dtype or self.text_encoder.dtype)
-            return _repeat(embeds, num_videos_per_prompt), _repeat(mask, num_videos_per_prompt)
+            return (
+                repeat_rows(embeds, num_videos_per_prompt),
+                repeat_rows(mask, num_videos_per_prompt),
+            )
 
         if prompt_embeds is None and prompts is not None:
             prompt_embeds, prompt_attention_mask = embed(prompts)
         if do_classifier_free_guidance and negative_prompt_embeds is None:
-            negatives = inputs.negative_list(negative_prompt, count)
+            negatives = negative_prompts(negative_prompt, num_prompts)
             negative_prompt_embeds, negative_prompt_attention_mask = embed(negatives)
         return (
             prompt_embeds,
@@ -204,18 +218,29 @@ class LTXBase(DiffusionPipeline):
             negative_prompt_attention_mask,
         )
 
-    def set_timesteps(self, steps: int, tokens: int, timesteps: list[float] | None) -> torch.Tensor:
-        """Make the scheduler's schedule for a video of so many tokens; returns its timesteps,
-        `(steps,)`.
+    def set_timesteps(
+        self, num_inference_steps: int, num_tokens: int, timesteps: list[float] | None
+    ) -> torch.Tensor:
+        """Set the scheduler's schedule for a video of so many tokens.
+
+        Returns:
+            Its timesteps, `(num_steps,)`.
         """
         if timesteps is not None:
-            return self._install_schedule(tokens, timesteps=timesteps)
-        return self._install_schedule(tokens, sigmas=np.linspace(1.0, 1 / steps, steps))
+            return self._set_timesteps(num_tokens, timesteps=timesteps)
+        sigmas = np.linspace(1.0, 1 / num_inference_steps, num_inference_steps)
+        return self._set_timesteps(num_tokens, sigmas=sigmas)
 
-    def _install_schedule(self, tokens: int, **given: Any) -> torch.Tensor:
-        entries = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
-        mu = calculate_shift(tokens, *(self.scheduler.config[name] for name in entries))
-        return self._schedule(**given, mu=mu)
+    def _set_timesteps(self, num_tokens: int, **schedule: Any) -> torch.Tensor:
+        config = self.scheduler.config
+        mu = calculate_shift(
+            num_tokens,
+            config["base_image_seq_len"],
+            config["max_image_seq_len"],
+            config["base_shift"],
+            config["max_shift"],
+        )
+        return self._set_schedule(**schedule, mu=mu)
 
     @torch.no_grad()
     def decode(
@@ -230,172 +255,150 @@ class LTXBase(DiffusionPipeline):
         dtype: torch.dtype | None = None,
         output_type: str = "pil",
     ) -> Any:
-        """Decode what a call gives with `output_type="latent"`, tokens or `(B, C, t, h, w)`, to
-        frames.
+        """Decode the output of a call with `output_type="latent"` to frames.
 
-        If it fails, the latents are in `pipe.latents`, so that nothing that was sampled is lost.
+        If it fails, the latents are kept in `pipe.latents`.
 
         Args:
-            dtype: what the latents are rounded to, and noise is drawn in; the autoencoder's by
+            latents: tokens `(B, N, C)`, or latents `(B, C, t, h, w)`.
+            dtype: that the latents are rounded to, and noise is drawn in; the autoencoder's by
                 default.
             height, width, num_frames, decode_timestep, decode_noise_scale, generator, output_type:
-            as in a call.
+                as in a call.
         """
-        again = (
-            f"pipe.decode(pipe.latents, height={height}, width={width}, num_frames={num_frames})"
-        )
-        with (
-            self._keeping(latents, f"pipe.vae.enable_tiling() and then {again}"),
-            self.progress.stage("decode"),
-        ):
+        call = f"pipe.decode(pipe.latents, height={height}, width={width}, num_frames={num_frames})"
+        advice = f"pipe.vae.enable_tiling() and then {call}"
+        with self._keep_latents(latents, advice), self.progress.stage("decode"):
             if latents.ndim == 3:
-                latents = unpack(
-                    latents, self._latent_size(VideoShape(height, width, num_frames, 1))
-                )
+                latents = unpack(latents, self._latent_shape(height, width, num_frames))
             vae = self.vae
             latents = denormalize(
                 latents, vae.latents_mean, vae.latents_std, vae.config.scaling_factor
             )
-            decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
-            video = decode_latents(vae, latents.to(dtype or vae.dtype), decoding)
+            options = DecodeOptions(decode_timestep, decode_noise_scale, generator, output_type)
+            video = decode_latents(vae, latents.to(dtype or vae.dtype), options)
             return self.video_processor.postprocess_video(video, output_type)
 
-    def _begin(
-        self,
-        texts: Texts,
-        clip: VideoShape,
-        options: SamplingOptions,
-        decoding: Decoding,
-        watching: Watching,
-    ) -> tuple[int, LatentSize]:
-        """Check a call and take over its guidance; returns the number of its videos, and their
-        size.
+    def _begin(self, inputs: CallInputs) -> tuple[int, LatentShape]:
+        """Check a call, and take over what callbacks may read and change.
+
+        Returns:
+            The number of its videos, and their latent shape.
         """
-        callback_names(*watching, self._callback_tensor_inputs)
-        inputs.check_video_shape(clip, self.vae_temporal_compression_ratio)
-        guidance = {
-            "guidance_scale": options.guidance_scale,
-            "guidance_rescale": options.guidance_rescale,
-        }
-        checks.check_numbers(guidance | {"frame_rate": clip.frame_rate})
-        checks.check_schedule(options.num_inference_steps, options.timesteps, "timesteps")
-        checks.check_output_type(decoding.output_type)
-        videos = inputs.count_videos(texts)
-        checks.check_generators(decoding.generator, videos)
-        decoding.per_video(videos)
-        encoders = ("text_encoder", "tokenizer") if texts.prompt is not None else ()
-        self._require(
-            "transformer",
-            "scheduler",
-            *encoders,
-            *(("vae",) if decoding.output_type != "latent" else ()),
-        )
-        self._guidance_scale, self._guidance_rescale = (
-            options.guidance_scale,
-            options.guidance_rescale,
-        )
-        self.attention_kwargs, self._interrupt = options.attention_kwargs, False
-        return videos, self._latent_size(clip)
+        num_videos = inputs.check(self.vae_temporal_compression_ratio, self._callback_tensor_inputs)
+        self._require(*inputs.components)
+        self._guidance_scale = inputs.sampling.guidance_scale
+        self._guidance_rescale = inputs.sampling.guidance_rescale
+        self.attention_kwargs = inputs.sampling.attention_kwargs
+        self._interrupt = False
+        return num_videos, self._latent_shape_of(inputs.shape)
 
-    def _encode_texts(self, texts: Texts, videos: int) -> EncodedPrompts:
-        """Texts and mask, a row for each video: `[negative; positive]` under guidance."""
+    def _encode_prompts(self, inputs: PromptInputs) -> PromptEmbeds:
+        """The embeddings of a call, a row for each video, in the dtype of the transformer."""
+        given = inputs.embeds
         with self.progress.stage("encode prompt"):
-            guided = self.do_classifier_free_guidance
             encoded = self.encode_prompt(
-                texts.prompt,
-                texts.negative_prompt,
-                guided,
-                1,
-                *texts.embedded,
-                max_sequence_length=texts.max_length,
+                inputs.prompt,
+                inputs.negative_prompt,
+                do_classifier_free_guidance=self.do_classifier_free_guidance,
+                prompt_embeds=given.positive,
+                negative_prompt_embeds=given.negative,
+                prompt_attention_mask=given.positive_mask,
+                negative_prompt_attention_mask=given.negative_mask,
+                max_sequence_length=inputs.max_sequence_length,
             )
-        embeds, mask, negatives, negative_mask = (
-            _repeat(rows, texts.videos_each) for rows in encoded
-        )
-        kind = self.transformer.dtype
-        if kind.itemsize > 1:  # the type it computes in; T5 may have been loaded in another
-            embeds, negatives = (
-                embeds.to(kind),
-                negatives if negatives is None else negatives.to(kind),
-            )
-        tensors = {"prompt_embeds": embeds, "negative_prompt_embeds": negatives}
-        if guided:
-            tensors["prompt_embeds"] = torch.cat([negatives, embeds])
-            mask = torch.cat([negative_mask, mask])
-        return EncodedPrompts(tensors, mask, videos)
+        embeds = PromptEmbeds(*encoded).repeat(inputs.num_videos_per_prompt)
+        return embeds.to(self.transformer.compute_dtype)
 
-    def _noise(self, videos: int, size: LatentSize, generator: Generators) -> torch.Tensor:
-        """The noise that the walk starts from, `(B, C, t, h, w)` in float32."""
-        return randn(
-            self._latent_shape(videos, size), generator, self._execution_device, torch.float32
-        )
-
-    def _latent_shape(self, videos: int, size: LatentSize) -> tuple[int, ...]:
-        return (videos, self.transformer.config.in_channels, size.frames, size.height, size.width)
+    def _initial_noise(
+        self, num_videos: int, shape: LatentShape, generator: Generators
+    ) -> torch.Tensor:
+        """The latents before the first step, `(B, C, t, h, w)` in float32."""
+        size = self._latent_size(num_videos, shape)
+        return randn(size, generator, self._execution_device, torch.float32)
 
     def _denoise(
         self,
-        latents: torch.Tensor,
-        schedule: torch.Tensor,
-        texts: EncodedPrompts,
-        walk: Walk,
-        where: torch.Tensor,
-        watching: Watching = (None, ()),
-        guide: Callable[[Step], SpatioTemporalGuidance] | None = None,
+        tokens: torch.Tensor,
+        timesteps: torch.Tensor,
+        prompts: PromptEmbeds,
+        stepper: TokenStepper,
+        positions: torch.Tensor,
+        callback: StepCallback | None = None,
+        guide: Guide | None = None,
     ) -> torch.Tensor:
-        """Walk tokens `(B, N, C)`, at the positions `where`, through the timesteps of
-        `schedule`.
+        """Denoise tokens `(B, N, C)`.
+
+        Args:
+            timesteps: of the schedule, `(num_steps,)`.
+            prompts: a row for each video.
+            positions: of the tokens, `(1, 3, N)`.
+            guide: the guider of each step; by default from the pipeline's live attributes.
         """
-        predict = TransformerPredictor(
-            self.transformer, texts, walk, where, self.attention_kwargs, guide
+        predictor = TransformerPredictor(
+            transformer=self.transformer,
+            prompts=prompts,
+            guided=self.do_classifier_free_guidance,
+            num_videos=tokens.shape[0],
+            stepper=stepper,
+            positions=positions,
+            attention_kwargs=self.attention_kwargs,
         )
-        names = callback_names(*watching, self._callback_tensor_inputs)
-        with self.progress.stage("denoise", len(schedule)) as advance:
-            watch = StepCallbacks(self, texts.tensors, watching[0], names, advance)
-            latents = latents.to(self._execution_device, torch.float32)
+        with self.progress.stage("denoise", len(timesteps)) as advance:
+            callbacks = StepCallbacks(self, advance, callback or StepCallback(), predictor)
             return denoise(
-                latents,
-                watch.steps(schedule),
-                predict,
-                guide or self._guidance,
-                walk.advance,
-                watch,
+                tokens.to(self._execution_device, torch.float32),
+                callbacks.steps(timesteps),
+                predictor,
+                guide or self._guider,
+                stepper,
+                callbacks,
             )
 
     def _finish(
         self,
         latents: torch.Tensor,
-        clip: VideoShape,
-        decoding: Decoding,
-        texts: EncodedPrompts,
+        inputs: CallInputs,
         return_dict: bool,
     ) -> LTXPipelineOutput | tuple[Any]:
         """The output of a call: frames, or the latents as they are."""
         frames: Any = latents
+        decoding = inputs.decoding
         if decoding.output_type != "latent":
-            size = (clip.height, clip.width, clip.num_frames)
-            noise = (decoding.timestep, decoding.noise_scale, decoding.generator)
-            dtype = texts.tensors["prompt_embeds"].dtype
-            frames = self.decode(latents, *size, *noise, dtype, decoding.output_type)
+            frames = self.decode(
+                latents,
+                inputs.shape.height,
+                inputs.shape.width,
+                inputs.shape.num_frames,
+                decoding.timestep,
+                decoding.noise_scale,
+                decoding.generator,
+                self.transformer.compute_dtype,
+                decoding.output_type,
+            )
         return LTXPipelineOutput(frames) if return_dict else (frames,)
 
-    def _latent_size(self, clip: VideoShape) -> LatentSize:
-        temporal, spatial = self.vae_temporal_compression_ratio, self.vae_spatial_compression_ratio
-        return LatentSize(
-            (clip.num_frames - 1) // temporal + 1, clip.height // spatial, clip.width // spatial
+    def _latent_shape(self, height: int, width: int, num_frames: int) -> LatentShape:
+        return LatentShape(
+            (num_frames - 1) // self.vae_temporal_compression_ratio + 1,
+            height // self.vae_spatial_compression_ratio,
+            width // self.vae_spatial_compression_ratio,
         )
 
-    def _positions(
-        self, frame_rate: float, causal: bool, size: LatentSize, first_frame: int = 0
+    def _latent_shape_of(self, shape: VideoShape) -> LatentShape:
+        return self._latent_shape(shape.height, shape.width, shape.num_frames)
+
+    def _latent_size(self, num_videos: int, shape: LatentShape) -> Sequence[int]:
+        channels = self.transformer.config.in_channels
+        return (num_videos, channels, shape.num_frames, shape.height, shape.width)
+
+    def _token_positions(
+        self, frame_rate: float, causal: bool, shape: LatentShape, first_frame: int = 0
     ) -> torch.Tensor:
-        """Where the tokens of a latent video are, `(1, 3, N)`."""
+        """The positions of the tokens of a latent video, `(1, 3, N)`."""
         ratios = (self.vae_temporal_compression_ratio, self.vae_spatial_compression_ratio)
-        return positions(size, ratios, frame_rate, causal, first_frame, self._execution_device)
+        device = self._execution_device
+        return token_positions(shape, ratios, frame_rate, causal, first_frame, device)
 
-    def _guidance(self, step: Step) -> ClassifierFreeGuidance:
+    def _guider(self, step: Step) -> ClassifierFreeGuidance:
         return ClassifierFreeGuidance(self._guidance_scale, self._guidance_rescale)
-
-
-def _repeat(rows: Any, times: int) -> Any:
-    """Each row `times` times, one row after the other."""
-    return rows if rows is None or times == 1 else rows.repeat_interleave(times, dim=0)

@@ -1,4 +1,4 @@
-"""What a call of LTX must hold, checked before any work."""
+"""The inputs of an LTX call, checked before any work."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,169 +9,130 @@ import torch
 
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
-from filmstrip.pipeline.checks import check_count, check_multiple
+from filmstrip.ltx.pipelines.decode import DecodeOptions
+from filmstrip.ltx.pipelines.prompts import PromptInputs
+from filmstrip.ltx.video_shape import SIZE_MULTIPLE, VideoShape, round_down_frames
+from filmstrip.pipeline import checks
+from filmstrip.pipeline.step_callbacks import StepCallback
 
 logger = get_logger(__name__)
 
-SIZE_MULTIPLE = 32
-STRETCH_UNSEEN = 0.1  # as a share of the aspect ratio
-
-
-@dataclass(frozen=True)
-class Texts:
-    """What the videos shall show."""
-
-    prompt: str | list[str] | None
-    negative_prompt: str | list[str] | None
-    # What the caller embedded, in the order of `encode_prompt`: texts `(B, L, C)`, negative ones;
-    # their masks `(B, L)`.
-    embedded: tuple[
-        torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None
-    ]
-    videos_each: int
-    max_length: int  # tokens that a prompt is padded or cut to
-
-
-@dataclass(frozen=True)
-class VideoShape:
-    """The size of the videos, in pixels and frames."""
-
-    height: int
-    width: int
-    num_frames: int
-    frame_rate: float
+STRETCH_TOLERANCE = 0.1  # relative difference of aspect ratios that is not seen
 
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How the walk goes."""
+    """How a call of diffusers' pipelines samples."""
 
     num_inference_steps: int
-    timesteps: list[float] | None
+    timesteps: list[float] | None  # instead of the scheduler's own
     guidance_scale: float
     guidance_rescale: float
     attention_kwargs: dict[str, Any] | None
 
 
-def check_video_shape(clip: VideoShape, temporal_ratio: int) -> None:
-    """Refuse sides that are no positive multiples of 32; warn of a frame count other than `ratio *
-    k + 1`.
-    """
-    check_multiple(clip.height, clip.width, SIZE_MULTIPLE)
-    check_count(clip.num_frames, "num_frames")
-    made = round_down_frames(clip.num_frames, temporal_ratio)
-    if made != clip.num_frames:
-        said = (clip.num_frames, temporal_ratio, made)
+@dataclass(frozen=True)
+class CallInputs:
+    """The arguments that the calls of `LTXPipeline` and its siblings share, in groups."""
+
+    prompts: PromptInputs
+    shape: VideoShape
+    sampling: SamplingOptions
+    decoding: DecodeOptions
+    callback: StepCallback
+
+    def check(self, temporal_compression_ratio: int, callback_tensors: tuple[str, ...]) -> int:
+        """The number of videos of the call, after checking it.
+
+        Args:
+            temporal_compression_ratio: frames per latent frame.
+            callback_tensors: the names of the tensors that a callback may be handed.
+
+        Raises:
+            InputError: an argument that cannot be used.
+        """
+        self.callback.tensor_names(callback_tensors)
+        check_video_shape(self.shape, temporal_compression_ratio)
+        checks.check_numbers(
+            {
+                "guidance_scale": self.sampling.guidance_scale,
+                "guidance_rescale": self.sampling.guidance_rescale,
+                "frame_rate": self.shape.frame_rate,
+            }
+        )
+        checks.check_schedule(
+            self.sampling.num_inference_steps, self.sampling.timesteps, "timesteps"
+        )
+        checks.check_output_type(self.decoding.output_type)
+        num_videos = self.prompts.count_videos()
+        checks.check_generators(self.decoding.generator, num_videos)
+        self.decoding.timesteps(num_videos)
+        self.decoding.noise_scales(num_videos)
+        return num_videos
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The components of the pipeline that the call needs."""
+        names = ["transformer", "scheduler"]
+        if self.prompts.prompt is not None:
+            names += ["text_encoder", "tokenizer"]
+        if self.decoding.output_type != "latent":
+            names.append("vae")
+        return tuple(names)
+
+
+def check_video_shape(shape: VideoShape, temporal_compression_ratio: int) -> None:
+    """Refuse sizes that are no positive multiples of 32; warn of a frame count that is cut."""
+    checks.check_multiple(shape.height, shape.width, SIZE_MULTIPLE)
+    checks.check_count(shape.num_frames, "num_frames")
+    num_frames = round_down_frames(shape.num_frames, temporal_compression_ratio)
+    if num_frames != shape.num_frames:
         logger.warning(
-            "num_frames is %d, which is not %d k + 1; the video will have %d frames.", *said
+            "num_frames is %d, which is not %d k + 1; the video will have %d frames.",
+            shape.num_frames,
+            temporal_compression_ratio,
+            num_frames,
         )
 
 
-def round_down_frames(num_frames: int, temporal_ratio: int) -> int:
-    """The most frames, `ratio * k + 1`, that are no more than `num_frames`."""
-    return (num_frames - 1) // temporal_ratio * temporal_ratio + 1
+def crop_frames(
+    num_frames: int, max_frames: int, temporal_compression_ratio: int, name: str
+) -> slice:
+    """The first `ratio * k + 1` of a clip's frames, at most `max_frames`; warns of what is cut.
 
-
-def fitting(given: int, room: int, temporal_ratio: int, name: str) -> slice:
-    """The first `ratio * k + 1` of `given` frames, as there is room for; warns of what is cut."""
-    kept = round_down_frames(min(given, room), temporal_ratio)
-    if kept < given:
-        said = (name, given, kept, temporal_ratio)
-        logger.warning("%s has %d frames; the first %d are used (%d k + 1), the others cut.", *said)
+    Args:
+        num_frames: of the clip.
+        name: of the clip, for the warning.
+    """
+    kept = round_down_frames(min(num_frames, max_frames), temporal_compression_ratio)
+    if kept < num_frames:
+        logger.warning(
+            "%s has %d frames; the first %d are used (%d k + 1), the others cut.",
+            name,
+            num_frames,
+            kept,
+            temporal_compression_ratio,
+        )
     return slice(kept)
 
 
-def count_videos(texts: Texts) -> int:
-    """The number of videos of a call: of the texts, or of the rows of the embeddings, times those
-    of each.
-
-    Refuses texts and embeddings at once, neither, an embedding without its mask, and shapes that do
-    not match.
-    """
-    embeds, negatives, mask, negative_mask = texts.embedded
-    count = count_prompts(texts.prompt, embeds)
-    check_count(texts.videos_each, "num_videos_per_prompt")
-    if texts.prompt is not None and embeds is not None:
-        raise InputError("Both prompt and prompt_embeds were given; give one of them.")
-    for name, tensor, its_mask in (
-        ("prompt", embeds, mask),
-        ("negative_prompt", negatives, negative_mask),
-    ):
-        if tensor is not None and its_mask is None:
-            raise InputError(
-                f"{name}_embeds was given without {name}_attention_mask; encode_prompt returns "
-                "both."
-            )
-    if (
-        embeds is not None
-        and negatives is not None
-        and mask is not None
-        and negative_mask is not None
-    ):
-        for what, a, b in (("embeds", embeds, negatives), ("attention_mask", mask, negative_mask)):
-            if a.shape != b.shape:
-                shapes = (
-                    f"prompt_{what} is {tuple(a.shape)} and negative_prompt_{what} is "
-                    f"{tuple(b.shape)}"
-                )
-                raise InputError(f"{shapes}; they must have the same shape.")
-    negative_list(texts.negative_prompt, count)
-    return count * texts.videos_each
-
-
-def count_prompts(prompt: str | list[str] | None, embeds: torch.Tensor | None) -> int:
-    """The number of prompts, or of embedded ones; refuses a call that has neither."""
-    prompts = as_list(prompt, "prompt")
-    given = embeds if prompts is None else prompts
-    if given is None:
-        raise InputError("Neither prompt nor prompt_embeds was given; give one of them.")
-    return len(given)
-
-
-def negative_list(negative_prompt: str | list[str] | None, count: int) -> list[str]:
-    """A negative prompt for each of `count` prompts: from a list of as many, or one for all; none
-    is the empty text.
-    """
-    negatives = as_list(negative_prompt or "", "negative_prompt") or []
-    if isinstance(negative_prompt, list) and len(negatives) != count:
+def check_tokens(latents: torch.Tensor | None, num_videos: int, num_tokens: int) -> None:
+    """Refuse latents, if any are given, that are not the tokens of these videos."""
+    if latents is not None and tuple(latents.shape[:2]) != (num_videos, num_tokens):
         raise InputError(
-            f"There are {len(negatives)} negative prompts for {count} prompts; give one, or one "
-            "for each."
+            f"latents have the shape {tuple(latents.shape)}; {num_videos} videos of {num_tokens} "
+            f"tokens are wanted, ({num_videos}, {num_tokens}, channels)."
         )
-    return negatives if isinstance(negative_prompt, list) else negatives * count
 
 
-def as_list(prompt: str | list[str] | None, name: str) -> list[str] | None:
-    """A prompt or a list of prompts as a list; anything else, or an empty list, is refused."""
-    if prompt is None or isinstance(prompt, str):
-        return None if prompt is None else [prompt]
-    if not isinstance(prompt, list):
-        raise InputError(
-            f"{name} is of type {type(prompt).__name__}; give a string or a list of strings."
-        )
-    wrong = [item for item in prompt if not isinstance(item, str)]
-    if wrong or not prompt:
-        found = f"holds {wrong[0]!r}" if wrong else "is an empty list"
-        raise InputError(f"{name} {found}; give a string or a list of strings.")
-    return prompt
+def has_other_aspect_ratio(height: int, width: int, shape: VideoShape) -> bool:
+    """Whether a picture's aspect ratio differs visibly from the video's."""
+    ratio = (width * shape.height) / (height * shape.width)
+    return abs(ratio - 1) > STRETCH_TOLERANCE
 
 
-def check_tokens(latents: torch.Tensor | None, videos: int, tokens: int) -> None:
-    """Refuse given latents that are not the tokens of these videos."""
-    if latents is not None and tuple(latents.shape[:2]) != (videos, tokens):
-        wanted = f"{videos} videos of {tokens} tokens are wanted, ({videos}, {tokens}, channels)"
-        raise InputError(f"latents have the shape {tuple(latents.shape)}; {wanted}.")
-
-
-def has_other_shape(height: int, width: int, clip: VideoShape) -> bool:
-    """Whether the ratio of the sides is seen to be another than the video's."""
-    return abs(width * clip.height / (height * clip.width) - 1) > STRETCH_UNSEEN
-
-
-def warn_of_stretch(picture: Any, clip: VideoShape, name: str) -> None:
-    """Warn if a picture, or the first of several, has another shape than the video, to whose size
-    it is stretched.
-    """
+def warn_of_stretch(picture: Any, shape: VideoShape, name: str) -> None:
+    """Warn of a picture, or the first of several, that is stretched to the size of the video."""
     while isinstance(picture, list | tuple) and picture:
         picture = picture[0]
     if isinstance(picture, PIL.Image.Image):
@@ -182,9 +143,13 @@ def warn_of_stretch(picture: Any, clip: VideoShape, name: str) -> None:
         height, width = picture.shape[-3:-1]
     else:
         return
-    if has_other_shape(height, width, clip):
-        stretched = (
+    if has_other_aspect_ratio(height, width, shape):
+        logger.warning(
             "%s is %dx%d pixels and is stretched to the video's %dx%d. "
-            "Crop it to the same shape first."
+            "Crop it to the same shape first.",
+            name,
+            width,
+            height,
+            shape.width,
+            shape.height,
         )
-        logger.warning(stretched, name, width, height, clip.width, clip.height)

@@ -1,4 +1,4 @@
-"""Pictures and clips that hold frames of a video, and the tokens that come of them.
+"""Conditions: pictures and clips that a video shows at a frame, and the tokens made of them.
 
 Lightricks/LTX-Video, `prepare_conditioning` of `pipeline_ltx_video.py`.
 """
@@ -13,31 +13,30 @@ import torch
 
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
-from filmstrip.ltx.latents import LatentSize, pack, repeat_rows
-from filmstrip.ltx.pipelines.check_inputs import (
-    VideoShape,
-    fitting,
-    round_down_frames,
-    warn_of_stretch,
-)
-from filmstrip.media.frames import as_frames
+from filmstrip.ltx.latents import LatentShape, expand_rows, pack
+from filmstrip.ltx.pipelines.check_inputs import crop_frames, warn_of_stretch
+from filmstrip.ltx.video_shape import VideoShape, round_down_frames
+from filmstrip.media.frames import to_uint8_frames
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.pipeline import checks
 
 logger = get_logger(__name__)
 
-# The latent frames of a clip inside the video that become tokens of their own: the first of them
-# stands for one frame, as no latent inside the video does, and the second depends on it.
-PREFIX = 2
+# The latent frames of a clip inside the video that become extra tokens: the first of them stands
+# for one frame, as no latent inside the video does, and the second depends on it.
+NUM_PREFIX_FRAMES = 2
 
 
 @dataclass
 class LTXVideoCondition:
-    """A picture or a clip that the video shall show from a frame on.
+    """A picture or a clip that the video shows from a frame on.
 
-    `image` and `video` are whatever the video processor takes. `strength` is from 0, no effect, to
-    1, as it is.
+    Args:
+        image: a picture, as the video processor takes it.
+        video: or a clip, frame by frame.
+        frame_index: the frame of the video at which it begins.
+        strength: from 0, no effect, to 1, exactly as it is.
     """
 
     image: Any = None
@@ -47,34 +46,37 @@ class LTXVideoCondition:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """What messages call the condition."""
         return f"The condition at frame {self.frame_index}"
 
     @property
-    def pictures(self) -> Any:
-        """What is shown, frame by frame."""
-        shown = self.video if self.image is None else self.image
-        return shown if self.image is None and not isinstance(shown, PIL.Image.Image) else [shown]
+    def frames(self) -> Any:
+        """The frames, one after the other; a picture is one frame."""
+        if self.image is not None:
+            return [self.image]
+        if isinstance(self.video, PIL.Image.Image):
+            return [self.video]
+        return self.video
 
 
 @dataclass(frozen=True)
 class ConditioningPixels:
     """The frames of a condition, ready for the autoencoder."""
 
-    pixels: torch.Tensor  # (1 or videos, 3, ratio * k + 1, H, W) in [-1, 1]
+    pixels: torch.Tensor  # (1 or num_videos, 3, ratio * k + 1, H, W) in [-1, 1]
     frame_index: int
     strength: float
-    apart: bool = False  # wholly beside the video, which shall follow it but not show it
+    is_reference: bool = False  # beside the video, which follows it but does not show it
 
 
 @dataclass(frozen=True)
 class ConditionedLatents:
-    """The tokens that a walk starts from: those of their own first, then the video's."""
+    """The tokens before the first step: the extra tokens of conditions first, then the video's."""
 
     tokens: torch.Tensor  # (B, N, C)
-    strength: torch.Tensor  # (B, N); (1, 1) without conditions
+    strength: torch.Tensor  # (B, N), 0 to 1; (1, 1) without conditions
     positions: torch.Tensor  # (1, 3, N)
-    own: int  # how many are not the video's
+    num_extra_tokens: int  # that are not the video's
 
 
 def list_conditions(
@@ -84,10 +86,13 @@ def list_conditions(
     frame_index: int | list[int],
     strength: float | list[float],
 ) -> list[LTXVideoCondition]:
-    """The conditions of a call, from its list or from its loose arguments.
+    """The conditions of a call, from its list or from its separate arguments.
 
-    Loose lists go together as in diffusers, where the shortest decides and one picture or clip
-    counts as a list of one. Refuses both ways at once, and lists of unequal length.
+    Separate lists go together as in diffusers: the shortest decides, and one picture or clip
+    counts as a list of one.
+
+    Raises:
+        InputError: both ways at once, or lists of different lengths.
     """
     if conditions is not None:
         if image is not None or video is not None:
@@ -97,160 +102,205 @@ def list_conditions(
         return conditions if isinstance(conditions, list) else [conditions]
     if image is None and video is None:
         return []
-    loose = {"image": image, "video": video, "frame_index": frame_index, "strength": strength}
-    lengths = {name: len(value) for name, value in loose.items() if isinstance(value, list)}
+    arguments = {"image": image, "video": video, "frame_index": frame_index, "strength": strength}
+    lengths = {name: len(value) for name, value in arguments.items() if isinstance(value, list)}
     for name, other in product(("image", "video"), ("frame_index", "strength")):
         if name in lengths and lengths[name] != lengths.get(other, lengths[name]):
             raise InputError(
                 f"{name} has {lengths[name]} entries and {other} has {lengths[other]}; give as "
                 "many."
             )
-    pictures = [value if isinstance(value, list) else [value] for value in (image, video)]
-    repeated = [
-        value if isinstance(value, list) else repeat(value) for value in (frame_index, strength)
-    ]
-    listed = [LTXVideoCondition(*row) for row in zip(*pictures, *repeated, strict=False)]
-    given = max(lengths.values(), default=1)
-    if len(listed) < given:
-        remedy = "Give them as conditions=[LTXVideoCondition(...)]."
+    images = image if isinstance(image, list) else [image]
+    videos = video if isinstance(video, list) else [video]
+    frame_indices = frame_index if isinstance(frame_index, list) else repeat(frame_index)
+    strengths = strength if isinstance(strength, list) else repeat(strength)
+    rows = zip(images, videos, frame_indices, strengths, strict=False)
+    listed = [LTXVideoCondition(*row) for row in rows]
+    num_conditions = max(lengths.values(), default=1)
+    if len(listed) < num_conditions:
         logger.warning(
-            "Only %d of %d conditions are used, as in diffusers. %s", len(listed), given, remedy
+            "Only %d of %d conditions are used, as in diffusers. "
+            "Give them as conditions=[LTXVideoCondition(...)].",
+            len(listed),
+            num_conditions,
         )
     return listed
 
 
-def load_condition(
-    item: LTXVideoCondition,
+def preprocess_condition(
+    condition: LTXVideoCondition,
     processor: VideoProcessor,
-    clip: VideoShape,
-    temporal_ratio: int,
-    videos: int,
+    shape: VideoShape,
+    temporal_compression_ratio: int,
+    num_videos: int,
 ) -> ConditioningPixels:
-    """The pixels of a condition, stretched to the size of the video and cut to what fits into it.
+    """The pixels of a condition, stretched to the size of the video and cut to its length.
 
-    Refuses neither picture nor clip, a clip behind the video's end, and pictures for another number
-    of videos.
+    Raises:
+        InputError: neither picture nor clip, a clip after the video's end, or pictures for another
+            number of videos.
     """
-    for doubt in doubts(item, clip):
-        logger.warning(doubt)
-    name = item.name
-    warn_of_stretch(item.pictures if item.image is None else item.image, clip, name)
-    if item.image is not None:
-        pixels = processor.preprocess(item.image, clip.height, clip.width).unsqueeze(2)
+    for problem in condition_problems(condition, shape):
+        logger.warning(problem)
+    first_picture = condition.frames if condition.image is None else condition.image
+    warn_of_stretch(first_picture, shape, condition.name)
+    if condition.image is not None:
+        pixels = processor.preprocess(condition.image, shape.height, shape.width).unsqueeze(2)
     else:
-        pixels = processor.preprocess_video(item.pictures, clip.height, clip.width)
-        room = clip.num_frames - item.frame_index
-        if room < 1:
-            raise InputError(
-                f"{name} begins behind the end of the video; give an earlier frame_index, or more "
-                "frames."
-            )
-        pixels = pixels[:, :, fitting(pixels.shape[2], room, temporal_ratio, name)]
-        if (
-            pixels.shape[2] > (PREFIX - 1) * temporal_ratio + 1
-            and item.frame_index % temporal_ratio
-        ):
-            logger.warning("%s is a clip; it fits best at a multiple of %d.", name, temporal_ratio)
-    repeat_rows(pixels[:, :1, :1, :1, :1], videos, "pictures")
-    return ConditioningPixels(pixels, item.frame_index, item.strength)
+        pixels = _preprocess_clip(condition, processor, shape, temporal_compression_ratio)
+    expand_rows(pixels[:, :1, :1, :1, :1], num_videos, "pictures")  # refuses other numbers
+    return ConditioningPixels(pixels, condition.frame_index, condition.strength)
 
 
-def doubts(item: LTXVideoCondition, clip: VideoShape) -> Iterator[str]:
-    """What is wrong with a condition, a sentence each. Refuses what is no condition at all."""
-    checks.check_numbers({"frame_index": item.frame_index, "strength": item.strength})
-    if item.image is None and item.video is None:
-        raise InputError(f"{item.name} has neither image nor video; give one of them.")
-    if item.image is not None and item.video is not None:
-        yield f"{item.name} has both image and video, of which only the image can be shown."
-    if not 0 <= item.strength <= 1:
-        yield f"{item.name} has the strength {item.strength:g}, outside 0 to 1."
-    if not 0 <= item.frame_index < clip.num_frames:
-        yield f"{item.name} is outside the video, which has the frames 0 to {clip.num_frames - 1}."
+def _preprocess_clip(
+    condition: LTXVideoCondition,
+    processor: VideoProcessor,
+    shape: VideoShape,
+    temporal_compression_ratio: int,
+) -> torch.Tensor:
+    pixels = processor.preprocess_video(condition.frames, shape.height, shape.width)
+    max_frames = shape.num_frames - condition.frame_index
+    if max_frames < 1:
+        raise InputError(
+            f"{condition.name} begins after the end of the video; give an earlier frame_index, or "
+            "more frames."
+        )
+    kept = crop_frames(pixels.shape[2], max_frames, temporal_compression_ratio, condition.name)
+    pixels = pixels[:, :, kept]
+    num_prefix_pixel_frames = (NUM_PREFIX_FRAMES - 1) * temporal_compression_ratio + 1
+    is_aligned = condition.frame_index % temporal_compression_ratio == 0
+    if pixels.shape[2] > num_prefix_pixel_frames and not is_aligned:
+        logger.warning(
+            "%s is a clip; it fits best at a multiple of %d.",
+            condition.name,
+            temporal_compression_ratio,
+        )
+    return pixels
 
 
-def overlaps(spans: Iterable[tuple[int, int]]) -> Iterator[str]:
-    """Sentences about conditions, each by first frame and number of frames, that hold the same
-    frame.
+def condition_problems(condition: LTXVideoCondition, shape: VideoShape) -> Iterator[str]:
+    """What is wrong with a condition, a sentence each.
+
+    Raises:
+        InputError: it is no condition at all.
     """
-    for (before, frames), (start, _) in pairwise(sorted(spans)):
-        if start < before + frames:
-            yield f"Two conditions hold frame {start}; what they show may not agree."
+    checks.check_numbers({"frame_index": condition.frame_index, "strength": condition.strength})
+    name = condition.name
+    if condition.image is None and condition.video is None:
+        raise InputError(f"{name} has neither image nor video; give one of them.")
+    if condition.image is not None and condition.video is not None:
+        yield f"{name} has both image and video, of which only the image can be shown."
+    if not 0 <= condition.strength <= 1:
+        yield f"{name} has the strength {condition.strength:g}, outside 0 to 1."
+    if not 0 <= condition.frame_index < shape.num_frames:
+        yield f"{name} is outside the video, which has the frames 0 to {shape.num_frames - 1}."
+
+
+def find_overlaps(spans: Iterable[tuple[int, int]]) -> Iterator[int]:
+    """Frames that two conditions share.
+
+    Args:
+        spans: the first frame and the number of frames of each condition.
+
+    Yields:
+        The first frame of each overlap.
+    """
+    for (start, num_frames), (next_start, _) in pairwise(sorted(spans)):
+        if next_start < start + num_frames:
+            yield next_start
+
+
+def overlap_problem(frame: int) -> str:
+    """The sentence for two conditions that share a frame."""
+    return f"Two conditions hold frame {frame}; what they show may not agree."
 
 
 def check_conditions(
-    items: Sequence[LTXVideoCondition], clip: VideoShape, temporal_ratio: int
+    conditions: Sequence[LTXVideoCondition], shape: VideoShape, temporal_compression_ratio: int
 ) -> None:
-    """Refuse conditions that cannot be held, that hold the same frame, and clips that begin inside
-    a latent frame.
+    """Refuse conditions that the authors' recipe cannot use.
+
+    Raises:
+        InputError: a condition with a problem, two that share a frame, or a clip that begins
+            inside a latent frame.
     """
     spans = []
-    for item in items:
-        for doubt in doubts(item, clip):
-            raise InputError(doubt)
-        as_frames(item.pictures[:1])  # refuses what is no picture
-        frames = round_down_frames(
-            min(len(item.pictures), clip.num_frames - item.frame_index), temporal_ratio
+    for condition in conditions:
+        for problem in condition_problems(condition, shape):
+            raise InputError(problem)
+        to_uint8_frames(condition.frames[:1])  # refuses what is no picture
+        max_frames = shape.num_frames - condition.frame_index
+        num_frames = round_down_frames(
+            min(len(condition.frames), max_frames), temporal_compression_ratio
         )
-        if frames > 1 and (off := item.frame_index % temporal_ratio):
-            before = item.frame_index - off
-            near = f"the nearest are {before} and {before + temporal_ratio}"
+        offset = condition.frame_index % temporal_compression_ratio
+        if num_frames > 1 and offset:
+            before = condition.frame_index - offset
+            after = before + temporal_compression_ratio
             raise InputError(
-                f"{item.name} is a clip, which can begin at multiples of {temporal_ratio}; {near}."
+                f"{condition.name} is a clip, which can begin at multiples of "
+                f"{temporal_compression_ratio}; the nearest are {before} and {after}."
             )
-        spans.append((item.frame_index, frames))
-    for doubt in overlaps(spans):
-        raise InputError(doubt)
+        spans.append((condition.frame_index, num_frames))
+    for frame in find_overlaps(spans):
+        raise InputError(overlap_problem(frame))
 
 
 def apply_conditioning(
     latents: torch.Tensor,
-    held: list[ConditioningPixels],
+    conditions: Sequence[ConditioningPixels],
+    *,
     encode: Callable[[torch.Tensor], torch.Tensor],
-    positions: Callable[[LatentSize, int], torch.Tensor],
-    temporal_ratio: int,
+    positions: Callable[[LatentShape, int], torch.Tensor],
+    temporal_compression_ratio: int,
     generator: Generators,
 ) -> ConditionedLatents:
-    """Put conditions into the latents that a walk starts from.
+    """Put conditions into the latents before the first step.
 
-    What begins with the video is mixed into it. Of a picture or clip that begins later, the first
-    two latent frames become tokens of their own at its place, and the rest is mixed into the video.
-    Of what is apart, all are tokens of their own (Lightricks/LTX-Video-Trainer, `reference_video`
-    in `ltxv_pipeline.py`).
+    A condition at frame 0 is mixed into the video's latents. Of one that begins later, the first
+    two latent frames become extra tokens at its position, and the rest is mixed into the video's
+    latents. All latents of a reference become extra tokens (Lightricks/LTX-Video-Trainer,
+    `reference_video` in `ltxv_pipeline.py`).
 
     Args:
-        latents: `(B, C, t, h, w)`; changed in place.
-        encode: from pixels to latents `(1 or B, C, t, h, w)`.
-        positions: of the tokens of latents of a size that begin at a frame.
-        generator: of the noise in conditions that are not wholly held.
+        latents: noise, `(B, C, t, h, w)`; changed in place.
+        encode: pixels to latents `(1 or B, C, t, h, w)`.
+        positions: those of the tokens of a latent video that begins at a frame, `(1, 3, N)`.
+        temporal_compression_ratio: frames per latent frame.
+        generator: of the noise in conditions whose strength is below 1.
     """
-    videos, _, frames, height, width = latents.shape
-    everywhere = positions(LatentSize(frames, height, width), 0)
-    if not held:
-        return ConditionedLatents(pack(latents), latents.new_zeros(1, 1), everywhere, 0)
-    strength = latents.new_zeros(videos, frames)
-    tokens, strengths, places = [], [], []
-    for item in held:
-        encoded, start = encode(item.pixels), 0
-        if item.apart or item.frame_index != 0:
-            own = encoded.shape[2] if item.apart else PREFIX
-            prefix, encoded = encoded[:, :, :own], encoded[:, :, own:]
-            if not item.apart:
-                prefix = torch.lerp(
-                    randn(prefix.shape, generator, prefix.device, prefix.dtype),
-                    prefix,
-                    item.strength,
-                )
-            tokens.append(pack(repeat_rows(prefix, videos, "pictures")))
-            strengths.append(latents.new_full(tokens[-1].shape[:2], item.strength))
-            places.append(positions(LatentSize(prefix.shape[2], height, width), item.frame_index))
-            start = item.frame_index // temporal_ratio + PREFIX
+    num_videos, _, num_frames, height, width = latents.shape
+    video_positions = positions(LatentShape(num_frames, height, width), 0)
+    if not conditions:
+        return ConditionedLatents(pack(latents), latents.new_zeros(1, 1), video_positions, 0)
+    strength = latents.new_zeros(num_videos, num_frames)
+    extra_tokens = []
+    extra_strengths = []
+    extra_positions = []
+    for condition in conditions:
+        encoded = encode(condition.pixels)
+        start = 0
+        if condition.is_reference or condition.frame_index != 0:
+            num_extra = encoded.shape[2] if condition.is_reference else NUM_PREFIX_FRAMES
+            prefix = encoded[:, :, :num_extra]
+            encoded = encoded[:, :, num_extra:]
+            start = condition.frame_index // temporal_compression_ratio + NUM_PREFIX_FRAMES
+            if not condition.is_reference:
+                noise = randn(prefix.shape, generator, prefix.device, prefix.dtype)
+                prefix = torch.lerp(noise, prefix, condition.strength)
+            tokens = pack(expand_rows(prefix, num_videos, "pictures"))
+            extra_tokens.append(tokens)
+            extra_strengths.append(latents.new_full(tokens.shape[:2], condition.strength))
+            prefix_shape = LatentShape(prefix.shape[2], height, width)
+            extra_positions.append(positions(prefix_shape, condition.frame_index))
         span = slice(start, start + encoded.shape[2])
-        encoded = repeat_rows(encoded, videos, "pictures")
-        latents[:, :, span] = torch.lerp(latents[:, :, span], encoded, item.strength)
-        strength[:, span] = item.strength
+        encoded = expand_rows(encoded, num_videos, "pictures")
+        latents[:, :, span] = torch.lerp(latents[:, :, span], encoded, condition.strength)
+        strength[:, span] = condition.strength
+    token_strength = strength.repeat_interleave(height * width, dim=1)
     return ConditionedLatents(
-        torch.cat([*tokens, pack(latents)], dim=1),
-        torch.cat([*strengths, strength.repeat_interleave(height * width, dim=1)], dim=1),
-        torch.cat([*places, everywhere], dim=2),
-        sum(part.shape[1] for part in tokens),
+        tokens=torch.cat([*extra_tokens, pack(latents)], dim=1),
+        strength=torch.cat([*extra_strengths, token_strength], dim=1),
+        positions=torch.cat([*extra_positions, video_positions], dim=2),
+        num_extra_tokens=sum(tokens.shape[1] for tokens in extra_tokens),
     )

@@ -1,6 +1,4 @@
-"""LTX-Video with diffusers' calls: from texts, from a picture, and from pictures and clips at any
-frame.
-"""
+"""LTX-Video with diffusers' calls: from text, from a picture, and from pictures and clips."""
 
 from functools import partial
 from typing import Any, ClassVar
@@ -9,24 +7,35 @@ import torch
 
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
-from filmstrip.ltx.latents import LatentSize, pack, unpack
-from filmstrip.ltx.pipelines import conditions as held
+from filmstrip.ltx.latents import LatentShape, pack, unpack
 from filmstrip.ltx.pipelines.base import LTXBase
-from filmstrip.ltx.pipelines.check_inputs import SamplingOptions, Texts, VideoShape, check_tokens
-from filmstrip.ltx.pipelines.conditions import LTXVideoCondition
-from filmstrip.ltx.pipelines.encode_decode import Decoding, PerVideo, encode_pixels, encode_videos
-from filmstrip.ltx.pipelines.steppers import EulerStepper, FirstFrameStepper, MaskedStepper
+from filmstrip.ltx.pipelines.check_inputs import CallInputs, SamplingOptions, check_tokens
+from filmstrip.ltx.pipelines.conditions import (
+    LTXVideoCondition,
+    apply_conditioning,
+    find_overlaps,
+    list_conditions,
+    overlap_problem,
+    preprocess_condition,
+)
+from filmstrip.ltx.pipelines.decode import DecodeOptions, PerVideo
+from filmstrip.ltx.pipelines.encode import encode_each, encode_pixels
+from filmstrip.ltx.pipelines.prompts import PromptEmbeds, PromptInputs
+from filmstrip.ltx.pipelines.steppers import FirstFrameStepper, MaskedStepper
 from filmstrip.ltx.schedules import linear_quadratic_schedule
+from filmstrip.ltx.video_shape import VideoShape
 from filmstrip.nn.noise import Generators
 from filmstrip.outputs import LTXPipelineOutput
 from filmstrip.pipeline import checks
-from filmstrip.pipeline.denoise import Callback, Step
+from filmstrip.pipeline.denoise import Step
+from filmstrip.pipeline.step_callbacks import CallbackFunction, StepCallback
+from filmstrip.pipeline.steppers import EulerStepper
 
 logger = get_logger(__name__)
 
 
 class LTXPipeline(LTXBase):
-    """Makes videos from texts. Its components are those of `LTXBase`."""
+    """Makes videos from text. Its components are those of `LTXBase`."""
 
     @torch.no_grad()
     def __call__(
@@ -53,8 +62,8 @@ class LTXPipeline(LTXBase):
         output_type: str = "pil",
         return_dict: bool = True,
         attention_kwargs: dict[str, Any] | None = None,
-        callback_on_step_end: Callback | None = None,
-        callback_on_step_end_tensor_inputs: list[str] = ["latents"],  # noqa: B006  (diffusers' signature; only read)
+        callback_on_step_end: CallbackFunction | None = None,
+        callback_on_step_end_tensor_inputs: list[str] = ["latents"],  # noqa: B006  (only read)
         max_sequence_length: int = 128,
     ) -> LTXPipelineOutput | tuple[Any]:
         """Make videos.
@@ -64,61 +73,65 @@ class LTXPipeline(LTXBase):
             height, width: in pixels, multiples of 32.
             num_frames: 8 k + 1; another number is rounded down to that, with a warning.
             frame_rate: frames per second that the motion is meant for.
-            num_inference_steps: steps of the walk.
+            num_inference_steps: denoising steps.
             timesteps: what the model is told at each step, in (0, 1000], falling, instead of the
                 scheduler's own.
-            guidance_scale: above 1, how far to go from the negative towards the positive prompt.
-            guidance_rescale: how much of the guided prediction's deviation is set back, 0 to 1.
+            guidance_scale: of classifier-free guidance; 1 or less switches it off.
+            guidance_rescale: weight of the rescaled prediction (`rescale_noise_cfg`), 0 to 1.
             num_videos_per_prompt: videos of each prompt; they come one prompt after the other.
             generator: of the noise; a list has one for each video.
             latents: the noise itself, tokens `(B, N, C)`.
-            prompt_embeds, negative_prompt_embeds: texts that `encode_prompt` embedded, `(B, L, C)`,
-                with `prompt_attention_mask` and `negative_prompt_attention_mask`, `(B, L)`.
-            decode_timestep: in [0, 1], how noisy a timestep-conditioned decoder shall think its
-                latents; a number, or one for each prompt or video.
-            decode_noise_scale: how much noise is mixed in for it; as much as `decode_timestep` says
-                by default.
+            prompt_embeds, negative_prompt_embeds: prompts that `encode_prompt` embedded,
+                `(B, L, C)`, with `prompt_attention_mask` and `negative_prompt_attention_mask`,
+                `(B, L)`.
+            decode_timestep: the noise level that a timestep-conditioned decoder is told, 0 to 1; a
+                number, or one for each prompt or video.
+            decode_noise_scale: weight of the noise mixed into the latents before decoding; by
+                default `decode_timestep`.
             output_type: "pil", "np", "pt", or "latent" for the tokens.
             return_dict: return the output class rather than a tuple of one.
             attention_kwargs: handed to the transformer.
-            callback_on_step_end: called after each step as `callback(pipeline, index, timestep,
-                tensors)`; what it returns under "latents" and "prompt_embeds" (`[negative;
-                positive]` under guidance) is gone on with.
+            callback_on_step_end: called after each step as `callback(pipeline, step_index,
+                timestep, tensors)`. Tensors that it returns under "latents" and "prompt_embeds"
+                (`[negative; positive]` under guidance) replace those of the call.
             callback_on_step_end_tensor_inputs: names of the tensors that it is handed.
             max_sequence_length: tokens that a prompt is padded or cut to.
 
         Returns:
-            Videos: lists of PIL images, an array `(B, T, H, W, C)` or a tensor `(B, T, C, H, W)` in
-                [0, 1]; or tokens.
+            Videos: lists of PIL images, an array `(B, T, H, W, C)` or a tensor `(B, T, C, H, W)`
+            in [0, 1]; or tokens.
 
         Raises:
             InputError: an argument that cannot be used, before any work.
         """
-        embeds, masks = (
-            (prompt_embeds, negative_prompt_embeds),
-            (prompt_attention_mask, negative_prompt_attention_mask),
+        embeds = PromptEmbeds(
+            prompt_embeds,
+            prompt_attention_mask,
+            negative_prompt_embeds,
+            negative_prompt_attention_mask,
         )
-        texts = Texts(
-            prompt, negative_prompt, (*embeds, *masks), num_videos_per_prompt, max_sequence_length
+        inputs = CallInputs(
+            PromptInputs(
+                prompt, negative_prompt, embeds, num_videos_per_prompt, max_sequence_length
+            ),
+            VideoShape(height, width, num_frames, frame_rate),
+            SamplingOptions(
+                num_inference_steps, timesteps, guidance_scale, guidance_rescale, attention_kwargs
+            ),
+            DecodeOptions(decode_timestep, decode_noise_scale, generator, output_type),
+            StepCallback(callback_on_step_end, callback_on_step_end_tensor_inputs),
         )
-        clip = VideoShape(height, width, num_frames, frame_rate)
-        options = SamplingOptions(
-            num_inference_steps, timesteps, guidance_scale, guidance_rescale, attention_kwargs
-        )
-        decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
-        watching = (callback_on_step_end, callback_on_step_end_tensor_inputs)
-        videos, size = self._begin(texts, clip, options, decoding, watching)
-        check_tokens(latents, videos, size.elements)
+        num_videos, shape = self._begin(inputs)
+        check_tokens(latents, num_videos, shape.num_tokens)
 
-        encoded = self._encode_texts(texts, videos)
+        prompts = self._encode_prompts(inputs.prompts)
         if latents is None:
-            latents = pack(self._noise(videos, size, generator))
-        schedule = self.set_timesteps(num_inference_steps, size.elements, timesteps)
-        where = self._positions(frame_rate, False, size)
-        tokens = self._denoise(
-            latents, schedule, encoded, EulerStepper(self._advance), where, watching
-        )
-        return self._finish(tokens, clip, decoding, encoded, return_dict)
+            latents = pack(self._initial_noise(num_videos, shape, generator))
+        schedule = self.set_timesteps(num_inference_steps, shape.num_tokens, timesteps)
+        positions = self._token_positions(frame_rate, False, shape)
+        stepper = EulerStepper(self._euler_step)
+        tokens = self._denoise(latents, schedule, prompts, stepper, positions, inputs.callback)
+        return self._finish(tokens, inputs, return_dict)
 
 
 class LTXImageToVideoPipeline(LTXBase):
@@ -150,81 +163,109 @@ class LTXImageToVideoPipeline(LTXBase):
         output_type: str = "pil",
         return_dict: bool = True,
         attention_kwargs: dict[str, Any] | None = None,
-        callback_on_step_end: Callback | None = None,
-        callback_on_step_end_tensor_inputs: list[str] = ["latents"],  # noqa: B006  (diffusers' signature; only read)
+        callback_on_step_end: CallbackFunction | None = None,
+        callback_on_step_end_tensor_inputs: list[str] = ["latents"],  # noqa: B006  (only read)
         max_sequence_length: int = 128,
     ) -> LTXPipelineOutput | tuple[Any]:
         """Make videos whose first frame is given.
 
         Args:
-            image: a picture, or a list, array or tensor of them, one for all videos or one for each
-                prompt or video; it is stretched to the size of the video.
-            latents: tokens `(B, N, C)`, those of the first latent frame clean; then `image` is not
-                looked at.
+            image: a picture, or a list, array or tensor of them, one for all videos or one for
+                each prompt or video; it is stretched to the size of the video.
+            latents: tokens `(B, N, C)`, those of the first latent frame without noise; then
+                `image` is not used.
             generator: of the picture's draw and the noise; a list has one for each video.
 
         The other arguments, the result and the errors are those of `LTXPipeline`.
         """
-        embeds, masks = (
-            (prompt_embeds, negative_prompt_embeds),
-            (prompt_attention_mask, negative_prompt_attention_mask),
+        embeds = PromptEmbeds(
+            prompt_embeds,
+            prompt_attention_mask,
+            negative_prompt_embeds,
+            negative_prompt_attention_mask,
         )
-        texts = Texts(
-            prompt, negative_prompt, (*embeds, *masks), num_videos_per_prompt, max_sequence_length
+        inputs = CallInputs(
+            PromptInputs(
+                prompt, negative_prompt, embeds, num_videos_per_prompt, max_sequence_length
+            ),
+            VideoShape(height, width, num_frames, frame_rate),
+            SamplingOptions(
+                num_inference_steps, timesteps, guidance_scale, guidance_rescale, attention_kwargs
+            ),
+            DecodeOptions(decode_timestep, decode_noise_scale, generator, output_type),
+            StepCallback(callback_on_step_end, callback_on_step_end_tensor_inputs),
         )
-        clip = VideoShape(height, width, num_frames, frame_rate)
-        options = SamplingOptions(
-            num_inference_steps, timesteps, guidance_scale, guidance_rescale, attention_kwargs
-        )
-        decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
-        watching = (callback_on_step_end, callback_on_step_end_tensor_inputs)
-        videos, size = self._begin(texts, clip, options, decoding, watching)
-        check_tokens(latents, videos, size.elements)
+        num_videos, shape = self._begin(inputs)
+        check_tokens(latents, num_videos, shape.num_tokens)
+        first_frame = torch.empty(0)
         if latents is None:
-            if image is None:
-                raise InputError(
-                    "Neither image nor latents was given; give the picture that the video begins "
-                    "with."
-                )
-            self._require("vae")
-            ratio = self.vae_temporal_compression_ratio
-            first = held.load_condition(
-                LTXVideoCondition(image), self.video_processor, clip, ratio, videos
-            )
+            first_frame = self._first_frame(image, inputs.shape, num_videos)
 
-        encoded = self._encode_texts(texts, videos)
+        prompts = self._encode_prompts(inputs.prompts)
         if latents is None:
-            with self.progress.stage("encode picture"):
-                still = encode_videos(self.vae, first.pixels, generator, videos)
-            noise = self._noise(videos, size, generator)
-            latents = pack(torch.cat([still, noise[:, :, 1:]], dim=2))
-        schedule = self.set_timesteps(num_inference_steps, size.elements, timesteps)
-        where = self._positions(frame_rate, False, size)
-        walk = FirstFrameStepper(self._advance, size)
-        tokens = self._denoise(latents, schedule, encoded, walk, where, watching)
-        return self._finish(tokens, clip, decoding, encoded, return_dict)
+            latents = self._initial_latents(first_frame, num_videos, shape, generator)
+        schedule = self.set_timesteps(num_inference_steps, shape.num_tokens, timesteps)
+        positions = self._token_positions(frame_rate, False, shape)
+        stepper = FirstFrameStepper(self._euler_step, shape)
+        tokens = self._denoise(latents, schedule, prompts, stepper, positions, inputs.callback)
+        return self._finish(tokens, inputs, return_dict)
+
+    def _first_frame(self, image: Any, shape: VideoShape, num_videos: int) -> torch.Tensor:
+        """The picture's pixels, `(R, 3, 1, H, W)` in [-1, 1]."""
+        if image is None:
+            raise InputError(
+                "Neither image nor latents was given; give the picture that the video begins with."
+            )
+        self._require("vae")
+        condition = preprocess_condition(
+            LTXVideoCondition(image),
+            self.video_processor,
+            shape,
+            self.vae_temporal_compression_ratio,
+            num_videos,
+        )
+        return condition.pixels
+
+    def _initial_latents(
+        self,
+        pixels: torch.Tensor,
+        num_videos: int,
+        shape: LatentShape,
+        generator: Generators,
+    ) -> torch.Tensor:
+        """The picture's latents as the first frame, and noise for the others, `(B, N, C)`."""
+        device = self._execution_device
+        with self.progress.stage("encode picture"):
+            first = encode_each(self.vae, pixels, generator, num_videos, device)
+        noise = self._initial_noise(num_videos, shape, generator)
+        return pack(torch.cat([first, noise[:, :, 1:]], dim=2))
 
 
 class LTXConditionPipeline(LTXBase):
-    """Makes videos that pictures and clips hold at some frames. Its components are those of
+    """Makes videos that show pictures and clips at some frames. Its components are those of
     `LTXBase`.
     """
 
     _max_sequence_length: ClassVar[int] = 256
     _masks_padding: ClassVar[bool] = True
 
-    def set_timesteps(self, steps: int, tokens: int, timesteps: list[float] | None) -> torch.Tensor:
-        """As for the other pipelines, but linear-quadratic; returns the timesteps, `(steps,)`.
+    def set_timesteps(
+        self, num_inference_steps: int, num_tokens: int, timesteps: list[float] | None
+    ) -> torch.Tensor:
+        """As for the other pipelines, but linear-quadratic.
 
-        A scheduler that shifts by the number of tokens, as that of 0.9.0 and 0.9.1, has its own
-        levels; and levels that agree with timesteps that are given.
+        A scheduler that shifts by the number of tokens, as that of 0.9.0 and 0.9.1, keeps its own
+        sigmas; timesteps that are given get sigmas that agree with them.
+
+        Returns:
+            The timesteps, `(num_steps,)`.
         """
-        dynamic = self.scheduler.config.use_dynamic_shifting
-        if timesteps is None and not dynamic:
-            sigmas = linear_quadratic_schedule(steps)
-            return self._install_schedule(tokens, sigmas=sigmas, timesteps=sigmas * 1000)
-        schedule = super().set_timesteps(steps, tokens, timesteps)
-        if timesteps is not None and dynamic:
+        is_dynamic = self.scheduler.config.use_dynamic_shifting
+        if timesteps is None and not is_dynamic:
+            sigmas = linear_quadratic_schedule(num_inference_steps)
+            return self._set_timesteps(num_tokens, sigmas=sigmas, timesteps=sigmas * 1000)
+        schedule = super().set_timesteps(num_inference_steps, num_tokens, timesteps)
+        if timesteps is not None and is_dynamic:
             self.scheduler.sigmas = torch.cat([schedule / 1000, schedule.new_zeros(1)])
         return schedule
 
@@ -260,8 +301,8 @@ class LTXConditionPipeline(LTXBase):
         output_type: str = "pil",
         return_dict: bool = True,
         attention_kwargs: dict[str, Any] | None = None,
-        callback_on_step_end: Callback | None = None,
-        callback_on_step_end_tensor_inputs: list[str] = ["latents"],  # noqa: B006  (diffusers' signature; only read)
+        callback_on_step_end: CallbackFunction | None = None,
+        callback_on_step_end_tensor_inputs: list[str] = ["latents"],  # noqa: B006  (only read)
         max_sequence_length: int = 256,
     ) -> LTXPipelineOutput | tuple[Any]:
         """Make videos.
@@ -269,84 +310,124 @@ class LTXConditionPipeline(LTXBase):
         Args:
             conditions: pictures and clips, each with its frame and strength.
             image, video, frame_index, strength: conditions in another way: one, or lists.
-            denoise_strength: from 0 to 1, the share of the steps that are walked. Below 1 the walk
+            denoise_strength: fraction of the steps that are taken, 0 to 1. Below 1 the first step
                 starts from `latents` with noise mixed in.
-            image_cond_noise_scale: of the noise that wholly held frames get before each step, at
-                timestep 1000.
+            image_cond_noise_scale: of the noise that fully conditioned frames get before each
+                step, at timestep 1000.
             generator: of all draws; a list has one for each video.
-            latents: `(B, C, t, h, w)`, such as a call gives with `output_type="latent"`; for
+            latents: `(B, C, t, h, w)`, such as a call returns with `output_type="latent"`; for
                 `denoise_strength`.
             output_type: "pil", "np", "pt", or "latent" for latents `(B, C, t, h, w)`.
 
         The other arguments, the result and the errors are those of `LTXPipeline`.
         """
-        items = held.list_conditions(conditions, image, video, frame_index, strength)
-        embeds, masks = (
-            (prompt_embeds, negative_prompt_embeds),
-            (prompt_attention_mask, negative_prompt_attention_mask),
+        condition_list = list_conditions(conditions, image, video, frame_index, strength)
+        embeds = PromptEmbeds(
+            prompt_embeds,
+            prompt_attention_mask,
+            negative_prompt_embeds,
+            negative_prompt_attention_mask,
         )
-        texts = Texts(
-            prompt, negative_prompt, (*embeds, *masks), num_videos_per_prompt, max_sequence_length
+        inputs = CallInputs(
+            PromptInputs(
+                prompt, negative_prompt, embeds, num_videos_per_prompt, max_sequence_length
+            ),
+            VideoShape(height, width, num_frames, frame_rate),
+            SamplingOptions(
+                num_inference_steps, timesteps, guidance_scale, guidance_rescale, attention_kwargs
+            ),
+            DecodeOptions(decode_timestep, decode_noise_scale, generator, output_type),
+            StepCallback(callback_on_step_end, callback_on_step_end_tensor_inputs),
         )
-        clip = VideoShape(height, width, num_frames, frame_rate)
-        options = SamplingOptions(
-            num_inference_steps, timesteps, guidance_scale, guidance_rescale, attention_kwargs
-        )
-        decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
-        watching = (callback_on_step_end, callback_on_step_end_tensor_inputs)
-        videos, size = self._begin(texts, clip, options, decoding, watching)
-        given_latents = self._check_latents(latents, denoise_strength, videos, size)
+        num_videos, shape = self._begin(inputs)
+        given_latents = self._check_latents(latents, denoise_strength, num_videos, shape)
         checks.check_numbers({"image_cond_noise_scale": image_cond_noise_scale})
-        self._require(*(("vae",) if items else ()))
-        ratio = self.vae_temporal_compression_ratio
-        frames = [
-            held.load_condition(item, self.video_processor, clip, ratio, videos) for item in items
-        ]
-        for doubt in held.overlaps((item.frame_index, item.pixels.shape[2]) for item in frames):
-            logger.warning(doubt)
+        pixels = self._preprocess_conditions(condition_list, inputs.shape, num_videos)
 
-        encoded = self._encode_texts(texts, videos)
-        schedule = self.set_timesteps(num_inference_steps, size.elements, timesteps)
-        begin = len(schedule) - int(len(schedule) * denoise_strength)
-        schedule, level = schedule[begin:], float(self.scheduler.host_sigmas[begin])
+        prompts = self._encode_prompts(inputs.prompts)
+        schedule = self.set_timesteps(num_inference_steps, shape.num_tokens, timesteps)
+        first_step = len(schedule) - int(len(schedule) * denoise_strength)
+        schedule = schedule[first_step:]
         self.num_timesteps = len(schedule)
-        start = self._noise(videos, size, generator)
+        start = self._initial_noise(num_videos, shape, generator)
         if given_latents is not None:
-            start = level * start + (1 - level) * given_latents.to(start)
+            sigma = float(self.scheduler.host_sigmas[first_step])
+            start = sigma * start + (1 - sigma) * given_latents.to(start)
         with self.progress.stage("encode conditions"):
-            encode = partial(encode_pixels, self.vae, generator=generator)
-            where = partial(self._positions, frame_rate, True)
-            begun = held.apply_conditioning(start, frames, encode, where, ratio, generator)
-        noise_scale = image_cond_noise_scale if items else 0.0
-        walk = MaskedStepper(
-            self._advance_each, begun.tokens, begun.strength, noise_scale, generator
+            conditioned = apply_conditioning(
+                start,
+                pixels,
+                encode=partial(
+                    encode_pixels, self.vae, generator=generator, device=self._execution_device
+                ),
+                positions=partial(self._token_positions, frame_rate, True),
+                temporal_compression_ratio=self.vae_temporal_compression_ratio,
+                generator=generator,
+            )
+        stepper = MaskedStepper(
+            euler_step=self._token_euler_step,
+            conditioned=conditioned.tokens,
+            strength=conditioned.strength,
+            noise_scale=image_cond_noise_scale if condition_list else 0.0,
+            generator=generator,
         )
-        tokens = self._denoise(begun.tokens, schedule, encoded, walk, begun.positions, watching)
-        made = unpack(tokens[:, begun.own :], size)
-        return self._finish(made, clip, decoding, encoded, return_dict)
+        positions = conditioned.positions
+        tokens = self._denoise(
+            conditioned.tokens, schedule, prompts, stepper, positions, inputs.callback
+        )
+        video_latents = unpack(tokens[:, conditioned.num_extra_tokens :], shape)
+        return self._finish(video_latents, inputs, return_dict)
 
-    def _advance_each(
-        self, latents: torch.Tensor, velocity: torch.Tensor, timesteps: torch.Tensor, step: Step
+    def _preprocess_conditions(
+        self, conditions: list[LTXVideoCondition], shape: VideoShape, num_videos: int
+    ) -> list[Any]:
+        """The pixels of the conditions; warns of those that share a frame."""
+        if conditions:
+            self._require("vae")
+        pixels = [
+            preprocess_condition(
+                condition,
+                self.video_processor,
+                shape,
+                self.vae_temporal_compression_ratio,
+                num_videos,
+            )
+            for condition in conditions
+        ]
+        spans = [(item.frame_index, item.pixels.shape[2]) for item in pixels]
+        for frame in find_overlaps(spans):
+            logger.warning(overlap_problem(frame))
+        return pixels
+
+    def _token_euler_step(
+        self,
+        latents: torch.Tensor,
+        velocity: torch.Tensor,
+        timesteps: torch.Tensor,
+        step: Step,
     ) -> torch.Tensor:
-        # With a timestep for each token, the scheduler counts the velocity from noise to data.
-        return self._advance(latents, -velocity, step, per_token_timesteps=timesteps)
+        # With a timestep for each token, the scheduler takes the velocity from noise to data.
+        return self._euler_step(latents, -velocity, step, per_token_timesteps=timesteps)
 
     def _check_latents(
-        self, latents: torch.Tensor | None, share: float, videos: int, size: LatentSize
+        self,
+        latents: torch.Tensor | None,
+        denoise_strength: float,
+        num_videos: int,
+        shape: LatentShape,
     ) -> torch.Tensor | None:
-        """The latents to start from, if a walk over this share of the steps, 0 to 1, starts from
-        any.
-        """
-        checks.check_share(share, "denoise_strength")
-        if latents is not None and share == 1:
+        """The latents that the first step starts from, if it starts from any."""
+        checks.check_fraction(denoise_strength, "denoise_strength")
+        if latents is not None and denoise_strength == 1:
             logger.warning("latents are not used where denoise_strength is 1; give a smaller one.")
-        if latents is None and share < 1:
-            logger.warning(
-                "denoise_strength is %g and there are no latents: the walk starts late, from "
-                "noise.",
-                share,
-            )
-        if latents is None or share == 1:
             return None
-        checks.check_shape(latents, self._latent_shape(videos, size))
+        if latents is None and denoise_strength < 1:
+            logger.warning(
+                "denoise_strength is %g and there are no latents: sampling starts late, from "
+                "noise.",
+                denoise_strength,
+            )
+        if latents is None:
+            return None
+        checks.check_shape(latents, tuple(self._latent_size(num_videos, shape)))
         return latents

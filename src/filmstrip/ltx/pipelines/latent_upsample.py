@@ -6,8 +6,9 @@ import torch
 
 from filmstrip.errors import InputError
 from filmstrip.ltx.latents import adain, denormalize, normalize, tone_map
-from filmstrip.ltx.pipelines.check_inputs import fitting
-from filmstrip.ltx.pipelines.encode_decode import Decoding, PerVideo, decode_latents, encode_videos
+from filmstrip.ltx.pipelines.check_inputs import crop_frames
+from filmstrip.ltx.pipelines.decode import DecodeOptions, PerVideo, decode_latents
+from filmstrip.ltx.pipelines.encode import encode_each
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators
 from filmstrip.outputs import LTXPipelineOutput
@@ -25,13 +26,13 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
 
     def __init__(self, vae: Any, latent_upsampler: Any) -> None:
         super().__init__()
-        self.vae, self.latent_upsampler = vae, latent_upsampler
-        self.vae_spatial_compression_ratio = (
-            vae.spatial_compression_ratio if vae is not None else 32
-        )
-        self.vae_temporal_compression_ratio = (
-            vae.temporal_compression_ratio if vae is not None else 8
-        )
+        self.vae = vae
+        self.latent_upsampler = latent_upsampler
+        self.vae_spatial_compression_ratio = 32
+        self.vae_temporal_compression_ratio = 8
+        if vae is not None:
+            self.vae_spatial_compression_ratio = vae.spatial_compression_ratio
+            self.vae_temporal_compression_ratio = vae.temporal_compression_ratio
         self.video_processor = VideoProcessor(vae_scale_factor=self.vae_spatial_compression_ratio)
 
     @torch.no_grad()
@@ -55,9 +56,8 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
             video: a list of frames, or whatever `VideoProcessor.preprocess_video` takes.
             height, width: what the video is resized to first, in multiples of the autoencoder's
                 compression.
-            latents: `(B, C, t, h, w)` as `LTXConditionPipeline` gives them, instead of a video.
-            adain_factor: above 0, the share of the original latents' mean and deviation in each
-                channel.
+            latents: `(B, C, t, h, w)` as `LTXConditionPipeline` returns them, instead of a video.
+            adain_factor: weight of the original latents' mean and deviation in each channel.
             tone_map_compression_ratio: how much large values are compressed, 0 to 1.
             generator: of the encoder's draw and the noise; a list has one for each video.
             output_type: "pil", "np", "pt", or "latent" for latents like the given ones.
@@ -67,21 +67,21 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
         checks.check_multiple(height, width, self.vae_spatial_compression_ratio)
         checks.check_output_type(output_type)
         checks.check_numbers({"adain_factor": adain_factor})
-        checks.check_share(tone_map_compression_ratio, "tone_map_compression_ratio")
+        checks.check_fraction(tone_map_compression_ratio, "tone_map_compression_ratio")
         self._require("vae", "latent_upsampler")
-        vae, device = self.vae, self._execution_device
-        decoding = Decoding(decode_timestep, decode_noise_scale, generator, output_type)
-        given = self._given(video, latents, height, width)
-        checks.check_generators(generator, len(given))
-        decoding.per_video(len(given))
+        decoding = DecodeOptions(decode_timestep, decode_noise_scale, generator, output_type)
+        inputs = self._check_video_or_latents(video, latents, height, width)
+        num_videos = len(inputs)
+        checks.check_generators(generator, num_videos)
+        decoding.timesteps(num_videos)
+        decoding.noise_scales(num_videos)
 
         if video is not None:
-            with self.progress.stage("encode video"):
-                given = encode_videos(vae, given, generator, len(given))
+            inputs = self._encode(inputs, generator)
+        vae = self.vae
         statistics = (vae.latents_mean, vae.latents_std, vae.config.scaling_factor)
-        original = denormalize(given.to(device, torch.float32), *statistics).to(
-            self.latent_upsampler.dtype
-        )
+        inputs = inputs.to(self._execution_device, torch.float32)
+        original = denormalize(inputs, *statistics).to(self.latent_upsampler.dtype)
         with self.progress.stage("upsample"):
             upsampled = self.latent_upsampler(original)
         if adain_factor > 0:
@@ -91,31 +91,34 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
 
         frames: Any = normalize(upsampled, *statistics)
         if output_type != "latent":
-            with self._keeping(frames, "pipe.vae.enable_tiling()"), self.progress.stage("decode"):
+            advice = "pipe.vae.enable_tiling()"
+            with self._keep_latents(frames, advice), self.progress.stage("decode"):
                 decoded = decode_latents(vae, upsampled, decoding)
                 frames = self.video_processor.postprocess_video(decoded, output_type)
         return LTXPipelineOutput(frames) if return_dict else (frames,)
 
-    def _given(
+    def _encode(self, pixels: torch.Tensor, generator: Generators) -> torch.Tensor:
+        """Normalised latents of pixels `(B, 3, T, H, W)`."""
+        with self.progress.stage("encode video"):
+            return encode_each(self.vae, pixels, generator, len(pixels), self._execution_device)
+
+    def _check_video_or_latents(
         self, video: Any, latents: torch.Tensor | None, height: int, width: int
     ) -> torch.Tensor:
-        """The pixels `(B, 3, T, H, W)`, of `ratio * k + 1` frames, or latents that a call was
-        given: one of them.
-        """
-        if (video is None) == (latents is None):
-            what = (
-                "Neither video nor latents was" if video is None else "Both video and latents were"
-            )
-            raise InputError(f"{what} given; give one of them.")
+        """The pixels `(B, 3, T, H, W)`, of `ratio * k + 1` frames, or the latents of a call."""
+        if video is None and latents is None:
+            raise InputError("Neither video nor latents was given; give one of them.")
+        if video is not None and latents is not None:
+            raise InputError("Both video and latents were given; give one of them.")
         if latents is not None:
             channels = self.vae.config.latent_channels
             if latents.ndim != 5 or latents.shape[1] != channels:
-                wanted = (
-                    f"(videos, {channels}, frames, height, width) is wanted, as "
-                    "LTXConditionPipeline gives"
+                raise InputError(
+                    f"latents have the shape {tuple(latents.shape)}; (videos, {channels}, frames, "
+                    "height, width) is wanted, as LTXConditionPipeline gives."
                 )
-                raise InputError(f"latents have the shape {tuple(latents.shape)}; {wanted}.")
             return latents
         pixels = self.video_processor.preprocess_video(video, height, width)
-        given = pixels.shape[2]
-        return pixels[:, :, fitting(given, given, self.vae_temporal_compression_ratio, "The video")]
+        num_frames = pixels.shape[2]
+        ratio = self.vae_temporal_compression_ratio
+        return pixels[:, :, crop_frames(num_frames, num_frames, ratio, "The video")]

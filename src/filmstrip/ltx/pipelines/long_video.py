@@ -1,10 +1,9 @@
 """Long videos from several prompts over time, one window after the other."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise, zip_longest
 from math import ceil
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,14 +11,18 @@ from numpy.typing import NDArray
 
 from filmstrip.errors import InputError
 from filmstrip.ltx.latents import adain
-from filmstrip.ltx.pipelines.check_inputs import fitting, round_down_frames
+from filmstrip.ltx.pipelines.check_inputs import crop_frames
 from filmstrip.ltx.pipelines.conditions import (
     ConditioningPixels,
     LTXVideoCondition,
     check_conditions,
 )
-from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline, crop, round_up_shape
-from filmstrip.media.frames import Video, as_frames, to_uint8
+from filmstrip.ltx.pipelines.prompts import PromptEmbeds
+from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline
+from filmstrip.ltx.pipelines.resize import crop_video
+from filmstrip.ltx.recipes import Recipe
+from filmstrip.ltx.video_shape import VideoShape, round_down_frames, round_up_shape
+from filmstrip.media.frames import Video, cross_fade, to_uint8, to_uint8_frames
 from filmstrip.nn.noise import Generators
 from filmstrip.pipeline import checks
 
@@ -28,19 +31,17 @@ Frames = NDArray[np.uint8]  # (T, H, W, 3)
 
 @dataclass(frozen=True)
 class Window:
-    """A part of a long video that is made at once. It begins with the last frames of the part
-    before.
-    """
+    """A part of a long video that is made in one call. It begins with the end of the one before."""
 
     start: int  # its first frame, in the whole video
-    held: int  # how many frames the part before has made; 0 in the first window
-    frames: int  # all of them, `ratio * k + 1`
+    num_overlap_frames: int  # that the window before has made; 0 in the first window
+    num_frames: int  # all of them, `ratio * k + 1`
     prompt: str
 
     @property
-    def new(self) -> range:
+    def new_frames(self) -> range:
         """The frames of the whole video that it adds."""
-        return range(self.start + self.held, self.start + self.frames)
+        return range(self.start + self.num_overlap_frames, self.start + self.num_frames)
 
 
 def plan_windows(
@@ -49,72 +50,47 @@ def plan_windows(
     frame_rate: float,
     window: int = 121,
     overlap: int = 25,
-    temporal_ratio: int = 8,
+    temporal_compression_ratio: int = 8,
 ) -> list[Window]:
-    """Part a video so that each prompt begins with a window's first new frame, and the parts of a
-    prompt are even.
+    """Split a video so that each prompt begins with a window's first new frame.
 
-    The windows make `num_frames` frames or up to `ratio - 1` more. A prompt begins at most `ratio /
-    2` frames from its time, since windows begin at every `ratio`-th frame. The arguments and the
-    errors are those of `long_video`.
+    The windows of one prompt are of even length. All windows make `num_frames` frames, or up to
+    `ratio - 1` more. A prompt begins at most `ratio / 2` frames from its time, since windows begin
+    at every `ratio`-th frame. The arguments and the errors are those of `long_video`.
     """
+    ratio = temporal_compression_ratio
     checks.check_count(num_frames, "num_frames")
-    for name, frames in (("window", window), ("overlap", overlap)):
-        checks.check_count(frames, name)
-        if (near := round_down_frames(frames, temporal_ratio)) != frames:
-            raise InputError(
-                f"{name} is {frames} frames, which is not {temporal_ratio} k + 1; the nearest that "
-                "are: "
-                f"{near} and {near + temporal_ratio}."
-            )
+    _check_window_length(window, "window", ratio)
+    _check_window_length(overlap, "overlap", ratio)
     if overlap >= window:
         raise InputError(
             f"overlap is {overlap} frames and window {window}; a window must be longer than its "
             "overlap."
         )
-    # In latent frames from here on: the first of a video stands for one frame, each other one for
-    # `ratio`.
-    largest, shared, whole = (
-        ceil((frames - 1) / temporal_ratio) + 1 for frames in (window, overlap, num_frames)
-    )
-    begins = _beginnings(prompts, num_frames, frame_rate, temporal_ratio)
-    windows, made = list[Window](), 0
-    for (_, text), end in zip(sorted(prompts), [*begins[1:], whole], strict=True):
-        while made < end:
-            held, left = min(shared, made), end - made
-            added = ceil(left / ceil(left / (largest - held)))
-            frames, before = ((count - 1) * temporal_ratio + 1 for count in (held + added, held))
-            windows.append(Window((made - held) * temporal_ratio, max(before, 0), frames, text))
-            made += added
+    # In latent frames from here on: the first of a video is one frame, each other one `ratio`.
+    max_latents = _num_latent_frames(window, ratio)
+    overlap_latents = _num_latent_frames(overlap, ratio)
+    total_latents = _num_latent_frames(num_frames, ratio)
+    starts = _prompt_starts(prompts, num_frames, frame_rate, ratio)
+    ends = [*starts[1:], total_latents]
+    windows = list[Window]()
+    done = 0
+    for (_, prompt), end in zip(sorted(prompts), ends, strict=True):
+        while done < end:
+            shared = min(overlap_latents, done)
+            remaining = end - done
+            num_windows = ceil(remaining / (max_latents - shared))
+            added = ceil(remaining / num_windows)
+            windows.append(
+                Window(
+                    start=(done - shared) * ratio,
+                    num_overlap_frames=max((shared - 1) * ratio + 1, 0),
+                    num_frames=(shared + added - 1) * ratio + 1,
+                    prompt=prompt,
+                )
+            )
+            done += added
     return windows
-
-
-def _beginnings(
-    prompts: Sequence[tuple[float, str]], num_frames: int, frame_rate: float, temporal_ratio: int
-) -> list[int]:
-    """How many latent frames are before each prompt, in the order of their times."""
-    checks.check_numbers({"frame_rate": frame_rate})
-    for time, text in prompts:
-        checks.check_numbers({f"The time of the prompt {text!r}": time})
-    times = sorted(time for time, _ in prompts)
-    if not times or times[0] != 0:
-        begin = f"The first prompt begins at {times[0]:g} s" if times else "There are no prompts"
-        raise InputError(f"{begin}; give one for 0 s.")
-    begins = [0]
-    for before, time in pairwise(times):
-        if not time * frame_rate < num_frames - temporal_ratio / 2:
-            raise InputError(
-                f"A prompt begins at {time:g} s, where the video ends: {num_frames} frames at "
-                f"{frame_rate:g} a second "
-                f"last {num_frames / frame_rate:g} s."
-            )
-        begins.append(max(round((time * frame_rate - 1) / temporal_ratio), 0) + 1)
-        if begins[-1] == begins[-2]:
-            apart = f"give times that are at least {temporal_ratio / frame_rate:.2g} s apart"
-            raise InputError(
-                f"The prompts at {before:g} s and {time:g} s begin with the same frame; {apart}."
-            )
-    return begins
 
 
 def long_video(
@@ -131,132 +107,237 @@ def long_video(
     overlap: int = 25,
     adain_factor: float = 0.0,
     generator: Generators = None,
+    recipe: Recipe | None = None,
 ) -> Iterator[Frames]:
     """Make a video of any length, in memory that does not grow with it.
 
-    Each window starts from the last frames of the one before, which are cross-faded to hide the
-    seam. Frames are yielded as they are finished, so that what is made outlives an error in a later
-    window or an interrupt.
+    Each window starts from the last frames of the one before, and the two are cross-faded. Frames
+    are yielded as soon as they are finished, so that they outlive an error in a later window or an
+    interrupt.
 
     Args:
         prompts: each with the second at which it begins, the first at 0; see `plan_windows`.
         height, width, num_frames: of any size, as for the pipeline.
-        conditions: pictures and clips, also longer ones than a window, by frame of the whole video.
+        conditions: pictures and clips, also longer ones than a window, by frame of the whole
+            video.
         reference_video: as for the pipeline, from the first frame of the whole video on.
-        window: frames that are made at once, `ratio * k + 1`: what the model is good at and memory
-            holds. By default as the pipeline makes.
+        window: frames that are made in one call, `ratio * k + 1`: what the model is good at and
+            memory holds. By default as many as the pipeline makes.
         overlap: frames that a window takes over, `ratio * k + 1`: more keep motion and scene
             better, and cost more.
-        adain_factor: the share, 0 to 1, of the first window's mean and deviation in each latent
-            channel of the others, against drifting colours.
+        adain_factor: weight, 0 to 1, of the first window's mean and deviation of each latent
+            channel in the others, against drifting colours.
         generator: of the first noise of all windows, in order.
+        recipe: instead of the pipeline's own.
 
     Yields:
         The next frames, `(T, height, width, 3)` in uint8, `num_frames` of them in all.
 
     Raises:
-        InputError: prompts, sizes or conditions that cannot be, before any work.
+        InputError: prompts, sizes or conditions that cannot be used, before any work.
     """
     ratio = pipe.vae_temporal_compression_ratio
-    wanted = pipe.sized(height=height, width=width, num_frames=num_frames, frame_rate=frame_rate)
-    window = pipe.clip.num_frames if window is None else window
-    windows = plan_windows(prompts, num_frames, wanted.frame_rate, window, overlap, ratio)
-    whole = round_up_shape(wanted, ratio)
-    checks.check_share(adain_factor, "adain_factor")
-    check_conditions(conditions, wanted, ratio)
-    shown = []
-    for item in conditions:
-        kept = fitting(len(item.pictures), num_frames - item.frame_index, ratio, item.name)
-        shown.append(LTXVideoCondition(None, item.pictures[kept], item.frame_index, item.strength))
+    shape = pipe.shape_of(height, width, num_frames, frame_rate)
+    if window is None:
+        window = pipe.default_shape.num_frames
+    if negative_prompt is None:
+        negative_prompt = pipe.default_negative_prompt
+    windows = plan_windows(prompts, num_frames, shape.frame_rate, window, overlap, ratio)
+    checks.check_fraction(adain_factor, "adain_factor")
+    check_conditions(conditions, shape, ratio)
+    clips = []
+    for condition in conditions:
+        max_frames = num_frames - condition.frame_index
+        kept = crop_frames(len(condition.frames), max_frames, ratio, condition.name)
+        clip = condition.frames[kept]
+        clips.append(LTXVideoCondition(None, clip, condition.frame_index, condition.strength))
     if reference_video is not None:
-        as_frames(reference_video[:1])  # refuses what is no picture
-        reference_video = reference_video[
-            fitting(len(reference_video), num_frames, ratio, "The reference video")
+        to_uint8_frames(reference_video[:1])  # refuses what is no picture
+        kept = crop_frames(len(reference_video), num_frames, ratio, "The reference video")
+        reference_video = reference_video[kept]
+    maker = _WindowMaker(
+        pipe=pipe,
+        shape=shape,
+        model_shape=round_up_shape(shape, ratio),
+        clips=clips,
+        reference_video=reference_video,
+        recipe=pipe.recipe if recipe is None else recipe,
+        generator=generator,
+    )
+    return _make_windows(maker, windows, negative_prompt, adain_factor)
+
+
+@dataclass(frozen=True)
+class _WindowMaker:
+    """Makes the latents of one window, with all that is the same for every window."""
+
+    pipe: LTXRecipePipeline
+    shape: VideoShape  # of the whole video
+    model_shape: VideoShape  # the same in sizes that the model can make
+    clips: Sequence[LTXVideoCondition]  # conditions, by frame of the whole video
+    reference_video: Video | None
+    recipe: Recipe
+    generator: Generators
+
+    def latents(self, window: Window, prompts: PromptEmbeds, overlap: torch.Tensor) -> torch.Tensor:
+        """The normalised latents of a window that begins with the overlap `(1, 3, T, H, W)`."""
+        latents: torch.Tensor = self.pipe(
+            height=self.model_shape.height,
+            width=self.model_shape.width,
+            num_frames=window.num_frames,
+            frame_rate=self.model_shape.frame_rate,
+            conditions=self._conditions(window, overlap),
+            generator=self.generator,
+            prompt_embeds=prompts.positive,
+            prompt_attention_mask=prompts.positive_mask,
+            negative_prompt_embeds=prompts.negative,
+            negative_prompt_attention_mask=prompts.negative_mask,
+            recipe=self.recipe,
+            output_type="latent",
+        )[0]
+        return latents
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """The video `(1, 3, T, H, W)` in [-1, 1] of a window, with margins."""
+        return self.pipe.decode_video(latents, self.model_shape, self.recipe)
+
+    def finish(self, video: torch.Tensor) -> Frames:
+        """The frames of `(1, 3, T, H, W)` in [-1, 1], without margins."""
+        cropped = crop_video(video, self.shape)[0].movedim(0, -1)
+        return to_uint8(cropped / 2 + 0.5).cpu().numpy()
+
+    def _conditions(self, window: Window, overlap: torch.Tensor) -> list[ConditioningPixels]:
+        """The conditioned frames of a window: reference, overlap, clips."""
+        num_frames = min(window.num_frames, self.shape.num_frames - window.start)
+        shape = replace(self.shape, num_frames=num_frames)
+        clips = [
+            self.pipe.preprocess_condition(clip, shape, self.model_shape)
+            for clip in _clips_in_window(self.clips, window)
         ]
-    negative = pipe.negative_prompt if negative_prompt is None else negative_prompt
-
-    def finished(video: torch.Tensor) -> Frames:
-        """The wanted pixels of `(1, 3, T, H, W)` in [-1, 1]."""
-        return to_uint8(crop(video, wanted)[0].movedim(0, -1) / 2 + 0.5).cpu().numpy()
-
-    def stream() -> Iterator[Frames]:
-        texts = _embed(pipe, windows, negative)
-        tail, first = torch.empty(0), None
-        for one, after in zip_longest(windows, windows[1:]):
-            try:
-                part = replace(wanted, num_frames=min(one.frames, num_frames - one.start))
-                held = [pipe.hold(item, part, whole) for item in _parts(shown, one)]
-                if reference_video is not None and one.start < len(reference_video):
-                    held.insert(
-                        0,
-                        pipe.refer(
-                            reference_video[one.start : one.start + one.frames], part, whole
-                        ),
-                    )
-                before = [ConditioningPixels(tail, 0, 1.0)] if one.held else []
-                call: dict[str, Any] = (
-                    asdict(replace(whole, num_frames=one.frames)) | texts[one.prompt]
-                )
-                call |= {
-                    "conditions": [*before, *held],
-                    "generator": generator,
-                    "output_type": "latent",
-                }
-                latents: torch.Tensor = pipe(**call)[0]
-                first = latents if first is None else first
-                video = pipe.decode_video(
-                    adain(latents, first, adain_factor) if adain_factor else latents, whole
-                )
-            except BaseException:
-                if one.held:  # what the window before made
-                    yield finished(tail)
-                raise
-            if one.held:
-                video[:, :, : one.held] = _cross_fade(tail, video[:, :, : one.held])
-            end = after.start - one.start if after else num_frames - one.start
-            tail = video[:, :, end:].clone()
-            if end:
-                yield finished(video[:, :, :end])
-
-    return stream()
+        conditions = []
+        if window.num_overlap_frames:
+            conditions.append(ConditioningPixels(overlap, 0, 1.0))
+        reference = self.reference_video
+        if reference is not None and window.start < len(reference):
+            part = reference[window.start : window.start + window.num_frames]
+            clips.insert(0, self.pipe.preprocess_reference(part, shape, self.model_shape))
+        return conditions + clips
 
 
-def _parts(shown: Iterable[LTXVideoCondition], one: Window) -> Iterator[LTXVideoCondition]:
-    """What falls into a window. A clip goes on at the last frame that the window before has
-    made.
+def _make_windows(
+    maker: _WindowMaker, windows: list[Window], negative_prompt: str, adain_factor: float
+) -> Iterator[Frames]:
+    """The frames of the windows, cross-faded where they overlap."""
+    prompts = _embed_prompts(maker.pipe, windows, negative_prompt)
+    overlap = torch.empty(0)  # the last frames of the window before
+    first_latents: torch.Tensor | None = None
+    for window, next_window in zip_longest(windows, windows[1:]):
+        try:
+            latents = maker.latents(window, prompts[window.prompt], overlap)
+            if first_latents is None:
+                first_latents = latents
+            if adain_factor:
+                latents = adain(latents, first_latents, adain_factor)
+            video = maker.decode(latents)
+        except BaseException:
+            if window.num_overlap_frames:  # these frames are finished
+                yield maker.finish(overlap)
+            raise
+        num_overlap = window.num_overlap_frames
+        if num_overlap:
+            video[:, :, :num_overlap] = cross_fade(overlap, video[:, :, :num_overlap], dim=2)
+        end = maker.shape.num_frames if next_window is None else next_window.start
+        num_finished = end - window.start
+        overlap = video[:, :, num_finished:].clone()
+        if num_finished:
+            yield maker.finish(video[:, :, :num_finished])
+
+
+def _clips_in_window(
+    clips: Iterable[LTXVideoCondition], window: Window
+) -> Iterator[LTXVideoCondition]:
+    """The parts of clips that fall into a window.
+
+    A clip continues at the last frame that the window before has made.
     """
-    for item in shown:
-        begin, end = item.frame_index, item.frame_index + len(item.video)
-        first, last = (
-            max(begin, one.new.start - 1 if len(item.video) > 1 else one.new.start),
-            min(end, one.new.stop),
-        )
-        if last - first > (first > begin):
+    for clip in clips:
+        start = clip.frame_index
+        num_frames = len(clip.video)
+        new = window.new_frames
+        first = max(start, new.start - 1 if num_frames > 1 else new.start)
+        stop = min(start + num_frames, new.stop)
+        is_continued = first > start
+        if stop - first > is_continued:
             yield replace(
-                item, video=item.video[first - begin : last - begin], frame_index=first - one.start
+                clip,
+                video=clip.video[first - start : stop - start],
+                frame_index=first - window.start,
             )
 
 
-def _embed(
+def _embed_prompts(
     pipe: LTXRecipePipeline, windows: list[Window], negative_prompt: str
-) -> dict[str, dict[str, Any]]:
-    """What the pipeline's call takes for each prompt; each text is encoded once."""
-    prompts = list(dict.fromkeys(one.prompt for one in windows))
-    positive: Any = pipe.encode_prompt(prompts, None, False)[:2]
-    negative: Any = pipe.encode_prompt(negative_prompt, None, False)[:2]
-    unwanted = {
-        "negative_prompt_embeds": negative[0],
-        "negative_prompt_attention_mask": negative[1],
-    }
-    return {
-        text: {"prompt_embeds": embeds[None], "prompt_attention_mask": mask[None]} | unwanted
-        for text, embeds, mask in zip(prompts, *positive, strict=True)
-    }
-
-
-def _cross_fade(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-    """From one video to another, `(B, C, T, H, W)`, in even steps."""
-    share = torch.linspace(0, 1, before.shape[2] + 2, device=after.device)[1:-1].view(
-        1, 1, -1, 1, 1
+) -> dict[str, PromptEmbeds]:
+    """The embeddings of each prompt; each text is encoded once."""
+    texts = list(dict.fromkeys(window.prompt for window in windows))
+    positive, positive_mask, _, _ = pipe.encode_prompt(texts, do_classifier_free_guidance=False)
+    negative, negative_mask, _, _ = pipe.encode_prompt(
+        negative_prompt, do_classifier_free_guidance=False
     )
-    return torch.lerp(before, after, share)
+    assert positive is not None
+    assert positive_mask is not None
+    return {
+        text: PromptEmbeds(
+            positive[index : index + 1],
+            positive_mask[index : index + 1],
+            negative,
+            negative_mask,
+        )
+        for index, text in enumerate(texts)
+    }
+
+
+def _prompt_starts(
+    prompts: Sequence[tuple[float, str]],
+    num_frames: int,
+    frame_rate: float,
+    temporal_compression_ratio: int,
+) -> list[int]:
+    """The number of latent frames before each prompt, in the order of their times."""
+    checks.check_numbers({"frame_rate": frame_rate})
+    for time, prompt in prompts:
+        checks.check_numbers({f"The time of the prompt {prompt!r}": time})
+    times = sorted(time for time, _ in prompts)
+    if not times:
+        raise InputError("There are no prompts; give one for 0 s.")
+    if times[0] != 0:
+        raise InputError(f"The first prompt begins at {times[0]:g} s; give one for 0 s.")
+    starts = [0]
+    for before, time in pairwise(times):
+        if not time * frame_rate < num_frames - temporal_compression_ratio / 2:
+            raise InputError(
+                f"A prompt begins at {time:g} s, where the video ends: {num_frames} frames at "
+                f"{frame_rate:g} a second last {num_frames / frame_rate:g} s."
+            )
+        start = max(round((time * frame_rate - 1) / temporal_compression_ratio), 0) + 1
+        if start == starts[-1]:
+            raise InputError(
+                f"The prompts at {before:g} s and {time:g} s begin with the same frame; give "
+                f"times that are at least {temporal_compression_ratio / frame_rate:.2g} s apart."
+            )
+        starts.append(start)
+    return starts
+
+
+def _check_window_length(num_frames: int, name: str, temporal_compression_ratio: int) -> None:
+    checks.check_count(num_frames, name)
+    rounded = round_down_frames(num_frames, temporal_compression_ratio)
+    if rounded != num_frames:
+        raise InputError(
+            f"{name} is {num_frames} frames, which is not {temporal_compression_ratio} k + 1; the "
+            f"nearest that are: {rounded} and {rounded + temporal_compression_ratio}."
+        )
+
+
+def _num_latent_frames(num_frames: int, temporal_compression_ratio: int) -> int:
+    return ceil((num_frames - 1) / temporal_compression_ratio) + 1

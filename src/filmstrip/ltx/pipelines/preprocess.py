@@ -1,8 +1,7 @@
-"""Pictures as the authors of LTX give them to the model: cropped, softened and compressed like
-frames of a video.
+"""Pictures as the authors of LTX give them to the model: cropped, blurred and compressed.
 
-Lightricks/LTX-Video, `inference.py` and `crf_compressor.py`: the model learnt from compressed
-videos.
+The model learnt from compressed videos. Lightricks/LTX-Video, `inference.py` and
+`crf_compressor.py`.
 """
 
 import io
@@ -12,24 +11,25 @@ import PIL.Image
 import torch
 import torch.nn.functional as F
 
-CRF = 29
+CRF = 29  # of H.264
 
 
 def prepare_picture(
     picture: PIL.Image.Image, height: int, width: int, just_crop: bool = True, crf: int = CRF
 ) -> torch.Tensor:
-    """The middle of a picture in the shape of a video, `(1, 3, 1, H, W)` in [-1, 1].
+    """The centre of a picture in the aspect ratio of a video, `(1, 3, 1, H, W)` in [-1, 1].
 
     Args:
         height, width: of the video, in pixels.
         just_crop: keep the picture's own resolution, rather than that of the video.
-        crf: how much H.264 compresses it, 0 to 51; 0 leaves it as it is. What is compressed loses
-            an odd row or column.
+        crf: how much H.264 compresses it, 0 to 51; 0 leaves it as it is. A compressed picture
+            loses an odd last row or column.
     """
     picture = picture.convert("RGB")
-    size = middle(picture.width, picture.height, width / height)
-    left, top = (picture.width - size[0]) // 2, (picture.height - size[1]) // 2
-    picture = picture.crop((left, top, left + size[0], top + size[1]))
+    crop_width, crop_height = centre_size(picture.width, picture.height, width / height)
+    left = (picture.width - crop_width) // 2
+    top = (picture.height - crop_height) // 2
+    picture = picture.crop((left, top, left + crop_width, top + crop_height))
     if not just_crop:
         picture = picture.resize((width, height))
     pixels = blur(torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255)
@@ -38,25 +38,31 @@ def prepare_picture(
     return (pixels * 2 - 1)[None, :, None]
 
 
-def middle(width: int, height: int, shape: float) -> tuple[int, int]:
-    """Width and height of the largest part of a picture whose width is `shape` times its height."""
-    return (int(height * shape), height) if width / height > shape else (width, int(width / shape))
+def centre_size(width: int, height: int, aspect_ratio: float) -> tuple[int, int]:
+    """Width and height of the largest part of a picture with an aspect ratio (width : height)."""
+    if width / height > aspect_ratio:
+        return int(height * aspect_ratio), height
+    return width, int(width / aspect_ratio)
 
 
 def cover(frames: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """The middle of frames `(T, 3, H, W)`, scaled so that they just cover the size of a video.
+    """The centre of frames `(T, 3, H, W)`, scaled so that they just cover the size of a video.
 
     Lightricks/LTX-Video-Trainer, `reference_video` in `ltxv_pipeline.py`.
     """
-    shape = frames.shape[3] / frames.shape[2]
-    size = (height, int(height * shape)) if shape > width / height else (int(width / shape), width)
-    frames = F.interpolate(frames, size, mode="bilinear", antialias=True)
-    top, left = round((size[0] - height) / 2), round((size[1] - width) / 2)
+    aspect_ratio = frames.shape[3] / frames.shape[2]
+    if aspect_ratio > width / height:
+        scaled_height, scaled_width = height, int(height * aspect_ratio)
+    else:
+        scaled_height, scaled_width = int(width / aspect_ratio), width
+    frames = F.interpolate(frames, (scaled_height, scaled_width), mode="bilinear", antialias=True)
+    top = round((scaled_height - height) / 2)
+    left = round((scaled_width - width) / 2)
     return frames[:, :, top : top + height, left : left + width]
 
 
 def blur(pixels: torch.Tensor) -> torch.Tensor:
-    """Soften `(C, H, W)` with a Gaussian of deviation 1, three pixels wide."""
+    """Blur `(C, H, W)` with a Gaussian of deviation 1, three pixels wide."""
     kernel = torch.exp(-torch.tensor([1.0, 0.0, 1.0]) / 2)
     kernel = torch.outer(kernel, kernel) / kernel.sum() ** 2
     padded = F.pad(pixels[:, None], (1, 1, 1, 1), mode="reflect")
@@ -64,7 +70,7 @@ def blur(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def compress(pixels: torch.Tensor, crf: int) -> torch.Tensor:
-    """What H.264 leaves of `(3, H, W)` in [0, 1], without an odd last row and column."""
+    """`(3, H, W)` in [0, 1] after H.264, without an odd last row and column."""
     import av
 
     even = pixels[:, : pixels.shape[1] // 2 * 2, : pixels.shape[2] // 2 * 2]

@@ -1,45 +1,47 @@
-"""The authors' way from a prompt to a video (Lightricks/LTX-Video, `pipeline_ltx_video.py`), which
-presets follow.
+"""The authors' way from a prompt to a video, which presets follow.
+
+Lightricks/LTX-Video, `pipeline_ltx_video.py`.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from math import ceil
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
-from filmstrip.ltx.latents import adain, denormalize, normalize, tone_map, unpack
+from filmstrip.ltx.latents import adain, denormalize, normalize, unpack
 from filmstrip.ltx.layouts import CheckpointInfo
-from filmstrip.ltx.models.transformer_blocks import Perturbation
 from filmstrip.ltx.pipelines.base import LTXBase
-from filmstrip.ltx.pipelines.check_inputs import (
-    SIZE_MULTIPLE,
-    Texts,
-    VideoShape,
-    count_videos,
-    fitting,
-    has_other_shape,
+from filmstrip.ltx.pipelines.check_inputs import crop_frames, has_other_aspect_ratio
+from filmstrip.ltx.pipelines.check_recipe import (
+    ShapedPass,
+    check_pass,
+    check_upsampler_stride,
+    shape_passes,
 )
 from filmstrip.ltx.pipelines.conditions import (
+    ConditionedLatents,
     ConditioningPixels,
     LTXVideoCondition,
     apply_conditioning,
     check_conditions,
 )
-from filmstrip.ltx.pipelines.encode_decode import encode_pixels
-from filmstrip.ltx.pipelines.preprocess import cover, middle, prepare_picture
-from filmstrip.ltx.pipelines.steppers import EPS, EncodedPrompts, MaskedStepper
-from filmstrip.ltx.recipes import Pass, Recipe
+from filmstrip.ltx.pipelines.decode import DecodeRecipe, decode_by_recipe
+from filmstrip.ltx.pipelines.encode import encode_pixels
+from filmstrip.ltx.pipelines.preprocess import centre_size, cover, prepare_picture
+from filmstrip.ltx.pipelines.prompts import PromptEmbeds, PromptInputs
+from filmstrip.ltx.pipelines.resize import crop_video, pad_video, resize_video
+from filmstrip.ltx.pipelines.steppers import MaskedStepper
+from filmstrip.ltx.recipes import Recipe
 from filmstrip.ltx.schedules import RectifiedFlowSchedule, euler_step_to_next
-from filmstrip.media.frames import Video, as_frames
+from filmstrip.ltx.video_shape import VideoShape, round_up_shape
+from filmstrip.media.frames import Video, to_uint8_frames
 from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import LTXPipelineOutput
 from filmstrip.pipeline import checks
@@ -55,10 +57,11 @@ class LTXRecipePipeline(LTXBase):
     Args:
         vae, text_encoder, tokenizer, transformer: as in `LTXPipeline`.
         latent_upsampler: an `LTXLatentUpsamplerModel`, for recipes of two passes.
-        scheduler: says only how a checkpoint in diffusers' layout wants to be sampled.
+        scheduler: only says how a checkpoint in diffusers' layout is sampled.
 
-    `recipe` is what a call follows, `info` how the checkpoint wants to be sampled, and `clip` and
-    `negative_prompt` are what a call makes if it does not say.
+    Attributes:
+        recipe, default_shape, default_negative_prompt: of calls that do not give their own.
+        info: how the checkpoint is sampled.
     """
 
     _optional_components = ("latent_upsampler", "scheduler")
@@ -77,10 +80,11 @@ class LTXRecipePipeline(LTXBase):
         super().__init__(scheduler, vae, text_encoder, tokenizer, transformer)
         self.latent_upsampler = latent_upsampler
         if scheduler is not None:
-            self.info = CheckpointInfo(
-                RectifiedFlowSchedule.from_scheduler_config(scheduler.config)
-            )
-        self.recipe, self.clip, self.negative_prompt = Recipe(), VideoShape(704, 1216, 121, 30), ""
+            sampling = RectifiedFlowSchedule.from_scheduler_config(scheduler.config)
+            self.info = CheckpointInfo(sampling)
+        self.recipe = Recipe()
+        self.default_shape = VideoShape(704, 1216, 121, 30)
+        self.default_negative_prompt = ""
 
     @torch.no_grad()
     def __call__(
@@ -99,6 +103,7 @@ class LTXRecipePipeline(LTXBase):
         prompt_attention_mask: torch.Tensor | None = None,
         negative_prompt_embeds: torch.Tensor | None = None,
         negative_prompt_attention_mask: torch.Tensor | None = None,
+        recipe: Recipe | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
     ) -> LTXPipelineOutput | tuple[Any]:
@@ -106,316 +111,303 @@ class LTXRecipePipeline(LTXBase):
 
         Args:
             negative_prompt, frame_rate: by default the pipeline's own, as the size is.
-            height, width, num_frames: of any size; the model makes the next larger one that it can,
-                which is cropped.
-            conditions: pictures and clips that the video shall show, cropped to its shape; no two
-                hold the same frame.
+            height, width, num_frames: of any size; the model makes the next larger one that it
+                can, which is cropped.
+            conditions: pictures and clips that the video shows, cropped to its aspect ratio; no
+                two may share a frame.
             reference_video: depth, poses or edges, frame by frame, that an adapter was trained to
                 follow.
             latents: normalised latents `(B, C, t, h, w)` to start from, noised to the first
                 timestep.
             generator: of the first noise; a list has one for each video. Other noise is from the
                 global generator.
+            recipe: instead of the pipeline's own.
             output_type: "pil", "np", "pt", or "latent" for normalised latents.
 
         The other arguments, the result and the errors are those of `LTXPipeline`.
         """
-        wanted = self.sized(
-            height=height, width=width, num_frames=num_frames, frame_rate=frame_rate
+        recipe = self.recipe if recipe is None else recipe
+        shape = self.shape_of(height, width, num_frames, frame_rate)
+        model_shape = round_up_shape(shape, self.vae_temporal_compression_ratio)
+        if negative_prompt is None:
+            negative_prompt = self.default_negative_prompt
+        embeds = PromptEmbeds(
+            prompt_embeds,
+            prompt_attention_mask,
+            negative_prompt_embeds,
+            negative_prompt_attention_mask,
         )
-        ratio = self.vae_temporal_compression_ratio
-        clip = round_up_shape(wanted, ratio)
-        negative_prompt = self.negative_prompt if negative_prompt is None else negative_prompt
-        embeds, masks = (
-            (prompt_embeds, negative_prompt_embeds),
-            (prompt_attention_mask, negative_prompt_attention_mask),
+        inputs = PromptInputs(
+            prompt, negative_prompt, embeds, max_sequence_length=self._max_sequence_length
         )
-        texts = Texts(prompt, negative_prompt, (*embeds, *masks), 1, self._max_sequence_length)
-        videos = count_videos(texts)
-        checks.check_numbers({"frame_rate": wanted.frame_rate})
+        num_videos = inputs.count_videos()
+        checks.check_numbers({"frame_rate": shape.frame_rate})
         checks.check_output_type(output_type)
-        checks.check_generators(generator, videos)
-        needed = {
-            "text_encoder": prompt,
-            "tokenizer": prompt,
-            "latent_upsampler": self.recipe.second,
-        }
-        self._require(
-            "vae", "transformer", *(name for name, why in needed.items() if why is not None)
-        )
-        self._check_walks(clip, latents, videos)
-        check_conditions(
-            [item for item in conditions if not isinstance(item, ConditioningPixels)], wanted, ratio
-        )
-        held = [self.hold(item, wanted, clip) for item in conditions]
+        checks.check_generators(generator, num_videos)
+        self._require_for(recipe, inputs)
+        self._check_recipe(recipe, model_shape, latents, num_videos)
+        pixels = self._preprocess_conditions(conditions, shape, model_shape)
         if reference_video is not None:
-            held.insert(0, self.refer(reference_video, wanted, clip))
+            pixels.insert(0, self.preprocess_reference(reference_video, shape, model_shape))
 
         self._interrupt = False
-        self._guidance_scale = self.recipe.largest_scale
-        encoded = self._encode_texts(texts, videos)
-        latents = self.sample(clip, encoded, held, latents, generator)
+        self._guidance_scale = recipe.largest_scale  # which prompts are needed
+        prompts = self._encode_prompts(inputs)
+        latents = self.sample(recipe, model_shape, prompts, num_videos, pixels, latents, generator)
         frames: Any = latents
         if output_type != "latent":
-            video = crop(self.decode_video(latents, clip), wanted)
+            video = crop_video(self.decode_video(latents, model_shape, recipe), shape)
             frames = self.video_processor.postprocess_video(video, output_type)
         return LTXPipelineOutput(frames) if return_dict else (frames,)
 
-    def sized(self, **asked: Any) -> VideoShape:
-        """The size of the videos of a call: what it asks for, and the pipeline's own where that is
-        None.
-        """
-        return replace(
-            self.clip, **{name: value for name, value in asked.items() if value is not None}
+    def shape_of(
+        self,
+        height: int | None = None,
+        width: int | None = None,
+        num_frames: int | None = None,
+        frame_rate: float | None = None,
+    ) -> VideoShape:
+        """The shape of the videos of a call; what is None is the pipeline's own."""
+        default = self.default_shape
+        return VideoShape(
+            height=default.height if height is None else height,
+            width=default.width if width is None else width,
+            num_frames=default.num_frames if num_frames is None else num_frames,
+            frame_rate=default.frame_rate if frame_rate is None else frame_rate,
         )
 
     @torch.no_grad()
     def sample(
         self,
-        clip: VideoShape,
-        texts: EncodedPrompts,
-        held: Sequence[ConditioningPixels] = (),
+        recipe: Recipe,
+        shape: VideoShape,
+        prompts: PromptEmbeds,
+        num_videos: int,
+        conditions: Sequence[ConditioningPixels] = (),
         latents: torch.Tensor | None = None,
         generator: Generators = None,
     ) -> torch.Tensor:
-        """The passes of the recipe: normalised latents `(B, C, t, h, w)`, from noise or from given
-        latents.
+        """The passes of a recipe: from noise, or from given latents, to latents.
+
+        Returns:
+            Normalised latents `(B, C, t, h, w)`.
         """
-        (first, size), *second = self.walks(clip)
-        latents = self._walk(latents, size, first, texts, held, generator)
-        for one, double in second:
-            latents = self._walk(self._upsample(latents), double, one, texts, held, generator)
+        self._guidance_scale = recipe.largest_scale
+        first, *others = shape_passes(recipe, shape)
+        denoise = partial(
+            self._denoise_pass,
+            recipe=recipe,
+            prompts=prompts,
+            num_videos=num_videos,
+            conditions=conditions,
+            generator=generator,
+        )
+        latents = denoise(first, latents=latents)
+        for second in others:
+            latents = denoise(second, latents=self._upsample(latents))
         return latents
 
-    def walks(self, clip: VideoShape) -> list[tuple[Pass, VideoShape]]:
-        """The passes of the recipe, each with the size that it makes."""
-        if self.recipe.second is None:
-            return [(self.recipe.first, clip)]
-        sides = (int(side * self.recipe.downscale) for side in (clip.height, clip.width))
-        height, width = (side // SIZE_MULTIPLE * SIZE_MULTIPLE for side in sides)
-        small, double = (
-            replace(clip, height=height * times, width=width * times) for times in (1, 2)
+    @torch.no_grad()
+    def decode_video(
+        self, latents: torch.Tensor, shape: VideoShape, recipe: Recipe | None = None
+    ) -> torch.Tensor:
+        """Decode normalised latents to a video `(B, 3, T, H, W)` in [-1, 1], in this shape."""
+        recipe = self.recipe if recipe is None else recipe
+        decode_recipe = DecodeRecipe(
+            recipe.decode_timestep, recipe.decode_noise, recipe.passes[-1].tone_map
         )
-        return [(self.recipe.first, small), (self.recipe.second, double)]
+        advice = "pipe.vae.enable_tiling()"
+        with self._keep_latents(latents, advice), self.progress.stage("decode"):
+            video = decode_by_recipe(self.vae, latents, decode_recipe)
+            if recipe.second is None:
+                return video
+            return resize_video(video, shape.height, shape.width)
 
-    def _check_walks(self, clip: VideoShape, latents: torch.Tensor | None, videos: int) -> None:
-        """Refuse what these models cannot walk, and latents that the first walk cannot start
-        from.
-        """
-        (first, size), *second = self.walks(clip)
-        begin = self._check_pass(first, size)
-        for walk in second:
-            self._check_pass(*walk)
-            if self.latent_upsampler.stride != (1, 2, 2):
-                made = "{} x the frames, {} x the rows and {} x the columns".format(
-                    *self.latent_upsampler.stride
-                )
-                raise InputError(
-                    f"The latent upsampler makes {made}; a recipe of two passes needs 1 x, 2 x and "
-                    "2 x."
-                )
-        if latents is None and first.skip_initial:
+    def preprocess_condition(
+        self, condition: LTXVideoCondition, shape: VideoShape, model_shape: VideoShape
+    ) -> ConditioningPixels:
+        """The frames of a condition that fit into the video, with the video's margins."""
+        frames = self._fit_frames(
+            condition.frames, shape, shape.num_frames - condition.frame_index, condition.name
+        )
+        pictures = [
+            prepare_picture(PIL.Image.fromarray(frame), shape.height, shape.width)
+            for frame in frames
+        ]
+        pixels = pad_video(torch.cat(pictures, dim=2), shape, model_shape)
+        return ConditioningPixels(pixels, condition.frame_index, condition.strength)
+
+    def preprocess_reference(
+        self, video: Video, shape: VideoShape, model_shape: VideoShape
+    ) -> ConditioningPixels:
+        """The frames of a reference video, with the video's margins."""
+        frames = self._fit_frames(video, shape, shape.num_frames, "The reference video")
+        pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
+        pixels = cover(pixels, shape.height, shape.width)
+        padded = pad_video(pixels.transpose(0, 1)[None], shape, model_shape)
+        return ConditioningPixels(padded, 0, 1.0, is_reference=True)
+
+    def _require_for(self, recipe: Recipe, inputs: PromptInputs) -> None:
+        """Refuse a call whose components are not all there."""
+        names = ["vae", "transformer"]
+        if inputs.prompt is not None:
+            names += ["text_encoder", "tokenizer"]
+        if recipe.second is not None:
+            names.append("latent_upsampler")
+        self._require(*names)
+
+    def _check_recipe(
+        self,
+        recipe: Recipe,
+        shape: VideoShape,
+        latents: torch.Tensor | None,
+        num_videos: int,
+    ) -> None:
+        """Refuse passes that these models cannot do, and latents that the first cannot use."""
+        first, *others = shape_passes(recipe, shape)
+        num_blocks = self.transformer.config.num_layers
+        for shaped in (first, *others):
+            num_tokens = self._latent_shape_of(shaped.shape).num_tokens
+            check_pass(shaped, recipe, self.info, num_tokens, num_blocks)
+        if others:
+            check_upsampler_stride(self.latent_upsampler.stride)
+        num_skipped = first.settings.skip_initial
+        if latents is None and num_skipped:
             raise InputError(
-                f"The recipe leaves out the {first.skip_initial} noisiest steps, which needs "
-                "latents."
+                f"The recipe leaves out the {num_skipped} noisiest steps, which needs latents."
             )
-        checks.check_shape(latents, self._latent_shape(videos, self._latent_size(size)))
-        if latents is not None and begin >= 1:
+        first_shape = self._latent_shape_of(first.shape)
+        checks.check_shape(latents, tuple(self._latent_size(num_videos, first_shape)))
+        schedule = first.settings.schedule(self.info.sampling, first_shape.num_tokens)
+        if latents is not None and schedule[0] >= 1:
             raise InputError(
                 "Nothing is left of the latents at timestep 1, where the recipe begins; use "
                 "skip_initial."
             )
 
-    def _check_pass(self, one: Pass, size: VideoShape) -> float:
-        """Refuse a pass that this model cannot walk; returns the timestep at which it starts, in
-        [0, 1].
-        """
-        if not size.height or not size.width:
-            least = ceil(SIZE_MULTIPLE / self.recipe.downscale)
-            raise InputError(
-                f"A recipe of two passes makes videos of at least {least}x{least} pixels; ask for "
-                "more."
-            )
-        checks.check_share(one.tone_map, "The tone mapping of a pass")
-        times = one.schedule(self.info.sampling, self._latent_size(size).elements)
-        if not times:
-            raise InputError(f"The recipe leaves out all of its {one.steps} steps.")
-        if times != sorted(times, reverse=True) or not 0 < times[-1] <= times[0] <= 1 + EPS:
-            raise InputError(
-                f"The timesteps of a pass are {times}; they must fall, from 1 or less to above 0."
-            )
-        allowed = self.info.allowed_timesteps
-        if allowed and (unknown := {round(time, 4) for time in times}.difference(allowed)):
-            raise InputError(
-                f"This checkpoint is distilled to the timesteps {allowed}; the recipe asks for "
-                f"{sorted(unknown, reverse=True)} as well. Use the recipe of its preset."
-            )
-        guidances = [SpatioTemporalGuidance(**one.guidance.at(time)) for time in times]
-        blocks = {
-            block for step in guidances if "perturbed" in step.conditions for block in step.blocks
-        }
-        Perturbation(one.guidance.mode, tuple(blocks), torch.empty(0))  # refuses an unknown mode
-        if absent := blocks.difference(range(layers := self.transformer.config.num_layers)):
-            raise InputError(
-                f"The guidance leaves out the blocks {sorted(absent)}; the model has 0 to "
-                f"{layers - 1}."
-            )
-        return times[0]
-
-    @torch.no_grad()
-    def decode_video(self, latents: torch.Tensor, clip: VideoShape) -> torch.Tensor:
-        """Decode normalised latents to `(B, 3, T, H, W)` in [-1, 1], in the size of the clip."""
-        vae, recipe, timestep = self.vae, self.recipe, None
-        with self._keeping(latents, "pipe.vae.enable_tiling()"), self.progress.stage("decode"):
-            if vae.config.timestep_conditioning:
-                # In this memory layout, whose order the authors' noise is drawn in.
-                latents = latents.contiguous(memory_format=torch.channels_last_3d)
-                latents = torch.lerp(latents, torch.randn_like(latents), recipe.decode_noise)
-                timestep = latents.new_full(latents.shape[:1], recipe.decode_timestep)
-            latents = tone_map(latents, recipe.passes[-1].tone_map)
-            latents = denormalize(latents, vae.latents_mean, vae.latents_std, 1.0)
-            video = vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0]
-            video = video.float().clamp(-1, 1)
-            return video if recipe.second is None else resize(video, clip.height, clip.width)
-
-    def hold(
-        self, item: LTXVideoCondition | ConditioningPixels, wanted: VideoShape, clip: VideoShape
-    ) -> ConditioningPixels:
-        """The frames of a condition that fit into the video, with the video's margins around
-        them.
-        """
-        if isinstance(item, ConditioningPixels):
-            return item
-        frames = self._fitting(item.pictures, wanted, item.frame_index, item.name)
-        prepared = [
-            prepare_picture(PIL.Image.fromarray(frame), wanted.height, wanted.width)
-            for frame in frames
+    def _preprocess_conditions(
+        self,
+        conditions: Sequence[LTXVideoCondition | ConditioningPixels],
+        shape: VideoShape,
+        model_shape: VideoShape,
+    ) -> list[ConditioningPixels]:
+        check_conditions(
+            [item for item in conditions if isinstance(item, LTXVideoCondition)],
+            shape,
+            self.vae_temporal_compression_ratio,
+        )
+        return [
+            item
+            if isinstance(item, ConditioningPixels)
+            else self.preprocess_condition(item, shape, model_shape)
+            for item in conditions
         ]
-        return ConditioningPixels(
-            pad(torch.cat(prepared, dim=2), wanted, clip), item.frame_index, item.strength
-        )
 
-    def refer(self, video: Video, wanted: VideoShape, clip: VideoShape) -> ConditioningPixels:
-        """The frames of a reference video that go beside the video, with its margins around
-        them.
-        """
-        frames = torch.from_numpy(self._fitting(video, wanted, 0, "The reference video")).permute(
-            0, 3, 1, 2
-        )
-        pixels = cover(frames.float() / 127.5 - 1, wanted.height, wanted.width)
-        return ConditioningPixels(
-            pad(pixels.transpose(0, 1)[None], wanted, clip), 0, 1.0, apart=True
-        )
-
-    def _fitting(
-        self, video: Video, wanted: VideoShape, begin: int, name: str
+    def _fit_frames(
+        self, video: Video, shape: VideoShape, max_frames: int, name: str
     ) -> NDArray[np.uint8]:
-        """The frames `(T, H, W, 3)` of a video that fit into the one that is wanted; says what is
-        cut and cropped.
-        """
-        frames = as_frames(video)
+        """The frames `(T, H, W, 3)` of a video that fit; says what is cut and cropped."""
+        frames = to_uint8_frames(video)
         _, height, width, _ = frames.shape
-        if has_other_shape(height, width, wanted):
-            used = middle(width, height, wanted.width / wanted.height)
-            said = (name, width, height, *used, wanted.width, wanted.height)
+        if has_other_aspect_ratio(height, width, shape):
+            used_width, used_height = centre_size(width, height, shape.width / shape.height)
             logger.warning(
                 "%s is %dx%d pixels; its middle, %dx%d, is used, in the shape of the video's "
                 "%dx%d.",
-                *said,
+                name,
+                width,
+                height,
+                used_width,
+                used_height,
+                shape.width,
+                shape.height,
             )
-        room = wanted.num_frames - begin
-        return frames[fitting(len(frames), room, self.vae_temporal_compression_ratio, name)]
+        ratio = self.vae_temporal_compression_ratio
+        return frames[crop_frames(len(frames), max_frames, ratio, name)]
 
-    def _walk(
+    def _denoise_pass(
         self,
+        shaped: ShapedPass,
+        *,
+        recipe: Recipe,
+        prompts: PromptEmbeds,
+        num_videos: int,
+        conditions: Sequence[ConditioningPixels],
         latents: torch.Tensor | None,
-        clip: VideoShape,
-        one: Pass,
-        texts: EncodedPrompts,
-        held: Sequence[ConditioningPixels],
         generator: Generators,
     ) -> torch.Tensor:
         """One pass: from noise, or from latents that are noised, to latents `(B, C, t, h, w)`."""
-        size, device = self._latent_size(clip), self._execution_device
-        times = one.schedule(self.info.sampling, size.elements)
-        schedule = torch.tensor(times, device=device)
-        shape = (texts.videos, size.elements, self.transformer.config.in_channels)
-        start = unpack(randn(shape, generator, device, torch.float32), size)
+        latent_shape = self._latent_shape_of(shaped.shape)
+        timesteps = shaped.settings.schedule(self.info.sampling, latent_shape.num_tokens)
+        schedule = torch.tensor(timesteps, device=self._execution_device)
+        start = self._start(latent_shape.num_tokens, num_videos, generator)
+        start = unpack(start, latent_shape)
         if latents is not None:
             start = torch.lerp(latents.to(start), start, schedule[0])
-        resized = [
-            replace(item, pixels=resize(item.pixels, clip.height, clip.width).to(device))
-            for item in held
-        ]
-        encode = partial(encode_pixels, self.vae, generator=None)
-        where = partial(self._positions, clip.frame_rate, self.info.causal_positions)
-        tokens = apply_conditioning(
-            start, resized, encode, where, self.vae_temporal_compression_ratio, generator
-        )
-        noise_scale = self.recipe.image_noise if held else 0.0
+        conditioned = self._condition(start, conditions, shaped.shape, generator)
 
-        def advance(
-            tokens: torch.Tensor, velocity: torch.Tensor, timesteps: torch.Tensor, _: Step
+        def euler_step(
+            tokens: torch.Tensor, velocity: torch.Tensor, timesteps: torch.Tensor, step: Step
         ) -> torch.Tensor:
             return euler_step_to_next(
-                tokens, velocity, timesteps / 1000, schedule, self.recipe.stochastic
+                tokens, velocity, timesteps / 1000, schedule, recipe.stochastic
             )
 
         def guide(step: Step) -> SpatioTemporalGuidance:
-            return SpatioTemporalGuidance(**one.guidance.at(times[step.index]))
+            return SpatioTemporalGuidance(**shaped.settings.guidance.at(timesteps[step.index]))
 
-        walk = MaskedStepper(advance, tokens.tokens, tokens.strength, noise_scale, generator)
-
-        walked = self._denoise(
-            tokens.tokens, schedule * 1000, texts, walk, tokens.positions, guide=guide
+        stepper = MaskedStepper(
+            euler_step=euler_step,
+            conditioned=conditioned.tokens,
+            strength=conditioned.strength,
+            noise_scale=recipe.image_noise if conditions else 0.0,
+            generator=generator,
         )
-        return unpack(walked[:, tokens.own :], size)
+        tokens = self._denoise(
+            conditioned.tokens,
+            schedule * 1000,
+            prompts,
+            stepper,
+            conditioned.positions,
+            guide=guide,
+        )
+        return unpack(tokens[:, conditioned.num_extra_tokens :], latent_shape)
+
+    def _start(self, num_tokens: int, num_videos: int, generator: Generators) -> torch.Tensor:
+        """Noise, drawn as tokens `(B, N, C)`, as the authors do."""
+        size = (num_videos, num_tokens, self.transformer.config.in_channels)
+        return randn(size, generator, self._execution_device, torch.float32)
+
+    def _condition(
+        self,
+        latents: torch.Tensor,
+        conditions: Sequence[ConditioningPixels],
+        shape: VideoShape,
+        generator: Generators,
+    ) -> ConditionedLatents:
+        """Put the conditions, in the size of a pass, into its latents."""
+        device = self._execution_device
+        resized = [
+            replace(
+                condition,
+                pixels=resize_video(condition.pixels, shape.height, shape.width).to(device),
+            )
+            for condition in conditions
+        ]
+        return apply_conditioning(
+            latents,
+            resized,
+            encode=partial(encode_pixels, self.vae, generator=None, device=device),
+            positions=partial(self._token_positions, shape.frame_rate, self.info.causal_positions),
+            temporal_compression_ratio=self.vae_temporal_compression_ratio,
+            generator=generator,
+        )
 
     def _upsample(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents of twice the size, with the statistics of the given ones."""
-        statistics = (self.vae.latents_mean, self.vae.latents_std, 1.0)
+        mean = self.vae.latents_mean
+        std = self.vae.latents_std
+        upsampler = self.latent_upsampler
         with self.progress.stage("upsample"):
-            larger = self.latent_upsampler(
-                denormalize(latents, *statistics).to(self.latent_upsampler.dtype)
-            )
-        return adain(normalize(larger.float(), *statistics), latents)
-
-
-def round_up_shape(clip: VideoShape, temporal_ratio: int) -> VideoShape:
-    """The next larger clip that the model can make."""
-    for name in ("height", "width", "num_frames"):
-        checks.check_count(getattr(clip, name), name)
-    height, width = (
-        ceil(side / SIZE_MULTIPLE) * SIZE_MULTIPLE for side in (clip.height, clip.width)
-    )
-    frames = ceil((clip.num_frames - 1) / temporal_ratio) * temporal_ratio + 1
-    return VideoShape(height, width, frames, clip.frame_rate)
-
-
-def margins(wanted: int, made: int) -> tuple[int, int]:
-    """What a side that is made has more than is wanted, before and after."""
-    return (made - wanted) // 2, made - wanted - (made - wanted) // 2
-
-
-def crop(video: torch.Tensor, clip: VideoShape) -> torch.Tensor:
-    """The middle of a video `(B, 3, T, H, W)`, and its first frames, in the size of a clip."""
-    (top, _), (left, _) = margins(clip.height, video.shape[3]), margins(clip.width, video.shape[4])
-    return video[:, :, : clip.num_frames, top : top + clip.height, left : left + clip.width]
-
-
-def pad(video: torch.Tensor, wanted: VideoShape, made: VideoShape) -> torch.Tensor:
-    """A video `(B, 3, T, H, W)` in [-1, 1], of any size in the shape of what is wanted, with grey
-    margins.
-    """
-    (top, bottom), (left, right) = (
-        margins(wanted.height, made.height),
-        margins(wanted.width, made.width),
-    )
-    return F.pad(video, (left, right, top, bottom))
-
-
-def resize(video: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """A video `(B, C, T, H, W)` in another size, bilinearly."""
-    if video.shape[-2:] == (height, width):
-        return video
-    return F.interpolate(video, (video.shape[2], height, width), mode="trilinear")
+            upsampled = upsampler(denormalize(latents, mean, std, 1.0).to(upsampler.dtype))
+        return adain(normalize(upsampled.float(), mean, std, 1.0), latents)

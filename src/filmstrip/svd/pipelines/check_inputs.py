@@ -1,4 +1,4 @@
-"""What a call of SVD must hold, checked before any work."""
+"""The inputs of an SVD call, checked before any work."""
 
 from typing import Any
 
@@ -8,84 +8,81 @@ from filmstrip.svd.limits import SCHEDULER_CONFIG, scheduler_problems
 
 logger = get_logger(__name__)
 
-UNET = "UNetSpatioTemporalConditionModel of filmstrip"
-VAE = "AutoencoderKLTemporalDecoder"
-IMAGE_ENCODER = "CLIPVisionModelWithProjection of transformers"
+UNET_CLASS = "UNetSpatioTemporalConditionModel of filmstrip"
+VAE_CLASS = "AutoencoderKLTemporalDecoder"
+IMAGE_ENCODER_CLASS = "CLIPVisionModelWithProjection of transformers"
 
 
 def check_models(unet: Any, vae: Any, image_encoder: Any) -> None:
-    """Raises:
-    InputError: they do not belong together, or not to SVD.
+    """Refuse models that do not belong to SVD, or not together.
+
+    Raises:
+        InputError: a model of another class, or configs that do not fit.
     """
-    for name, module, suits, kind in (
-        (
-            "unet",
-            unet,
-            hasattr(unet, "prepare") and hasattr(unet.config, "addition_time_embed_dim"),
-            UNET,
-        ),
-        ("vae", vae, hasattr(getattr(vae, "decoder", None), "time_conv_out"), VAE),
-        (
-            "image_encoder",
-            image_encoder,
-            hasattr(getattr(image_encoder, "config", None), "projection_dim"),
-            IMAGE_ENCODER,
-        ),
-    ):
-        if not suits:
-            raise InputError(
-                f"The {name} is {_kind(module)}, but Stable Video Diffusion needs {kind}."
-            )
+    is_unet = hasattr(unet, "prepare") and hasattr(unet.config, "addition_time_embed_dim")
+    _require_class("unet", unet, UNET_CLASS, is_unet)
+    is_vae = hasattr(getattr(vae, "decoder", None), "time_conv_out")
+    _require_class("vae", vae, VAE_CLASS, is_vae)
+    is_clip = hasattr(getattr(image_encoder, "config", None), "projection_dim")
+    _require_class("image_encoder", image_encoder, IMAGE_ENCODER_CLASS, is_clip)
+
     config = unet.config
-    wanted, given = config.projection_class_embeddings_input_dim, config.addition_time_embed_dim
-    if wanted != 3 * given:
+    projection_dim = config.projection_class_embeddings_input_dim
+    if projection_dim != 3 * config.addition_time_embed_dim:
         raise InputError(
-            f"The unet has projection_class_embeddings_input_dim {wanted} and "
-            f"addition_time_embed_dim {given}; "
-            "SVD embeds three numbers (fps, motion bucket, noise), so the first must be three "
-            "times the second."
+            f"The unet has projection_class_embeddings_input_dim {projection_dim} and "
+            f"addition_time_embed_dim {config.addition_time_embed_dim}; SVD embeds three numbers "
+            "(fps, motion bucket, noise), so the first must be three times the second."
         )
-    if config.in_channels != 2 * vae.config.latent_channels:
+    latent_channels = vae.config.latent_channels
+    if config.in_channels != 2 * latent_channels:
         raise InputError(
-            f"The unet takes {config.in_channels} channels and the vae makes "
-            f"{vae.config.latent_channels}; SVD joins "
-            "the latents of video and picture, so the first must be twice the second. One of them "
-            "is of another model."
+            f"The unet takes {config.in_channels} channels and the vae makes {latent_channels}; "
+            "SVD joins the latents of video and picture, so the first must be twice the second. "
+            "One of them is of another model."
         )
-    widths = config.cross_attention_dim
-    width = image_encoder.config.projection_dim
-    if any(one != width for one in (widths if isinstance(widths, list | tuple) else [widths])):
+    embed_dim = image_encoder.config.projection_dim
+    context_dims = config.cross_attention_dim
+    if not isinstance(context_dims, list | tuple):
+        context_dims = [context_dims]
+    if any(context_dim != embed_dim for context_dim in context_dims):
         raise InputError(
-            f"The image encoder gives {width} numbers and the unet takes {widths}; one of them is "
-            "of another model."
+            f"The image encoder gives {embed_dim} numbers and the unet takes "
+            f"{config.cross_attention_dim}; one of them is of another model."
         )
 
 
 def warn_of_guidance(min_guidance_scale: float, max_guidance_scale: float) -> None:
-    """Warn of guidance the wrong way round."""
+    """Warn of guidance that falls from the first frame to the last."""
     if min_guidance_scale > max(max_guidance_scale, 1):
         logger.warning(
             "min_guidance_scale is %g and max_guidance_scale %g, so that guidance falls from the "
-            "first frame to the "
-            "last, where the model needs more of it. Give the smaller number as "
-            "min_guidance_scale.",
+            "first frame to the last, where the model needs more of it. Give the smaller number "
+            "as min_guidance_scale.",
             min_guidance_scale,
             max_guidance_scale,
         )
 
 
 def warn_of_scheduler(scheduler: Any) -> None:
-    """Warn where the scheduler's config will give garbage."""
-    if wrong := scheduler_problems(scheduler.config):
+    """Warn of a scheduler whose config gives noise for a video."""
+    problems = scheduler_problems(scheduler.config)
+    if problems:
+        config = ", ".join(f"{name}={value!r}" for name, value in SCHEDULER_CONFIG.items())
         logger.warning(
-            "The scheduler does not suit Stable Video Diffusion, and the frames will be noise: its "
-            "%s. Make it with "
-            "from_config(scheduler.config, %s).",
-            " and its ".join(wrong),
-            ", ".join(f"{name}={wanted!r}" for name, wanted in SCHEDULER_CONFIG.items()),
+            "The scheduler does not suit Stable Video Diffusion, and the frames will be noise: "
+            "its %s. Make it with from_config(scheduler.config, %s).",
+            " and its ".join(problems),
+            config,
         )
 
 
-def _kind(module: Any) -> str:
-    kind = type(getattr(module, "_orig_mod", module))  # of what was compiled
-    return f"{kind.__name__} of {kind.__module__.partition('.')[0]}"
+def _require_class(name: str, module: Any, expected: str, fits: bool) -> None:
+    if fits:
+        return
+    module = getattr(module, "_orig_mod", module)  # of a compiled module
+    library = type(module).__module__.partition(".")[0]
+    raise InputError(
+        f"The {name} is {type(module).__name__} of {library}, but Stable Video Diffusion needs "
+        f"{expected}."
+    )

@@ -1,6 +1,7 @@
 """A picture to a video with Stable Video Diffusion."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -11,15 +12,35 @@ from filmstrip.nn.noise import Generators, randn
 from filmstrip.outputs import StableVideoDiffusionPipelineOutput
 from filmstrip.pipeline import checks
 from filmstrip.pipeline.base import DiffusionPipeline
-from filmstrip.pipeline.denoise import Callback, Step, StepCallbacks, callback_names, denoise
+from filmstrip.pipeline.denoise import Step, denoise
 from filmstrip.pipeline.guiders import ClassifierFreeGuidance, linear_guidance
+from filmstrip.pipeline.step_callbacks import CallbackFunction, StepCallback, StepCallbacks
+from filmstrip.pipeline.steppers import EulerStepper
 from filmstrip.svd.limits import SIZE_MULTIPLE, untrained_settings
-from filmstrip.svd.pipelines import check_inputs as inputs
+from filmstrip.svd.pipelines.check_inputs import (
+    check_models,
+    warn_of_guidance,
+    warn_of_scheduler,
+)
 from filmstrip.svd.pipelines.decode import decode_latents
 from filmstrip.svd.pipelines.images import clip_input, to_images, vae_input
 from filmstrip.svd.pipelines.predictor import UNetPredictor
 
 logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class MicroConditions:
+    """The numbers that the model is told of a video."""
+
+    fps: float  # frames per second that the motion is meant for
+    motion_bucket_id: float  # how much moves, 0 to 255
+    noise_aug_strength: float  # of the noise on the picture that the VAE sees
+
+    def time_ids(self, num_videos: int, like: torch.Tensor) -> torch.Tensor:
+        """What the UNet embeds, `(num_videos, 3)`; SVD was trained with fps - 1."""
+        row = [self.fps - 1, self.motion_bucket_id, self.noise_aug_strength]
+        return torch.tensor([row] * num_videos).to(like)
 
 
 class StableVideoDiffusionPipeline(DiffusionPipeline):
@@ -41,11 +62,14 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
         self, vae: Any, image_encoder: Any, unet: Any, scheduler: Any, feature_extractor: Any
     ) -> None:
         super().__init__()
-        self.vae, self.image_encoder, self.unet = vae, image_encoder, unet
-        self.scheduler, self.feature_extractor = scheduler, feature_extractor
-        self.vae_scale_factor = (
-            2 ** (len(vae.config.block_out_channels) - 1) if vae is not None else 8
-        )
+        self.vae = vae
+        self.image_encoder = image_encoder
+        self.unet = unet
+        self.scheduler = scheduler
+        self.feature_extractor = feature_extractor
+        self.vae_scale_factor = 8
+        if vae is not None:
+            self.vae_scale_factor = 2 ** (len(vae.config.block_out_channels) - 1)
         self.video_processor = VideoProcessor(vae_scale_factor=self.vae_scale_factor)
         self._guidance_scale: float | torch.Tensor = 1.0
         self._checked_scheduler: Any = None
@@ -53,14 +77,15 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
 
     @property
     def guidance_scale(self) -> float | torch.Tensor:
-        """Of the call that runs, `(B, T, 1, 1, 1)`; a callback may set `_guidance_scale`, to a
-        number too.
+        """Of the call that runs, `(B, T, 1, 1, 1)`.
+
+        A callback may set `_guidance_scale`, to a number too.
         """
         return self._guidance_scale
 
     @property
     def do_classifier_free_guidance(self) -> bool:
-        """Whether the answer without a picture has a say at this step."""
+        """Whether this step needs the negative branch, which sees no picture."""
         return ClassifierFreeGuidance(self._guidance_scale).enabled
 
     @torch.no_grad()
@@ -75,9 +100,8 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
             do_rescale=False,
             return_tensors="pt",
         ).pixel_values
-        embeds = self.image_encoder(
-            pixels.to(self._execution_device, self.image_encoder.dtype)
-        ).image_embeds
+        pixels = pixels.to(self._execution_device, self.image_encoder.dtype)
+        embeds = self.image_encoder(pixels).image_embeds
         return embeds.repeat_interleave(num_videos_per_prompt, dim=0)[:, None]
 
     @torch.no_grad()
@@ -90,24 +114,27 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
         num_videos_per_prompt: int = 1,
         generator: Generators = None,
     ) -> torch.Tensor:
-        """Latents of noised pictures, `(B, C, h, w)`, a row for each video, picture by picture.
+        """The latents of noised pictures, `(B, C, h, w)`, a row for each video, picture by picture.
 
-        The noise is drawn for each picture; from a list of generators for each video, so that it is
-        the video that its generator gives alone. A VAE in float16 that asks for it (`force_upcast`)
-        encodes in float32.
+        The noise is drawn for each picture; from a list of generators for each video, so that it
+        is the video that its generator makes alone. A VAE in float16 whose config asks for it
+        (`force_upcast`) encodes in float32.
         """
-        device, each = self._execution_device, num_videos_per_prompt
+        device = self._execution_device
+        num_copies = num_videos_per_prompt
         pixels = vae_input(to_images(image), self.video_processor, height, width).to(device)
-        if each > 1 and isinstance(generator, list) and len(generator) > 1:
-            pixels, each = pixels.repeat_interleave(each, dim=0), 1
-        noised = pixels + noise_aug_strength * randn(pixels.shape, generator, device, pixels.dtype)
-        upcast = self.vae.dtype == torch.float16 and self.vae.config.force_upcast
-        try:
-            self.vae.to(dtype=torch.float32 if upcast else self.vae.dtype)
-            latents = self.vae.encode(noised.to(self.vae.dtype)).latent_dist.mode()
-        finally:
-            self.vae.to(dtype=torch.float16 if upcast else self.vae.dtype)
-        return latents.repeat_interleave(each, dim=0)
+        if num_copies > 1 and isinstance(generator, list) and len(generator) > 1:
+            pixels = pixels.repeat_interleave(num_copies, dim=0)
+            num_copies = 1
+        noise = randn(pixels.shape, generator, device, pixels.dtype)
+        noised = pixels + noise_aug_strength * noise
+        compute_dtype = self.vae.dtype
+        if compute_dtype == torch.float16 and self.vae.config.force_upcast:
+            compute_dtype = torch.float32
+        posterior = self.vae.encode(
+            noised.to(compute_dtype), compute_dtype=compute_dtype
+        ).latent_dist
+        return posterior.mode().repeat_interleave(num_copies, dim=0)
 
     def prepare_latents(
         self,
@@ -116,12 +143,15 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
         generator: Generators,
         latents: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The noise that the walk starts from, `(B, T, C, h, w)` at the scheduler's first level,
-        drawn in `dtype`.
+        """The latents before the first step, `(B, T, C, h, w)` at the scheduler's first sigma.
+
+        Args:
+            dtype: that the noise is drawn in.
+            latents: noise of deviation 1, instead of a draw.
         """
         device = self._execution_device
-        latents = randn(shape, generator, device, dtype) if latents is None else latents.to(device)
-        return latents.float() * self.scheduler.init_noise_sigma
+        noise = randn(shape, generator, device, dtype) if latents is None else latents.to(device)
+        return noise.float() * self.scheduler.init_noise_sigma
 
     @torch.no_grad()
     def __call__(
@@ -142,8 +172,8 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
         generator: Generators = None,
         latents: torch.Tensor | None = None,
         output_type: str = "pil",
-        callback_on_step_end: Callback | None = None,
-        callback_on_step_end_tensor_inputs: list[str] = ["latents"],  # noqa: B006  (diffusers' signature; only read)
+        callback_on_step_end: CallbackFunction | None = None,
+        callback_on_step_end_tensor_inputs: list[str] = ["latents"],  # noqa: B006  (only read)
         return_dict: bool = True,
     ) -> Any:
         """Make videos.
@@ -154,115 +184,166 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
             height, width: in pixels, multiples of 8, 64 is better; 0 or `None` is what the model
                 was trained for.
             num_frames: what the model was trained for by default, 14 or 25.
-            num_inference_steps: steps of the walk.
+            num_inference_steps: denoising steps.
             sigmas: noise levels, falling, instead of the scheduler's own.
-            min_guidance_scale, max_guidance_scale: guidance of the first and the last frame, evenly
-                between them; if none is above 1 there is no guidance.
+            min_guidance_scale, max_guidance_scale: guidance of the first and the last frame,
+                linear between them; if none is above 1 there is no guidance.
             fps: frames per second that the motion is meant for. The model is told one less, as it
                 was trained.
-            motion_bucket_id: how much shall move, 0 to 255.
-            noise_aug_strength: noise on the picture that the VAE sees; more noise, more freedom.
+            motion_bucket_id: how much moves, 0 to 255.
+            noise_aug_strength: of the noise on the picture that the VAE sees; with more noise the
+                video may differ more from the picture.
             decode_chunk_size: frames that are decoded at a time, of one video; all by default.
             num_videos_per_prompt: videos of each picture; they come one picture after the other.
             generator: of the noise; a list has one for each video.
             latents: the noise itself, `(B, T, C, h, w)`, with deviation 1.
             output_type: "pil", "np", "pt", or "latent" for the latents.
-            callback_on_step_end: called after each step as `callback(pipeline, index, timestep,
-                tensors)`; what it returns under "latents" is gone on with.
+            callback_on_step_end: called after each step as `callback(pipeline, step_index,
+                timestep, tensors)`; latents that it returns under "latents" replace those of the
+                call.
             callback_on_step_end_tensor_inputs: names of the tensors that it is handed.
             return_dict: return the output class rather than the frames themselves.
 
         Returns:
-            Videos: lists of PIL images, an array `(B, T, H, W, C)` or a tensor `(B, T, C, H, W)` in
-                [0, 1]; or latents.
+            Videos: lists of PIL images, an array `(B, T, H, W, C)` or a tensor `(B, T, C, H, W)`
+            in [0, 1]; or latents.
 
         Raises:
             InputError: an argument that cannot be used, before any work.
         """
-        names = callback_names(
-            callback_on_step_end, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs
-        )
-        self._require("vae", "image_encoder", "unet", "scheduler", "feature_extractor")
-        self._check_scheduler()
-        inputs.check_models(self.unet, self.vae, self.image_encoder)
-        config, ratio = self.unet.config, self.vae_scale_factor
-        height, width = height or config.sample_size * ratio, width or config.sample_size * ratio
-        num_frames = config.num_frames if num_frames is None else num_frames
-        checks.check_multiple(height, width, SIZE_MULTIPLE)
-        checks.check_count(num_frames, "num_frames")
-        micro = {
-            "fps": fps,
-            "motion_bucket_id": motion_bucket_id,
-            "noise_aug_strength": noise_aug_strength,
-        }
-        guidance = {
-            "min_guidance_scale": min_guidance_scale,
-            "max_guidance_scale": max_guidance_scale,
-        }
-        checks.check_numbers(micro | guidance)
-        inputs.warn_of_guidance(**guidance)
-        for sentence in untrained_settings(num_frames, config.num_frames, fps, motion_bucket_id):
-            logger.warning(sentence)
+        callback = StepCallback(callback_on_step_end, callback_on_step_end_tensor_inputs)
+        callback.tensor_names(self._callback_tensor_inputs)
+        self._check_components()
+        height, width, num_frames = self._check_size(height, width, num_frames)
+        micro_conditions = MicroConditions(fps, motion_bucket_id, noise_aug_strength)
+        self._check_settings(micro_conditions, num_frames, min_guidance_scale, max_guidance_scale)
         checks.check_schedule(num_inference_steps, sigmas, "sigmas")
         checks.check_output_type(output_type)
         checks.check_count(num_videos_per_prompt, "num_videos_per_prompt")
         checks.check_count(decode_chunk_size or num_frames, "decode_chunk_size")
         images = to_images(image)
-        videos = len(images) * num_videos_per_prompt
-        shape = (videos, num_frames, config.in_channels // 2, height // ratio, width // ratio)
-        checks.check_generators(generator, videos)
+        num_videos = len(images) * num_videos_per_prompt
+        shape = self._latent_size(num_videos, num_frames, height, width)
+        checks.check_generators(generator, num_videos)
         checks.check_shape(latents, shape)
+
         self._guidance_scale = linear_guidance(
-            min_guidance_scale, max_guidance_scale, num_frames, videos
+            min_guidance_scale, max_guidance_scale, num_frames, num_videos
         )
         self._interrupt = False
-        levels = (
-            {"num_inference_steps": num_inference_steps} if sigmas is None else {"sigmas": sigmas}
-        )
-        schedule = self._schedule(**levels)
-
+        if sigmas is None:
+            schedule = self._set_schedule(num_inference_steps=num_inference_steps)
+        else:
+            schedule = self._set_schedule(sigmas=sigmas)
         with self.progress.stage("encode image"):
             embeds = self.encode_image(images, num_videos_per_prompt)
-            picture = self.encode_picture(
+            image_latents = self.encode_picture(
                 images, height, width, noise_aug_strength, num_videos_per_prompt, generator
             )
         latents = self.prepare_latents(shape, embeds.dtype, generator, latents)
-        ids = torch.tensor([[fps - 1, motion_bucket_id, noise_aug_strength]] * videos).to(embeds)
-        predict = UNetPredictor(self.unet, self.scheduler, embeds, picture.to(embeds), ids)
-        with self.progress.stage("denoise", len(schedule)) as advance:
-            watch = StepCallbacks(self, {}, callback_on_step_end, names, advance)
-            latents = denoise(
-                latents, watch.steps(schedule), predict, self._guidance, self._advance, watch
-            )
-        frames = (
-            latents
-            if output_type == "latent"
-            else self.decode(latents, decode_chunk_size, output_type)
+        time_ids = micro_conditions.time_ids(num_videos, embeds)
+        predictor = UNetPredictor(
+            self.unet, self.scheduler, embeds, image_latents.to(embeds), time_ids
         )
+        latents = self._denoise(latents, schedule, predictor, callback)
+        frames: Any = latents
+        if output_type != "latent":
+            frames = self.decode(latents, decode_chunk_size, output_type)
         return StableVideoDiffusionPipelineOutput(frames) if return_dict else frames
 
     @torch.no_grad()
     def decode(
-        self, latents: torch.Tensor, decode_chunk_size: int | None = None, output_type: str = "pil"
+        self,
+        latents: torch.Tensor,
+        decode_chunk_size: int | None = None,
+        output_type: str = "pil",
     ) -> Any:
-        """Decode latents `(B, T, C, h, w)`, such as a call gives with `output_type="latent"`, to
-        frames.
+        """Decode the output of a call with `output_type="latent"` to frames.
 
-        If it fails, the latents are in `pipe.latents`, so that nothing that was sampled is lost.
+        If it fails, the latents are kept in `pipe.latents`.
+
+        Args:
+            latents: `(B, T, C, h, w)`.
+            decode_chunk_size, output_type: as in a call.
         """
-        again = "pipe.decode(pipe.latents, decode_chunk_size=1)"
-        with (
-            self._keeping(latents, f"pipe.vae.enable_tiling() and then {again}"),
-            self.progress.stage("decode"),
-        ):
+        call = "pipe.decode(pipe.latents, decode_chunk_size=1)"
+        advice = f"pipe.vae.enable_tiling() and then {call}"
+        with self._keep_latents(latents, advice), self.progress.stage("decode"):
             video = decode_latents(self.vae, latents, decode_chunk_size or latents.shape[1])
             return self.video_processor.postprocess_video(video, output_type)
+
+    def _denoise(
+        self,
+        latents: torch.Tensor,
+        timesteps: torch.Tensor,
+        predictor: UNetPredictor,
+        callback: StepCallback,
+    ) -> torch.Tensor:
+        """Denoise latents `(B, T, C, h, w)`."""
+        with self.progress.stage("denoise", len(timesteps)) as advance:
+            callbacks = StepCallbacks(self, advance, callback)
+            return denoise(
+                latents,
+                callbacks.steps(timesteps),
+                predictor,
+                self._guider,
+                EulerStepper(self._euler_step),
+                callbacks,
+            )
+
+    def _check_components(self) -> None:
+        self._require("vae", "image_encoder", "unet", "scheduler", "feature_extractor")
+        self._check_scheduler()
+        check_models(self.unet, self.vae, self.image_encoder)
 
     def _check_scheduler(self) -> None:
         """Warn once of a scheduler that does not suit the model."""
         if self.scheduler is not None and self.scheduler is not self._checked_scheduler:
-            inputs.warn_of_scheduler(self.scheduler)
+            warn_of_scheduler(self.scheduler)
         self._checked_scheduler = self.scheduler
 
-    def _guidance(self, step: Step) -> ClassifierFreeGuidance:
+    def _check_size(
+        self, height: int | None, width: int | None, num_frames: int | None
+    ) -> tuple[int, int, int]:
+        """Height, width and number of frames of a call, those of the model where not given."""
+        config = self.unet.config
+        height = height or config.sample_size * self.vae_scale_factor
+        width = width or config.sample_size * self.vae_scale_factor
+        num_frames = config.num_frames if num_frames is None else num_frames
+        checks.check_multiple(height, width, SIZE_MULTIPLE)
+        checks.check_count(num_frames, "num_frames")
+        return height, width, num_frames
+
+    def _check_settings(
+        self,
+        micro_conditions: MicroConditions,
+        num_frames: int,
+        min_guidance_scale: float,
+        max_guidance_scale: float,
+    ) -> None:
+        """Refuse numbers that are none; warn of those that the model was not trained for."""
+        fps = micro_conditions.fps
+        motion_bucket_id = micro_conditions.motion_bucket_id
+        checks.check_numbers(
+            {
+                "fps": fps,
+                "motion_bucket_id": motion_bucket_id,
+                "noise_aug_strength": micro_conditions.noise_aug_strength,
+                "min_guidance_scale": min_guidance_scale,
+                "max_guidance_scale": max_guidance_scale,
+            }
+        )
+        warn_of_guidance(min_guidance_scale, max_guidance_scale)
+        trained_frames = self.unet.config.num_frames
+        for problem in untrained_settings(num_frames, trained_frames, fps, motion_bucket_id):
+            logger.warning(problem)
+
+    def _latent_size(
+        self, num_videos: int, num_frames: int, height: int, width: int
+    ) -> tuple[int, ...]:
+        ratio = self.vae_scale_factor
+        channels = self.unet.config.in_channels // 2
+        return (num_videos, num_frames, channels, height // ratio, width // ratio)
+
+    def _guider(self, step: Step) -> ClassifierFreeGuidance:
         return ClassifierFreeGuidance(self._guidance_scale)

@@ -1,6 +1,4 @@
-"""The picture that a video starts from: whatever it is given as, for the autoencoder and for
-CLIP.
-"""
+"""The picture that a video starts from, for the autoencoder and for CLIP."""
 
 import math
 from collections.abc import Sequence
@@ -19,11 +17,10 @@ from filmstrip.media.processors import VideoProcessor
 
 logger = get_logger(__name__)
 
-Image: TypeAlias = (
-    PIL.Image.Image | torch.Tensor
-)  # RGB; a tensor is (3, H, W), in [0, 1], or [-1, 1] if below 0
-BACKGROUND = "white"
-NARROWEST = 0.001  # deviation of the blur where a picture is not made smaller: none
+# RGB; a tensor is `(3, H, W)`, in [0, 1], or in [-1, 1] if a value is below 0.
+Image: TypeAlias = PIL.Image.Image | torch.Tensor
+BACKGROUND = "white"  # of transparent pictures
+MIN_DEVIATION = 0.001  # of the blur: that of a picture which is not made smaller
 
 
 def to_images(image: Any) -> list[Image]:
@@ -32,93 +29,91 @@ def to_images(image: Any) -> list[Image]:
     Args:
         image: a PIL image of any mode; an array `(H, W)`, `(H, W, C)` or `(B, H, W, C)`; a tensor
             `(H, W)`, `(C, H, W)` or `(B, C, H, W)`; or a list of such. Grey becomes RGB, and
-            transparency is composited on white. Whole numbers are 0 to 255; floats are in [0, 1],
-            or [-1, 1] if one is below 0, or [0, 255] if one is above 2. Arrays are taken as
-            pictures of 8 bits.
+            transparency is composited on white. Integers are 0 to 255; floats are in [0, 1], or
+            [-1, 1] if one is below 0, or [0, 255] if one is above 2. Arrays are taken as pictures
+            of 8 bits.
 
     Raises:
-        InputError: anything else, nothing, a file that cannot be read, or pixels that are no
+        InputError: anything else, nothing, a file that cannot be read, or pixels that are not
             numbers.
     """
     if isinstance(image, list | tuple):
         if not image:
             raise InputError("There is no picture: image is an empty list.")
-        return [image for item in image for image in to_images(item)]
+        images = list[Image]()
+        for item in image:
+            images.extend(to_images(item))
+        return images
     if isinstance(image, PIL.Image.Image):
-        return [_image(image)]
+        return [_rgb_image(image)]
     if isinstance(image, np.ndarray):
-        channels_first = torch.from_numpy(_plain(image).copy())
-        batch = _rgb(
-            channels_first.movedim(-1, -3) if image.ndim > 2 else channels_first, "an array"
-        )
-        batch = (batch + 1) / 2 if batch.min() < 0 else batch
-        return [
-            PIL.Image.fromarray(picture.numpy())
-            for picture in to_uint8(batch.clamp(0, 1)).movedim(1, -1)
-        ]
+        return list(_images_of_array(image))
     if isinstance(image, torch.Tensor):
-        return list(_rgb(image, "a tensor"))
+        return list(_rgb_tensor(image, "a tensor"))
     raise InputError(
         f"image is of type {type(image).__name__}; give a PIL image, an array, a tensor, or a list "
-        "of them "
-        "(`filmstrip.load_image` reads files)."
+        "of them (`filmstrip.load_image` reads files)."
     )
 
 
 def vae_input(
     images: Sequence[Image], processor: VideoProcessor, height: int, width: int
 ) -> torch.Tensor:
-    """`(B, 3, height, width)` in [-1, 1]: PIL images by Lanczos, tensors by the nearest pixel, as
-    in diffusers.
+    """The autoencoder's input, `(B, 3, height, width)` in [-1, 1].
+
+    PIL images are resized by Lanczos, tensors by the nearest pixel, as in diffusers.
     """
     return torch.cat([processor.preprocess(image, height, width) for image in images])
 
 
 def clip_input(images: Sequence[Image], size: int) -> torch.Tensor:
-    """`(B, 3, size, size)` in float32 in [0, 1], on the CPU, made smaller without aliasing.
+    """CLIP's input, `(B, 3, size, size)` in float32 in [0, 1], on the CPU, resized without
+    aliasing.
 
-    A tensor of that size stays as it is, whatever its range, as in diffusers, which knows no other
+    A tensor of that size stays as it is, whatever its range, as in diffusers, which takes no other
     size.
     """
-    return torch.stack([_clip_view(image, size) for image in images])
+    return torch.stack([_clip_picture(image, size) for image in images])
 
 
 def resize_antialiased(picture: torch.Tensor, size: int) -> torch.Tensor:
-    """Resize `(C, H, W)` to `(C, size, size)`: blur, then bicubic interpolation between the centres
-    of the corners.
+    """Resize `(C, H, W)` to `(C, size, size)`: blur, then bicubic interpolation.
 
-    A side that shrinks by a factor f is blurred with a Gaussian of deviation (f - 1) / 2, as in
+    A length that shrinks by a factor f is blurred with a Gaussian of deviation (f - 1) / 2, as in
     scikit-image's `resize`, cut at two deviations, as in kornia's (Stability-AI/generative-models,
-    `FrozenOpenCLIPImageEmbedder`).
+    `FrozenOpenCLIPImageEmbedder`). The interpolation is between the centres of the corner pixels.
     """
-    for axis in (2, 1):
-        picture = _blur(picture, max((picture.shape[axis] / size - 1) / 2, NARROWEST), axis)
+    for dim in (2, 1):
+        shrink_factor = picture.shape[dim] / size
+        deviation = max((shrink_factor - 1) / 2, MIN_DEVIATION)
+        picture = _blur(picture, deviation, dim)
     return F.interpolate(picture[None], size=(size, size), mode="bicubic", align_corners=True)[0]
 
 
-def _blur(picture: torch.Tensor, deviation: float, axis: int) -> torch.Tensor:
-    """Convolve along an axis with a Gaussian, the edges mirrored."""
-    if deviation == NARROWEST:
+def _blur(picture: torch.Tensor, deviation: float, dim: int) -> torch.Tensor:
+    """Convolve along a dimension with a Gaussian, the edges mirrored."""
+    if deviation == MIN_DEVIATION:
         return picture
     width = int(max(4 * deviation, 3)) | 1
     offsets = torch.arange(width, dtype=picture.dtype) - width // 2
     kernel = torch.exp(-offsets.square() / (2 * deviation**2))
-    rows = picture.movedim(axis, -1)
-    padded = F.pad(rows.reshape(-1, 1, rows.shape[-1]), (width // 2, width // 2), mode="reflect")
-    return (
-        F.conv1d(padded, (kernel / kernel.sum()).view(1, 1, -1)).view(rows.shape).movedim(-1, axis)
-    )
+    kernel = kernel / kernel.sum()
+    rows = picture.movedim(dim, -1)
+    flat = rows.reshape(-1, 1, rows.shape[-1])
+    padded = F.pad(flat, (width // 2, width // 2), mode="reflect")
+    return F.conv1d(padded, kernel.view(1, 1, -1)).view(rows.shape).movedim(-1, dim)
 
 
-def _image(image: PIL.Image.Image) -> PIL.Image.Image:
-    """RGB, less its transparency. PIL reads a file only now."""
+def _rgb_image(image: PIL.Image.Image) -> PIL.Image.Image:
+    """A PIL image as RGB on white. PIL reads its file only now."""
     if not all(image.size):
         raise InputError(f"image is a picture of {image.width}x{image.height} pixels.")
     try:
-        if image.format in ANIMATED_FORMATS and (count := getattr(image, "n_frames", 1)) > 1:
+        num_frames = getattr(image, "n_frames", 1) if image.format in ANIMATED_FORMATS else 1
+        if num_frames > 1:
             logger.warning(
-                "image is animated (%d frames); the video starts from the one that it stands at.",
-                count,
+                "image is animated (%d frames); the video starts from its current frame.",
+                num_frames,
             )
         return flatten(image, BACKGROUND)
     except (OSError, SyntaxError, ValueError) as error:
@@ -127,18 +122,30 @@ def _image(image: PIL.Image.Image) -> PIL.Image.Image:
         ) from error
 
 
-def _clip_view(image: Image, size: int) -> torch.Tensor:
+def _images_of_array(array: np.ndarray[Any, Any]) -> list[PIL.Image.Image]:
+    """An array of one or several pictures as PIL images of 8 bits."""
+    tensor = torch.from_numpy(_to_torch_dtype(array).copy())
+    if array.ndim > 2:
+        tensor = tensor.movedim(-1, -3)
+    batch = _rgb_tensor(tensor, "an array")
+    if batch.min() < 0:
+        batch = (batch + 1) / 2
+    pictures = to_uint8(batch.clamp(0, 1)).movedim(1, -1)
+    return [PIL.Image.fromarray(picture.numpy()) for picture in pictures]
+
+
+def _clip_picture(image: Image, size: int) -> torch.Tensor:
     if isinstance(image, PIL.Image.Image):
         image = VideoProcessor.numpy_to_pt(VideoProcessor.pil_to_numpy(image))[0]
     elif image.shape[1:] == (size, size):
         return image.float().cpu()
-    image = image.float().cpu()
-    signed = image if image.min() < 0 else image * 2 - 1
+    pixels = image.float().cpu()
+    signed = pixels if pixels.min() < 0 else pixels * 2 - 1
     return (resize_antialiased(signed, size) + 1) / 2
 
 
-def _plain(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """An array in a type that torch has too."""
+def _to_torch_dtype(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """An array in a dtype that torch has too."""
     if array.dtype == np.uint16:
         return array.astype(np.float32) / np.float32(65535)
     if array.dtype.kind not in "biuf":
@@ -146,34 +153,48 @@ def _plain(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array
 
 
-def _rgb(pixels: torch.Tensor, what: str) -> torch.Tensor:
-    """One picture or a batch as `(B, 3, H, W)` floats; grey is repeated, and transparency
-    composited.
+def _rgb_tensor(pixels: torch.Tensor, name: str) -> torch.Tensor:
+    """One picture or a batch as floats `(B, 3, H, W)`: grey repeated, transparency composited.
+
+    Args:
+        pixels: `(H, W)`, `(C, H, W)` or `(B, C, H, W)`.
+        name: "a tensor" or "an array", for errors.
     """
-    batch = pixels[None] if pixels.ndim == 2 else pixels
-    batch = batch[None] if batch.ndim == 3 else batch
-    if batch.ndim != 4 or batch.shape[1] not in (1, 3, 4) or not batch.numel():
-        order = "(height, width, channels)" if what == "an array" else "(channels, height, width)"
-        shape = tuple(
-            pixels.shape if what == "a tensor" or pixels.ndim == 2 else pixels.movedim(-3, -1).shape
-        )
-        raise InputError(
-            f"image is {what} of shape {shape}; give {order} with 1, 3 or 4 channels, or a batch "
-            "of them."
-        )
+    batch = _as_batch(pixels, name)
     if batch.dtype == torch.bool:
         batch = batch.float()
     elif not batch.is_floating_point():
         batch = batch.float() / 255
-    low, high = batch.min().item(), batch.max().item()
+    low = batch.min().item()
+    high = batch.max().item()
     if not math.isfinite(low) or not math.isfinite(high):
-        raise InputError(f"image is {what} with values from {low} to {high}; give finite ones.")
+        raise InputError(f"image is {name} with values from {low} to {high}; give finite ones.")
     if high > 2 and low >= 0:
         logger.warning(
-            "image has values up to %g; they are taken to be in [0, 255] and divided by 255.", high
+            "image has values up to %g; they are taken to be in [0, 255] and divided by 255.",
+            high,
         )
         batch = batch / 255
     if batch.shape[1] == 4:
-        colour, alpha = ((batch + 1) / 2 if low < 0 else batch).split((3, 1), dim=1)
+        unsigned = (batch + 1) / 2 if low < 0 else batch
+        colour, alpha = unsigned.split((3, 1), dim=1)
         return colour * alpha + (1 - alpha)
     return batch.expand(-1, 3, -1, -1)
+
+
+def _as_batch(pixels: torch.Tensor, name: str) -> torch.Tensor:
+    """`(B, C, H, W)` with 1, 3 or 4 channels."""
+    batch = pixels[None] if pixels.ndim == 2 else pixels
+    batch = batch[None] if batch.ndim == 3 else batch
+    if batch.ndim == 4 and batch.shape[1] in (1, 3, 4) and batch.numel():
+        return batch
+    if name == "an array":
+        order = "(height, width, channels)"
+        shape = pixels.shape if pixels.ndim == 2 else pixels.movedim(-3, -1).shape
+    else:
+        order = "(channels, height, width)"
+        shape = pixels.shape
+    raise InputError(
+        f"image is {name} of shape {tuple(shape)}; give {order} with 1, 3 or 4 channels, or a "
+        "batch of them."
+    )

@@ -1,67 +1,69 @@
 """What the denoising loop asks SVD's UNet."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from filmstrip.pipeline.denoise import Step
-from filmstrip.pipeline.guiders import Branch
+from filmstrip.pipeline.guiders import Branch, Guider
 
 if TYPE_CHECKING:  # the models are imported when they are loaded
     from filmstrip.svd.models.unet import SVDPrepared
 
 
+@dataclass(eq=False)
 class UNetPredictor:
-    """Asks the UNet about all conditions of a step in one batch.
+    """Asks the UNet for all branches of a step in one batch.
 
-    The negative condition is no picture: zeros for CLIP's embedding and for the latents.
+    The negative branch sees no picture: zeros for CLIP's embedding and for the latents.
 
     Args:
-        unet: the module, or the same compiled.
+        unet: a `UNetSpatioTemporalConditionModel`, plain or compiled.
         scheduler: scales the latents for it.
-        embeds: of the pictures, by CLIP, `(B, 1, C)`.
-        picture: latents of the pictures, `(B, C, h, w)`.
-        added_time_ids: fps - 1, motion bucket and strength of the noise, `(B, 3)`.
+        image_embeds: of the pictures, by CLIP, `(B, 1, C)`.
+        image_latents: of the pictures, `(B, C, h, w)`.
+        added_time_ids: fps - 1, motion bucket and noise augmentation, `(B, 3)`.
     """
 
-    def __init__(
-        self,
-        unet: Any,
-        scheduler: Any,
-        embeds: torch.Tensor,
-        picture: torch.Tensor,
-        added_time_ids: torch.Tensor,
-    ) -> None:
-        self.unet, self.scheduler = unet, scheduler
-        self.embeds, self.picture, self.added_time_ids = embeds, picture[:, None], added_time_ids
-        self._prepared: SVDPrepared | None = None
-        self._shown = (
-            self.picture
-        )  # a row for each of the conditions that are prepared, in every frame
-        self._prepared_for: tuple[Branch, ...] = ()
+    unet: Any
+    scheduler: Any
+    image_embeds: torch.Tensor
+    image_latents: torch.Tensor
+    added_time_ids: torch.Tensor
+    _prepared: "SVDPrepared | None" = field(default=None, init=False)
+    _prepared_branches: tuple[Branch, ...] = field(default=(), init=False)
+    _frame_latents: torch.Tensor = field(init=False)  # of all branches, in every frame
 
-    def __call__(
-        self, latents: torch.Tensor, step: Step, conditions: tuple[Branch, ...]
-    ) -> torch.Tensor:
-        """The prediction `(len(conditions) * B, T, C, h, w)` for latents `(B, T, C, h, w)`."""
-        frames = latents.shape[1]
-        if self._prepared is None or conditions != self._prepared_for:
-            embeds, ids = (
-                self._rows(self.embeds, conditions),
-                self.added_time_ids.repeat(len(conditions), 1),
-            )
-            self._prepared, self._prepared_for = self.unet.prepare(embeds, ids, frames), conditions
-            self._shown = self._rows(self.picture, conditions).expand(-1, frames, -1, -1, -1)
-        scaled = self.scheduler.scale_model_input(latents, step.timestep).to(self.picture.dtype)
-        joined = torch.cat([scaled.repeat(len(conditions), 1, 1, 1, 1), self._shown], dim=2)
+    def __call__(self, latents: torch.Tensor, step: Step, guider: Guider) -> torch.Tensor:
+        """The prediction `(len(guider.branches) * B, T, C, h, w)` of latents `(B, T, C, h, w)`."""
+        branches = guider.branches
+        self._prepare(branches, latents.shape[1])
+        scaled = self.scheduler.scale_model_input(latents, step.timestep)
+        scaled = scaled.to(self.image_latents.dtype).repeat(len(branches), 1, 1, 1, 1)
         prediction: torch.Tensor = self.unet(
-            joined, step.timestep, return_dict=False, prepared=self._prepared
+            torch.cat([scaled, self._frame_latents], dim=2),
+            step.timestep,
+            return_dict=False,
+            prepared=self._prepared,
         )[0]
         return prediction
 
-    @staticmethod
-    def _rows(shown: torch.Tensor, conditions: tuple[Branch, ...]) -> torch.Tensor:
-        """A row of what a condition shows for each video: zeros for the negative one."""
-        return torch.cat(
-            [shown if one == "positive" else torch.zeros_like(shown) for one in conditions]
-        )
+    def _prepare(self, branches: tuple[Branch, ...], num_frames: int) -> None:
+        """The step-invariant work, done again only where the branches changed."""
+        if self._prepared is not None and self._prepared_branches == branches:
+            return
+        embeds = _branch_rows(self.image_embeds, branches)
+        time_ids = self.added_time_ids.repeat(len(branches), 1)
+        self._prepared = self.unet.prepare(embeds, time_ids, num_frames)
+        self._prepared_branches = branches
+        image_latents = _branch_rows(self.image_latents[:, None], branches)
+        self._frame_latents = image_latents.expand(-1, num_frames, -1, -1, -1)
+
+
+def _branch_rows(rows: torch.Tensor, branches: Sequence[Branch]) -> torch.Tensor:
+    """The rows of a picture for each branch: zeros for the negative one."""
+    return torch.cat(
+        [rows if branch == "positive" else torch.zeros_like(rows) for branch in branches]
+    )
