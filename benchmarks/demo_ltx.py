@@ -121,7 +121,6 @@ def generate(
     size: int = SIZE,
 ) -> Videos:
     """Generate a video of each caption; each condition has a row for each."""
-    pipe.recipe = recipe
     videos = []
     for start in range(0, len(captions), BATCH_SIZE):
         rows = slice(start, start + BATCH_SIZE)
@@ -133,6 +132,7 @@ def generate(
             conditions=[replace(item, pixels=item.pixels[rows]) for item in conditions],
             generator=torch.Generator().manual_seed(SEED + start),
             output_type="pt",
+            recipe=recipe,
         ).frames
         videos.append(frames.transpose(1, 2))
     return torch.cat(videos)
@@ -259,7 +259,6 @@ def measure_long(
     The object turns, moves, and moves back. The error of a frame is its distance from the mean of
     its neighbours. Where a new part begins, and the motion changes, it is not counted.
     """
-    pipe.recipe = one_pass(steps)
     scenes = [scene for scene, _ in evaluation_prompts(4 * count, SEED) if scene.shape != "circle"]
     rng = random.Random(SEED)
     videos = []
@@ -276,7 +275,14 @@ def measure_long(
         generator = torch.Generator().manual_seed(SEED + row)
         size = (SIZE, SIZE, NUM_LONG_FRAMES, FRAME_RATE)
         stream = long_video(
-            pipe, prompts, "", *size, window=FRAMES, overlap=NUM_GIVEN, generator=generator
+            pipe,
+            prompts,
+            "",
+            *size,
+            window=FRAMES,
+            overlap=NUM_GIVEN,
+            generator=generator,
+            recipe=one_pass(steps),
         )
         frames = np.concatenate(list(stream))
         videos.append(torch.from_numpy(frames).movedim(-1, 0).float() / 255)

@@ -19,7 +19,7 @@ import torch
 
 from benchmarks import measure
 from filmstrip import demo
-from filmstrip.nn.tiling import EvenTiles
+from filmstrip.nn.tiling import EvenTileLayout
 from filmstrip.svd.models.autoencoder import AutoencoderKLTemporalDecoder
 from tools.demo_clips import draw_pointers, sample_pointers
 
@@ -40,16 +40,16 @@ def mosaic(size: int) -> torch.Tensor:
     return rows.flatten(4).flatten(2, 3)[..., :size, :size] * 2 - 1
 
 
-def seams(tiles: EvenTiles, elements: int) -> torch.Tensor:
+def seams(tiles: EvenTileLayout, scale: int) -> torch.Tensor:
     """Where tiles overlap along height or width, a boolean mask `(H, W)`.
 
     Args:
         tiles: along height and width alike.
-        elements: of the frames for one latent.
+        scale: pixels (or latents) of a side for one latent.
     """
-    covered = torch.zeros(tiles.length * elements)
-    for place in tiles.places(elements):
-        covered[place] += 1
+    covered = torch.zeros(tiles.length * scale)
+    for tile in tiles.slices(scale):
+        covered[tile] += 1
     return (covered > 1)[:, None] | (covered > 1)
 
 
@@ -71,7 +71,7 @@ def compare(vae: Any) -> dict[str, Any]:
     stride = vae.tile_sample_stride_height
     size = tile + (TILES - 1) * stride
     frames = mosaic(size)
-    tiles = EvenTiles(size // ratio, tile // ratio, (tile - stride) // ratio)
+    tiles = EvenTileLayout(size // ratio, tile // ratio, (tile - stride) // ratio)
     pixel_seams = seams(tiles, ratio)
     latent_seams = seams(tiles, 1)
 

@@ -273,7 +273,7 @@ def tiling_table(result: Row) -> str:
         rows.append([title, *(f"{row[part]:.3f}/255" for part in parts)])
     size, tile = result["side"], result["tile"]
     note = (
-        "Tiled results against untiled ones, which is all that diffusers offers: the embedded "
+        "Tiled results against untiled ones, which is all that diffusers offers: the demo "
         f"model, {result['dtype']}, {size}×{size} pixels in {result['tiles']} tiles of "
         f"{tile}×{tile} that overlap by {tile - result['stride']}. Errors of latents (*encode*) "
         "are in units of their standard deviation, divided by 255."

@@ -36,7 +36,8 @@ from filmstrip.ltx.latents import (
 from filmstrip.ltx.layouts import read_info
 from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
 from filmstrip.ltx.models.latent_upsampler import LTXLatentUpsamplerModel
-from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel, Perturbation
+from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
+from filmstrip.ltx.models.transformer_blocks import Perturbation
 from filmstrip.ltx.pipelines.conditions import ConditioningPixels
 from filmstrip.ltx.pipelines.encode import encode_pixels
 from filmstrip.ltx.pipelines.preprocess import prepare_picture

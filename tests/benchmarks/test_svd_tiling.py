@@ -6,18 +6,13 @@ import torch
 
 from benchmarks.svd_tiling import CLIP_SIZE, errors, mosaic, seams
 from benchmarks.table import RESULTS
-from filmstrip.nn.tiling import EvenTiles
+from filmstrip.nn.tiling import EvenTileLayout
 
 
 def test_seams_are_where_tiles_overlap():
-    near_seams = seams(EvenTiles(length=8, size=5, overlap=2), elements=2)
+    near_seams = seams(EvenTileLayout(length=8, size=5, overlap=2), scale=2)
     assert near_seams.shape == (16, 16)
-    assert near_seams[0].nonzero().flatten().tolist() == [
-        6,
-        7,
-        8,
-        9,
-    ]  # tiles at 0 to 10 and 6 to 16
+    assert near_seams[0].nonzero().flatten().tolist() == [6, 7, 8, 9]
     assert near_seams[6:10].all()
     assert near_seams[:, 6:10].all()
     assert not near_seams[:6, :6].any()

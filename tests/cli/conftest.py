@@ -4,7 +4,8 @@ real one.
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -75,12 +76,20 @@ class FakePipeline:
     calls: list[dict[str, Any]] = field(default_factory=list)
     fail: BaseException | None = None  # raised while denoising
     warning: str | None = None
+    before_step: Callable[[], Any] = lambda: None
     progress: Any = None
+    vae: Any = None
     recipe: Recipe = field(default_factory=Recipe)
 
     def from_pretrained(self, source: str, **options: Any) -> "FakePipeline":
         self.loaded = {"source": source, **options}
         return self
+
+    @contextmanager
+    def report_progress_to(self, progress: Any) -> Iterator[None]:
+        before, self.progress = self.progress, progress
+        yield
+        self.progress = before
 
     def __call__(self, **call: Any) -> SimpleNamespace:
         self.calls.append(call)
@@ -88,10 +97,11 @@ class FakePipeline:
             if self.warning:
                 get_logger("filmstrip.ltx.pipelines.drop_in").warning(self.warning)
         with self.progress.stage(
-            "denoise", call.get("num_inference_steps") or self.recipe.first.count
+            "denoise", call.get("num_inference_steps") or call["recipe"].first.count
         ) as advance:
             if self.fail:
                 raise self.fail
+            self.before_step()
             advance()
         noise = torch.rand(
             (call["num_frames"], call["height"], call["width"], 3), generator=call["generator"]

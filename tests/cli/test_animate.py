@@ -126,9 +126,8 @@ def test_every_option_reaches_the_call(run: Run, model: str, pipeline: FakePipel
 def test_a_folder_gets_the_defaults_of_diffusers_call_and_its_own_length(
     run: Run, model: str, pipeline: FakePipeline
 ) -> None:
-    plan = run("animate", "cat.png", "-m", model, "--dry-run", "--json").json
-    assert plan["call"] == {
-        "image": "cat.png",
+    job = run("animate", "cat.png", "-m", model, "--dry-run", "--json").json
+    assert job["call"] == {
         "width": 1024,
         "height": 576,
         "num_frames": 5,
@@ -139,8 +138,9 @@ def test_a_folder_gets_the_defaults_of_diffusers_call_and_its_own_length(
         "min_guidance_scale": 1.0,
         "max_guidance_scale": 3.0,
     }
-    assert plan["side"] == "drop-in numbers (as diffusers' StableVideoDiffusionPipeline)"
-    assert (plan["command"], plan["fps"]) == ("animate", 7)
+    assert job["numerics"] == "drop-in numbers (as diffusers' StableVideoDiffusionPipeline)"
+    assert (job["task"], job["fps"]) == ("animate", 7)
+    assert job["inputs"][0]["file"]["path"] == "cat.png"
     assert not pipeline.loaded
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from filmstrip.cli import display
 from filmstrip.cli.display import Display, Live
-from filmstrip.cli.run import Stopwatch
+from filmstrip.jobs.progress import StageTimer
 
 
 def console(width: int = 80) -> Console:
@@ -20,7 +20,7 @@ def console(width: int = 80) -> Console:
     )
 
 
-def walk(shown: Display) -> None:
+def run_job(shown: Display) -> None:
     """What a run does with a display."""
     with shown.running():
         with shown.stage("load"):
@@ -36,7 +36,7 @@ def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     shown = display.open_display(quiet=True)
     shown.say("hello")
     shown.warn("hello")
-    walk(shown)
+    run_job(shown)
     assert capsys.readouterr() == ("", "")
     assert type(shown) is Display
 
@@ -45,7 +45,7 @@ def test_without_a_terminal_stages_are_plain_lines(capsys: pytest.CaptureFixture
     shown = display.open_display(quiet=False)
     with shown.checking():
         shown.say("[bold]as it stands[/bold]")
-    walk(shown)
+    run_job(shown)
     out, err = capsys.readouterr()
     assert out == ""
     assert "\x1b" not in err
@@ -60,7 +60,7 @@ def test_without_a_terminal_stages_are_plain_lines(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize("width", [20, 40, 80])
 def test_bars_show_count_and_time_and_fit_the_terminal(width: int) -> None:
     screen = console(width)
-    walk(Live(screen))
+    run_job(Live(screen))
     written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.file.getvalue())  # type: ignore[attr-defined]
     assert all(len(line) <= width for line in re.split(r"[\r\n]", written))
     assert "1 of 2" in written
@@ -78,17 +78,17 @@ def test_a_bar_of_a_failed_stage_does_not_hide_the_error() -> None:
         raise RuntimeError("the real one")
 
 
-def test_the_stopwatch_adds_up_stages_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stage_timer_adds_up_stages_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([0.0, 2.0, 10.0, 13.0, 20.0, 21.0])
     monkeypatch.setattr(display.time, "perf_counter", lambda: next(ticks))
-    watch = Stopwatch(Display(), "cpu")
+    watch = StageTimer(Display(), "cpu")
     for name in ("denoise", "denoise", "decode"):
         with watch.stage(name, 1) as advance:
             advance()
     assert watch.seconds == {"denoise": 5.0, "decode": 1.0}
 
 
-def test_a_gpu_finishes_its_work_before_the_stopwatch_stops(
+def test_a_gpu_finishes_its_work_before_the_stage_timer_stops(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 0.0
@@ -100,7 +100,7 @@ def test_a_gpu_finishes_its_work_before_the_stopwatch_stops(
 
     monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
     monkeypatch.setattr(display.time, "perf_counter", lambda: now)
-    watch = Stopwatch(Display(), "cuda:1")
+    watch = StageTimer(Display(), "cuda:1")
     with watch.stage("denoise"):
         now += 1
     assert watch.seconds == {"denoise": 5.0}

@@ -63,8 +63,8 @@ def test_every_option_reaches_the_call(run: Run, model: str, pipeline: FakePipel
 def test_a_folder_gets_the_defaults_of_diffusers_call(
     run: Run, model: str, pipeline: FakePipeline
 ) -> None:
-    plan = run("generate", "x", "-m", model, "--dry-run", "--json").json
-    call = plan["call"]
+    job = run("generate", "x", "-m", model, "--dry-run", "--json").json
+    call = job["call"]
     assert (call["width"], call["height"], call["num_frames"], call["frame_rate"]) == (
         704,
         512,
@@ -76,7 +76,7 @@ def test_a_folder_gets_the_defaults_of_diffusers_call(
         3.0,
         "",
     )
-    assert plan["side"] == "drop-in numbers (as diffusers' LTXPipeline)"
+    assert job["numerics"] == "drop-in numbers (as diffusers' LTXPipeline)"
     assert pipeline.calls == []
 
 
@@ -118,7 +118,7 @@ def test_several_videos_are_numbered_and_each_can_be_made_again_alone(
         run("generate", "x", "-m", model, *SMALL, "--seed", 5, "--count", 3, "-o", "a.png.mp4").code
         == 0
     )
-    alone = run("generate", "x", "-m", model, *SMALL, "--seed", 6, "--no-recipe", "-o", "b.mp4")
+    alone = run("generate", "x", "-m", model, *SMALL, "--seed", 6, "--no-provenance", "-o", "b.mp4")
     assert alone.code == 0
     assert sorted(path.name for path in Path().glob("*.mp4")) == [
         *("a.png-0001.mp4", "a.png-0002.mp4", "a.png-0003.mp4", "b.mp4")
@@ -203,7 +203,7 @@ def test_what_the_pipeline_warns_of_is_one_line(
     )
 
 
-def test_a_dry_run_prints_the_plan_and_makes_nothing(
+def test_a_dry_run_prints_the_job_and_makes_nothing(
     run: Run, model: str, pipeline: FakePipeline
 ) -> None:
     result = run(
@@ -247,12 +247,12 @@ def presets(cache: Path) -> None:
 
 @pytest.mark.usefixtures("presets")
 def test_a_preset_is_planned_as_the_authors_script_has_it(run: Run, pipeline: FakePipeline) -> None:
-    plan = run("generate", "x", "-m", "ltx-13b-0.9.8-dev", "--dry-run", "--json").json
-    assert plan["side"] == "the authors' numbers (the recipe of ltx-13b-0.9.8-dev)"
-    assert (plan["pipeline"], plan["revision"], plan["steps"], plan["seeds"]) == (
+    job = run("generate", "x", "-m", "ltx-13b-0.9.8-dev", "--dry-run", "--json").json
+    assert job["numerics"] == "the authors' numbers (the recipe of ltx-13b-0.9.8-dev)"
+    assert (job["pipeline"], job["revision"], job["steps"], job["seeds"]) == (
         *("LTXRecipePipeline", "0123abc", 27 + 13, [171198]),
     )
-    assert plan["call"] == {
+    assert job["call"] == {
         "prompt": "x",
         "negative_prompt": "worst quality, inconsistent motion, blurry, jittery, distorted",
         "width": 1216,
@@ -289,7 +289,7 @@ def test_a_preset_makes_any_size_and_says_what_a_file_cannot_hold(
         (39, 50, 6)
     ]
     assert load_video("a.mp4")[0].size == (40, 50)
-    assert pipeline.recipe.first.steps == 2
+    assert pipeline.calls[0]["recipe"].first.steps == 2
     refused = run(*words, "--no-snap", "-o", "b.mp4")
     assert (refused.code, f"{said}. Use 40x50" in refused.err) == (2, True)
     assert said not in run(*words, "--no-snap", "-o", "b.webp", "--dry-run").err

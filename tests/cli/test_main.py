@@ -37,8 +37,8 @@ def test_every_command_has_help_with_every_option(run: Run) -> None:
         "output",
         "json",
         "dry-run",
-        "recipe",
-        "no-recipe",
+        "provenance",
+        "no-provenance",
     ]:
         assert f"--{option}" in shown
 

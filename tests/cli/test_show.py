@@ -41,21 +41,21 @@ def test_a_prompt_that_looks_like_an_option_survives(
     ] * 2
 
 
-def test_json_is_the_recipe_with_all_that_made_the_file(
+def test_json_is_the_provenance_with_all_that_made_the_file(
     run: Run, model: str, pipeline: FakePipeline
 ) -> None:
     run("generate", PROMPT, "-m", model, *ARGUMENTS, "-o", "a.mp4")
-    recipe = run("show", "a.mp4", "--json").json
-    assert recipe["prompt"] == PROMPT
-    assert (recipe["seed"], recipe["width"], recipe["frame_rate"], recipe["dtype"]) == (
+    values = run("show", "a.mp4", "--json").json
+    assert values["prompt"] == PROMPT
+    assert (values["seed"], values["width"], values["frame_rate"], values["dtype"]) == (
         8,
         32,
         12.5,
         "float32",
     )
-    assert (recipe["model"], recipe["pipeline"]) == ("tiny", "LTXPipeline")
-    assert recipe["side"] == "drop-in numbers (as diffusers' LTXPipeline)"
-    assert set(recipe["versions"]) == {"filmstrip", "torch", "transformers", "python"}
+    assert (values["model"], values["pipeline"]) == ("tiny", "LTXPipeline")
+    assert values["numerics"] == "drop-in numbers (as diffusers' LTXPipeline)"
+    assert set(values["versions"]) == {"filmstrip", "torch", "transformers", "python"}
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.mkv", "frames"])
@@ -64,40 +64,14 @@ def test_every_format_carries_it(run: Run, model: str, pipeline: FakePipeline, n
     assert run("show", name, "--json").json["seed"] == 8
 
 
-def test_a_hub_model_is_pinned_to_its_commit() -> None:
-    from filmstrip.cli import plan
-    from filmstrip.cli.recipe import recipe
-
-    made = plan.Plan(
-        command="generate",
-        model="ltx-2b-0.9.5",
-        source="Lightricks/LTX-Video",
-        revision="0123abc",
-        pipeline="LTXPipeline",
-        side="",
-        steps=40,
-        changes={},
-        credit="",
-        device="cpu",
-        dtype="float32",
-        seeds=(1,),
-        outputs=(Path("a.mp4"),),
-        fps=25,
-        recipe=True,
-        call={},
-        notes=(),
-    )
-    assert recipe(made, 1)["model"] == "ltx-2b-0.9.5@0123abc"
-
-
-def test_files_without_a_recipe_are_refused_in_a_sentence(
+def test_files_without_provenance_are_refused_in_a_sentence(
     run: Run, model: str, pipeline: FakePipeline
 ) -> None:
-    assert run("generate", "x", "-m", model, *ARGUMENTS, "--no-recipe", "-o", "a.mp4").code == 0
+    assert run("generate", "x", "-m", model, *ARGUMENTS, "--no-provenance", "-o", "a.mp4").code == 0
     assert "--no-provenance" in run("show", "a.mp4").err
     save_video(np.zeros((1, 16, 16, 3), np.uint8), "odd.mp4", 8, provenance={"hello": 1})
     assert run("show", "odd.mp4", "--json").code == 0
-    assert "It has no 'prompt', so there is no command" in run("show", "odd.mp4").out
+    assert "It has no 'command', so there is no command" in run("show", "odd.mp4").out
     Path("text.mp4").write_text("hello")
     for name in ("text.mp4", "nowhere.mp4"):
         result = run("show", name)

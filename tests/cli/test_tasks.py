@@ -2,7 +2,6 @@
 each way.
 """
 
-import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import filmstrip
 from filmstrip import (
     LTXConditionPipeline,
     LTXLatentUpsamplePipeline,
-    LTXLatentUpsamplerModel,
     LTXPipeline,
     LTXRecipePipeline,
     LTXVideoCondition,
@@ -26,6 +24,7 @@ from filmstrip.ltx.pipelines.long_video import long_video
 from filmstrip.media.export import save_video
 from filmstrip.media.load import load_video
 from filmstrip.presets import PRESETS
+from tests.jobs.models import save_checkpoint
 from tests.ltx.published import repositories
 from tests.weights.samples import components
 
@@ -60,17 +59,7 @@ LONG = (
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a latent upsampler, as the demo has one."""
-    folder = tmp_path_factory.mktemp("models") / "ltx"
-    LTXPipeline(**components()).save_pretrained(folder)
-    upsampler = LTXLatentUpsamplerModel(
-        in_channels=8, mid_channels=32, num_blocks_per_stage=1, dims=2
-    )
-    upsampler.save_pretrained(folder / "latent_upsampler")
-    index = json.loads((folder / "model_index.json").read_text())
-    index["latent_upsampler"] = ["ltx", "LTXLatentUpsamplerModel"]
-    (folder / "model_index.json").write_text(json.dumps(index))
-    return folder
+    return save_checkpoint(tmp_path_factory.mktemp("models") / "ltx")
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +89,7 @@ def seeded() -> torch.Generator:
 
 @pytest.mark.parametrize("model", ["demo", "folder"])
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_is_made_on_both_sides_and_again_by_what_show_prints(
+def test_every_task_is_made_by_presets_and_folders_and_again_by_what_show_prints(
     run: Run, checkpoint: Path, task: str, model: str
 ) -> None:
     words = TASKS[task]
@@ -118,11 +107,12 @@ def test_pictures_are_held_as_the_class_holds_them(run: Run, checkpoint: Path) -
     result = run(
         "generate", "a", "-m", checkpoint, *shown, *SIZE, "--frames", 9, "--steps", 2, "--json"
     )
-    assert result.json["plan"]["side"] == "drop-in numbers (as diffusers' LTXConditionPipeline)"
-    assert result.json["plan"]["call"]["conditions"] == [
-        {"image": "first.png@0:1"},
-        {"image": "last.png@8:0.5"},
-    ]
+    assert result.json["job"]["numerics"] == "drop-in numbers (as diffusers' LTXConditionPipeline)"
+    inputs = result.json["job"]["inputs"]
+    assert [
+        (item["role"], item["file"]["path"], item["frame_index"], item["strength"])
+        for item in inputs
+    ] == [("image", "first.png", 0, 1.0), ("image", "last.png", 8, 0.5)]
     pipe = LTXConditionPipeline.from_pretrained(checkpoint)
     pictures = [PIL.Image.open("first.png"), PIL.Image.open("last.png")]
     call: dict[str, Any] = {
@@ -230,12 +220,9 @@ def test_what_a_long_video_had_finished_is_kept(
 
 
 def test_without_a_length_the_last_prompt_has_as_long_as_the_model_makes(run: Run) -> None:
-    plan = run("generate", "a", "--prompt-at", "2s", "b", "--dry-run", "--json").json
-    assert (plan["call"]["num_frames"], plan["call"]["window"], plan["call"]["overlap"]) == (
-        75,
-        25,
-        9,
-    )
+    job = run("generate", "a", "--prompt-at", "2s", "b", "--dry-run", "--json").json
+    windows = job["windows"]
+    assert (job["call"]["num_frames"], windows["window"], windows["overlap"]) == (75, 25, 9)
 
 
 def test_a_preset_upscales_with_its_own_upsampler(run: Run, cache: Path) -> None:
@@ -292,7 +279,7 @@ def test_what_cannot_be_made_is_refused_before_any_work(
     sentence: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("filmstrip.cli.run._load", lambda plan: pytest.fail("work had begun"))
+    monkeypatch.setattr("filmstrip.jobs.load.load", lambda job: pytest.fail("work had begun"))
     LTXPipeline(**components()).save_pretrained("bare")
     result = run(*(str(checkpoint) if word == "FOLDER" else word for word in words))
     assert result.code in (1, 2)

@@ -32,8 +32,8 @@ def test_a_guidance_schedule_gives_the_first_entry_whose_timestep_is_not_above()
 
 def test_single_values_hold_at_every_timestep():
     schedule = GuidanceSchedule(3.0, 1.0, 0.7, (19,), cfg_zero_star=True, mode="attention_skip")
-    wanted = SpatioTemporalGuidance(3.0, 1.0, 0.7, True, (19,), "attention_skip")
-    assert guidance_at(schedule, 1.0) == guidance_at(schedule, 0.0) == wanted
+    expected = SpatioTemporalGuidance(3.0, 1.0, 0.7, True, (19,), "attention_skip")
+    assert guidance_at(schedule, 1.0) == guidance_at(schedule, 0.0) == expected
 
 
 @pytest.mark.parametrize(

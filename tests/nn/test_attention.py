@@ -1,27 +1,30 @@
-"""Attention over time looks at one place in all frames, without a copy, and in pieces where there
-are many places.
+"""Temporal attention is attention at each position over all frames, without a copy, and in pieces
+where there are many positions.
 """
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from filmstrip.nn import attention as module
-from filmstrip.nn.attention import Attention, attention, attention_over_time
+from filmstrip.nn import ops
+from filmstrip.nn.attention import Attention
+from filmstrip.nn.ops import attention, temporal_attention
 
 
 @pytest.mark.parametrize("limit", [65535, 5, 1])
-def test_attention_over_time_is_attention_at_each_place(
+def test_temporal_attention_is_attention_at_each_position(
     limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_HEADS", limit)
+    monkeypatch.setattr(ops, "MAX_HEADS", limit)
     query, key, value = (torch.randn(2 * 3, 7, 8) for _ in range(3))
-    mixed = attention_over_time(query, key, value, heads=2, num_frames=3)
+    mixed = temporal_attention(query, key, value, heads=2, num_frames=3)
     for video in range(2):
-        for place in range(7):
-            one = (tokens.view(2, 3, 7, 8)[video, :, place][None] for tokens in (query, key, value))
+        for position in range(7):
+            one = (
+                tokens.view(2, 3, 7, 8)[video, :, position][None] for tokens in (query, key, value)
+            )
             torch.testing.assert_close(
-                mixed.view(2, 3, 7, 8)[video, :, place][None], attention(*one, heads=2)
+                mixed.view(2, 3, 7, 8)[video, :, position][None], attention(*one, heads=2)
             )
 
 
@@ -34,7 +37,7 @@ def test_tokens_reach_the_kernel_as_views(monkeypatch: pytest.MonkeyPatch) -> No
         "scaled_dot_product_attention",
         lambda *args, **kw: seen.append(args) or plain(*args, **kw),
     )
-    attention_over_time(query, key, value, heads=2, num_frames=3)
+    temporal_attention(query, key, value, heads=2, num_frames=3)
     assert [t.data_ptr() for t in seen[0]] == [t.data_ptr() for t in (query, key, value)]
     assert seen[0][0].shape == (2, 14, 3, 4)
 

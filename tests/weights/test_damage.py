@@ -165,7 +165,7 @@ def assert_ends_well(files, load):
 
 @EXAMPLES
 @given(data=st.data())
-def test_a_damaged_model_never_ends_in_a_foreign_error(data, tiny_files):
+def test_a_damaged_model_loads_or_raises_a_filmstrip_error(data, tiny_files):
     files = damaged(data.draw, tiny_files)
     dtype = data.draw(st.sampled_from([None, torch.float16]))
     assert_ends_well(files, lambda folder: samples.Tiny.from_pretrained(folder, dtype=dtype))
@@ -173,7 +173,7 @@ def test_a_damaged_model_never_ends_in_a_foreign_error(data, tiny_files):
 
 @EXAMPLES
 @given(data=st.data())
-def test_a_damaged_pipeline_never_ends_in_a_foreign_error(data, pipeline_files):
+def test_a_damaged_pipeline_loads_or_raises_a_filmstrip_error(data, pipeline_files):
     files = damaged(data.draw, pipeline_files)
     names = ("scheduler", "transformer", "tokenizer")
     assert_ends_well(files, lambda folder: load_components(folder, read_index(folder), names, {}))

@@ -38,14 +38,14 @@ def pipeline(tmp_path_factory):
         for name, content in contents(path).items()
         if "fp16/model" not in name
     }
-    unwanted = (
+    unneeded = (
         "film-2b.safetensors",
         "README.md",
         "vae/diffusion_pytorch_model.bin",
         "transformer/code.py",
         "text_encoder/flax_model.msgpack",
     )
-    return files | dict.fromkeys(unwanted, b"unwanted")
+    return files | dict.fromkeys(unneeded, b"unneeded")
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_only_the_files_that_are_needed_are_downloaded(online, pipeline, tmp_pat
     found = fetch(tmp_path)
     assert set(contents(found)) == set(online)
     assert set(online) == {
-        name for name in pipeline if "fp16" not in name and pipeline[name] != b"unwanted"
+        name for name in pipeline if "fp16" not in name and pipeline[name] != b"unneeded"
     }
     read = folder.load_components(
         found, pipeline_index.read_index(found), ["vae", "text_encoder", "tokenizer"], {}
@@ -101,7 +101,7 @@ def test_a_variant_is_downloaded_instead_of_the_plain_weights(online, tmp_path, 
         fetch(tmp_path, variant="bf16")
 
 
-def test_components_that_are_not_wanted_are_not_downloaded(online, tmp_path):
+def test_skipped_components_are_not_downloaded(online, tmp_path):
     fetch(tmp_path, skip=("vae", "text_encoder", "tokenizer", "scheduler"))
     assert {name.split("/")[0] for name in online} == {"model_index.json", "transformer"}
 
@@ -133,16 +133,16 @@ def test_a_revision_is_passed_on(online, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("someone/absent", "no such repository"),
         ("someone/gated", r"terms accepted first, at https://huggingface\.co/someone/gated"),
         ("someone/broken", "cannot be reached"),
     ],
 )
-def test_why_the_hub_gives_nothing_is_said(name, says, online, tmp_path):
+def test_the_error_says_why_the_hub_gives_nothing(name, message, online, tmp_path):
     with pytest.raises(
-        CheckpointError, match=f"{name} is neither a folder nor in the Hub's cache, and .*{says}"
+        CheckpointError, match=f"{name} is neither a folder nor in the Hub's cache, and .*{message}"
     ):
         pipeline_index.fetch_pipeline(CheckpointLocation(name, cache_dir=tmp_path))
 
@@ -200,7 +200,7 @@ def test_what_the_cached_copy_lacks_is_named(online, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["", None, 3])
-def test_what_is_no_name_is_refused(name):
+def test_only_a_path_or_a_text_names_a_checkpoint(name):
     with pytest.raises(InputError, match=r"give a folder, or the id"):
         CheckpointLocation(name)
 

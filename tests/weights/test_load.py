@@ -33,7 +33,7 @@ def test_any_source_of_tensors_fills_a_model():
     assert not source.is_open
 
 
-def test_floating_point_tensors_get_the_dtype_and_others_keep_theirs():
+def test_floating_point_tensors_get_the_dtype_and_integers_do_not():
     model = on_meta(Tiny)
     load_weights(model, DictSource(tiny().state_dict()), CPU, torch.bfloat16)
     assert {tensor.dtype for tensor in model.state_dict().values()} == {

@@ -78,15 +78,15 @@ def test_names_and_index_are_those_of_diffusers(tmp_path):
     from diffusers import AutoencoderKL
 
     for variant in (None, "fp16"):
-        theirs, ours = tmp_path / f"theirs{variant}", tmp_path / f"ours{variant}"
+        stock, ours = tmp_path / f"stock{variant}", tmp_path / f"ours{variant}"
         model = AutoencoderKL(block_out_channels=(8,), norm_num_groups=2)
-        model.save_pretrained(theirs, max_shard_size="10KB", variant=variant)
+        model.save_pretrained(stock, max_shard_size="10KB", variant=variant)
         write_safetensors(ours, model.state_dict(), "diffusion_pytorch_model", variant, "10KB")
-        assert {p.name for p in theirs.iterdir()} - {"config.json"} == {
+        assert {p.name for p in stock.iterdir()} - {"config.json"} == {
             p.name for p in ours.iterdir()
         }
         (index,) = ours.glob("*.json")
-        assert json.loads(index.read_text()) == json.loads((theirs / index.name).read_text())
+        assert json.loads(index.read_text()) == json.loads((stock / index.name).read_text())
 
 
 def test_weights_of_an_earlier_save_do_not_stay(tmp_path):
@@ -104,7 +104,7 @@ def test_a_size_that_means_nothing_is_refused(size, tmp_path):
         write_safetensors(tmp_path, STATE, STEM, None, size)
 
 
-def test_other_things_than_the_wanted_weights_are_named(tmp_path):
+def test_a_folder_without_the_weights_names_what_it_has_instead(tmp_path):
     with pytest.raises(CheckpointError, match=r"model.safetensors. Check the path"):
         SafetensorsSource.from_folder(tmp_path, STEM)
     with pytest.raises(CheckpointError, match=r"Check the path"):

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from filmstrip.cli import animate, generate, models, recipe, upscale
-from filmstrip.cli.windows import Pairs
-from filmstrip.version import __version__
+from filmstrip import __version__
+from filmstrip.cli import animate, generate, models, show, upscale
+from filmstrip.cli.windows import CommandWithPairs
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -14,12 +14,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (generate.generate, animate.animate, upscale.upscale, recipe.show, models.models):
-    app.command(cls=Pairs)(command)
+for command in (generate.generate, animate.animate, upscale.upscale, show.show, models.models):
+    app.command(cls=CommandWithPairs)(command)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         typer.echo(f"filmstrip {__version__}")
         raise typer.Exit
 

@@ -13,17 +13,23 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from filmstrip.jobs.progress import FinishedVideo, JobProgress
+from filmstrip.jobs.words import duration
+
 
 def open_display(quiet: bool) -> "Display":
     """Nothing if `quiet`, live bars on a terminal, plain lines elsewhere."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    return Display() if quiet else Live(console) if console.is_terminal else Lines(console)
+    if quiet:
+        return Display()
+    return Live(console) if console.is_terminal else Lines(console)
 
 
-class Display:
-    """What the commands ask of a display, the pipelines' `Progress` included. This one shows
-    nothing.
-    """
+class Display(JobProgress):
+    """What the commands ask of a display, a job's progress included. This one shows nothing."""
+
+    def __init__(self) -> None:
+        self.num_finished = 0  # videos
 
     def checking(self) -> AbstractContextManager[Any]:
         """Around the checks before work, which may take seconds."""
@@ -39,19 +45,32 @@ class Display:
     def warn(self, line: str) -> None:
         """Tell the user something that may surprise."""
 
-    @contextmanager
-    def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-        """Around a stage of the work; call what it yields once for each of `total` steps done."""
-        yield lambda: None
-
     def next_video(self, title: str) -> None:
         """Begin the stages of another video, or of another part of one."""
+
+    def video_started(self, number: int, count: int, path: str) -> None:
+        """See `JobProgress`."""
+        if count > 1:
+            self.next_video(f"{number} of {count}: {path}")
+
+    def frames_finished(self, num_frames: int, total: int) -> None:
+        """See `JobProgress`."""
+        self.next_video(f"{num_frames} of {total} frames are made")
+
+    def video_finished(self, video: FinishedVideo) -> None:
+        """See `JobProgress`."""
+        self.num_finished += 1
+
+    def unfinished_kept(self, path: str, num_frames: int) -> None:
+        """See `JobProgress`."""
+        self.warn(f"The frames that were finished, {num_frames}, are in {path}.")
 
 
 class Lines(Display):
     """A line when a stage begins and ends."""
 
     def __init__(self, console: Console) -> None:
+        super().__init__()
         self.console = console
 
     def say(self, line: str) -> None:
@@ -76,7 +95,7 @@ class Live(Lines):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        columns = TextColumn("{task.description}"), BarColumn(bar_width=30), _News()
+        columns = TextColumn("{task.description}"), BarColumn(bar_width=30), _CountAndTime()
         self.progress = Progress(*columns, console=console, refresh_per_second=8)
 
     def checking(self) -> AbstractContextManager[Any]:
@@ -99,7 +118,7 @@ class Live(Lines):
             self.progress.remove_task(task)
 
 
-class _News(ProgressColumn):
+class _CountAndTime(ProgressColumn):
     """`3/25` for counted stages, and what the stage took, or what is left of it."""
 
     def render(self, task: Task) -> Text:
@@ -114,18 +133,6 @@ class _News(ProgressColumn):
         return Text(
             f"{count}{math.ceil(left)} s left" if left < 60 else f"{count}{duration(left)} left"
         )
-
-
-def duration(seconds: float) -> str:
-    """`0.42 s`, `12.3 s`, `3 min 05 s`, `2 h 03 min`: as matters."""
-    if seconds < 59.95:
-        return f"{seconds:.2f} s" if seconds < 0.995 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return (
-        f"{minutes} min {rest:02d} s"
-        if minutes < 60
-        else f"{minutes // 60} h {minutes % 60:02d} min"
-    )
 
 
 def entries(values: Mapping[str, Any]) -> str:

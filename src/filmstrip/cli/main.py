@@ -5,9 +5,11 @@ interrupt.
 """
 
 import os
-import signal
 import sys
-from types import FrameType
+
+from filmstrip.cli.interrupts import interrupts
+
+INTERRUPTED = 130
 
 
 def main() -> None:
@@ -15,43 +17,36 @@ def main() -> None:
     # Threads of torch that wait by spinning take the cores of others: a busy machine becomes many
     # times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    interrupts = 0
+    with interrupts.handled():
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                # A terminal may not be able to show a prompt.
+                stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+            from filmstrip.cli.app import app
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal interrupts
-        interrupts += 1
-        raise KeyboardInterrupt
-
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        if before is signal.default_int_handler:
-            signal.signal(signal.SIGINT, interrupt)
-        for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that cannot show a prompt
-        from filmstrip.cli.app import app
-
-        app(prog_name="filmstrip")
-    except BaseException as error:
-        if (
-            interrupts
-        ):  # some libraries answer an interrupt of their import with an error of another kind
-            sys.exit(130)
-        code = _explain(error)
-        if code is None:
-            raise
-        sys.exit(code)
-    finally:
-        signal.signal(signal.SIGINT, before)
+            app(prog_name="filmstrip")
+        except BaseException as error:
+            code = _exit_code(error)
+            if code is None:
+                raise
+            sys.exit(code)
 
 
-def _explain(error: BaseException) -> int | None:
-    """Print a sentence for an error that is no mistake of the program, and return its exit code."""
+def _exit_code(error: BaseException) -> int | None:
+    """The exit code for an error; None if it is a mistake of the program.
+
+    Prints a sentence for errors that the user can do something about.
+    """
     from filmstrip.errors import FilmstripError, InputError
 
-    if isinstance(error, BrokenPipeError):  # the reader of a pipe has gone: nothing to tell anyone
+    # Some libraries answer an interrupt of their import with an error of another class.
+    interrupted = interrupts.requested() and not (isinstance(error, SystemExit) and not error.code)
+    if interrupted or isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):  # nobody reads the output: nothing to tell anyone
         return 1
     if not isinstance(error, FilmstripError | OSError):
-        return 130 if isinstance(error, KeyboardInterrupt) else None
+        return None
 
     from rich.console import Console
 

@@ -2,16 +2,17 @@
 
 import json
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 from rich.filesize import decimal
 
-from filmstrip.cli.checkpoint import INDEX
-from filmstrip.cli.families import FAMILIES
 from filmstrip.errors import CheckpointError
 from filmstrip.files import read_json
+from filmstrip.jobs.checkpoint import INDEX
+from filmstrip.jobs.families import FAMILIES
 from filmstrip.presets import is_cached
 from filmstrip.presets.base import PublishedWeights
 from filmstrip.presets.ltx import EXTRA_FILES
@@ -19,12 +20,14 @@ from filmstrip.presets.ltx import EXTRA_FILES
 if TYPE_CHECKING:
     from filmstrip.weights.cache import CachedModel
 
+Known: TypeAlias = tuple[str, PublishedWeights, bool]  # command, preset, whether it is on this disk
+
 KNOWN: tuple[tuple[str, PublishedWeights], ...] = (
-    *((family.command, preset) for family in FAMILIES for preset in family.presets),
+    *((family.task, preset) for family in FAMILIES for preset in family.presets),
     *(("", part) for part in EXTRA_FILES),
 )
 JSON_FIELDS = ("repo_id", "revision", "size", "complete")
-COMMANDS = {name: family.command for family in FAMILIES for name in family.folders}
+COMMANDS = {name: family.task for family in FAMILIES for name in family.folder_pipelines}
 
 
 def models(
@@ -33,23 +36,36 @@ def models(
     """List the models that filmstrip knows, and what is in the Hub's cache."""
     from filmstrip.weights.cache import cached_models
 
-    cached = cached_models()
     known = [
         (command, preset, preset.repo is None or is_cached(preset, {})) for command, preset in KNOWN
     ]
-    others = [
-        model for model in cached if model.repo_id not in {preset.repo for _, preset in KNOWN}
-    ]
-    runnable = {model: kind for model in others if (kind := _pipeline(model)) in COMMANDS}
+    known_repos = {preset.repo for _, preset in KNOWN}
+    others = [model for model in cached_models() if model.repo_id not in known_repos]
+    pipelines = {model: _pipeline(model) for model in others}
+    runnable = {model: name for model, name in pipelines.items() if name in COMMANDS}
     if as_json:
-        rows = [
-            {"command": command or None, **asdict(preset), "on_disk": on_disk}
-            for command, preset, on_disk in known
-        ]
-        also = [{name: getattr(model, name) for name in JSON_FIELDS} for model in runnable]
-        print(json.dumps({"known": rows, "also_cached": also}, indent=2))
+        print(json.dumps(_as_json(known, runnable), indent=2))
         return
+    _print_table(known, runnable)
+    rest = [model for model in others if model not in runnable]
+    if rest:
+        print(
+            f"Also in the cache: {len(rest)} models of other kinds "
+            f"({decimal(sum(model.size for model in rest))})."
+        )
 
+
+def _as_json(known: Iterable[Known], runnable: Iterable["CachedModel"]) -> dict[str, Any]:
+    rows = [
+        {"command": command or None, **asdict(preset), "on_disk": on_disk}
+        for command, preset, on_disk in known
+    ]
+    cached = [{name: getattr(model, name) for name in JSON_FIELDS} for model in runnable]
+    return {"known": rows, "also_cached": cached}
+
+
+def _print_table(known: Iterable[Known], runnable: Mapping["CachedModel", str]) -> None:
+    """Print a row for each known model, and for each other folder with its pipeline."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -60,20 +76,12 @@ def models(
     for command, preset, on_disk in known:
         state = "yes" if on_disk else f"no ({preset.download_gb:g} GB)"
         table.add_row(*map(Text, (preset.name, command, preset.about, preset.licence, state)))
-    for model, kind in runnable.items():
+    for model, pipeline in runnable.items():
         name = f"{model.repo_id}@{model.revision}"
-        table.add_row(
-            *map(Text, (name, COMMANDS[kind], f"a {kind}", "see its page", _state(model)))
-        )
-    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(
-        table
-    )  # no narrow rows in a pipe
-    rest = [model for model in others if model not in runnable]
-    if rest:
-        print(
-            f"Also in the cache: {len(rest)} models of other kinds "
-            f"({decimal(sum(model.size for model in rest))})."
-        )
+        row = (name, COMMANDS[pipeline], f"a {pipeline}", "see its page", _state(model))
+        table.add_row(*map(Text, row))
+    width = None if sys.stdout.isatty() else 160  # no narrow rows in a pipe
+    Console(highlight=False, width=width).print(table)
 
 
 def _pipeline(model: "CachedModel") -> str:

@@ -1,17 +1,16 @@
 """The options that commands share, so that each has one name, one help text and one place."""
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 _model = partial(typer.Option, rich_help_panel="Model")
 _size = partial(typer.Option, rich_help_panel="Size")
-_own_size = partial(_size, show_default="the model's, or the clip's")
+_model_size = partial(_size, show_default="the model's, or the clip's")
 _sampling = partial(typer.Option, rich_help_panel="Sampling")
-_own_sampling = partial(_sampling, show_default="the model's")
-_shown = partial(typer.Option, rich_help_panel="Pictures and clips", show_default=False)
+_model_sampling = partial(_sampling, show_default="the model's")
+_condition = partial(typer.Option, rich_help_panel="Pictures and clips", show_default=False)
 _long = partial(typer.Option, rich_help_panel="Long videos", show_default=False)
 _output = partial(typer.Option, rich_help_panel="Output")
 
@@ -33,11 +32,11 @@ DType = Annotated[
         metavar="DTYPE",
     ),
 ]
-Width = Annotated[int | None, _own_size(help="Pixels.")]
-Height = Annotated[int | None, _own_size(help="Pixels.")]
-Frames = Annotated[int | None, _own_size(help="How many frames.")]
+Width = Annotated[int | None, _model_size(help="Pixels.")]
+Height = Annotated[int | None, _model_size(help="Pixels.")]
+Frames = Annotated[int | None, _model_size(help="How many frames.")]
 Seconds = Annotated[float | None, _size(help="The length, instead of --frames.")]
-Fps = Annotated[float | None, _own_size(help="Frames per second, for the model and the file.")]
+Fps = Annotated[float | None, _model_size(help="Frames per second, for the model and the file.")]
 Snap = Annotated[
     bool, _size(help="Move sizes the model cannot do to the nearest it can, or refuse.")
 ]
@@ -46,7 +45,7 @@ ClipPrompt = Annotated[
 ]
 Image = Annotated[
     list[str] | None,
-    _shown(
+    _condition(
         metavar="FILE@FRAME:STRENGTH",
         help="A picture that the video shows, at which frame (0; -1 is the last), and how strongly "
         "it is held (0 to 1; 1). Give it again for more pictures.",
@@ -54,7 +53,7 @@ Image = Annotated[
 ]
 Clips = Annotated[
     list[str] | None,
-    _shown(
+    _condition(
         "--video",
         metavar="FILE@FRAME:STRENGTH",
         help="A clip that the video shows from a frame on; as --image.",
@@ -62,16 +61,16 @@ Clips = Annotated[
 ]
 Extend = Annotated[
     str | None,
-    _shown(
+    _condition(
         metavar="FILE", help="A clip to continue: its last frames are held, and new ones follow."
     ),
 ]
 ExtendBefore = Annotated[
-    str | None, _shown(metavar="FILE", help="A clip to lead up to: new frames come before it.")
+    str | None, _condition(metavar="FILE", help="A clip to lead up to: new frames come before it.")
 ]
 Upscale = Annotated[
     bool,
-    _own_size(
+    _model_size(
         "--upscale",
         show_default=False,
         help="Double the sides by a latent upsampler and a second pass.",
@@ -89,22 +88,23 @@ Window = Annotated[
     int | None,
     _long(help="How many frames of a long video are made at once; without --prompt-at too."),
 ]
-Steps = Annotated[int | None, _own_sampling(help="Denoising steps.")]
+Steps = Annotated[int | None, _model_sampling(help="Denoising steps.")]
 Guidance = Annotated[
-    float | None, _own_sampling(help="How strictly to follow the prompt; 1 switches guidance off.")
+    float | None,
+    _model_sampling(help="How strictly to follow the prompt; 1 switches guidance off."),
 ]
-Negative = Annotated[str | None, _own_sampling(help="What the video should not be like.")]
-GuidanceMin = Annotated[float | None, _own_sampling(help="Guidance of the first frame.")]
+Negative = Annotated[str | None, _model_sampling(help="What the video should not be like.")]
+GuidanceMin = Annotated[float | None, _model_sampling(help="Guidance of the first frame.")]
 GuidanceMax = Annotated[
     float | None,
-    _own_sampling(
+    _model_sampling(
         help="Guidance of the last frame; it grows evenly between. At 1, guidance is off."
     ),
 ]
-Motion = Annotated[int | None, _own_sampling(help="How much shall move, 0 to 255.")]
+Motion = Annotated[int | None, _model_sampling(help="How much moves, 0 to 255.")]
 NoiseAug = Annotated[
     float | None,
-    _own_sampling(help="Noise on the picture: more of it lets the video differ more from it."),
+    _model_sampling(help="Noise on the picture: more of it lets the video differ more from it."),
 ]
 Seed = Annotated[
     int | None,
@@ -115,7 +115,7 @@ Count = Annotated[
     _sampling(help="How many videos: NAME-0001.mp4 from SEED, NAME-0002.mp4 from SEED + 1, ..."),
 ]
 Output = Annotated[
-    Path | None,
+    str | None,
     _output(
         "--output",
         "-o",
@@ -123,10 +123,10 @@ Output = Annotated[
         show_default="out.mp4, or the next free name",
     ),
 ]
-Recipe = Annotated[
+Provenance = Annotated[
     bool,
     _output(
-        "--recipe/--no-recipe",
+        "--provenance/--no-provenance",
         help="Write into the file what is needed to make it again: prompt, seed, settings, "
         "versions.",
     ),
@@ -135,5 +135,5 @@ Json = Annotated[
     bool, _output("--json", help="Print one JSON object on standard output, nothing else.")
 ]
 DryRun = Annotated[
-    bool, _output("--dry-run", help="Check everything, print the plan, make nothing.")
+    bool, _output("--dry-run", help="Check everything, print the job, make nothing.")
 ]

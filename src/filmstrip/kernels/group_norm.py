@@ -1,11 +1,14 @@
-"""Group norm and SiLU on CUDA, as Triton kernels over channels-last memory.
+"""Group norm and SiLU as Triton kernels over channels-last memory.
 
 PyTorch's kernel copies channels-last tensors into the other order and leaves its result there.
 These read the tensor twice and write it once, and compute in float32. Import this module only where
 Triton is installed.
+
+On the CPU they run in Triton's interpreter, for tests: set `TRITON_INTERPRET=1` before the import.
 """
 
 import importlib
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,24 +21,23 @@ else:  # Triton looks up unquoted annotations of kernels, and takes none but its
     constexpr = tl.constexpr
 
 TILE = 4096  # elements that a program holds at a time
-PROGRAMS = 2048  # to aim for, so that all multiprocessors have work
-PIECES = 128  # sums of a channel that the second kernel reads at a time
+PROGRAMS = 2048  # programs to aim for, so that all multiprocessors have work
+PARTS_AT_ONCE = 128  # partial sums of a channel that the second kernel reads at a time
 
 
 def _sum(
     x: "Any",
     sums: "Any",
     rows: "Any",
-    piece: "Any",
+    rows_per_part: "Any",
     channels: constexpr,
     height: constexpr,
     width: constexpr,
 ) -> None:
-    """For each channel of a piece of a sample's rows: the sum, and that of squares, less the
-    sample's first row.
+    """Sum and sum of squares of each channel over one part of a sample's rows.
 
-    The first row stands near the mean where that is far from 0, so that the variance does not
-    cancel out.
+    The sample's first row is subtracted before. Where the mean is far from 0, this row is close to
+    it, so that the variance does not cancel out.
     """
     part, sample = tl.program_id(0), tl.program_id(2)
     columns = tl.program_id(1) * width + tl.arange(0, width)
@@ -43,7 +45,7 @@ def _sum(
     first = tl.load(x + columns).to(tl.float32)
     total = tl.zeros([height, width], tl.float32)
     square = tl.zeros([height, width], tl.float32)
-    for start in range(part * piece, tl.minimum(part * piece + piece, rows), height):
+    for start in range(part * rows_per_part, tl.minimum((part + 1) * rows_per_part, rows), height):
         index = start + tl.arange(0, height)
         inside = (index < rows)[:, None]
         value = tl.load(
@@ -70,39 +72,40 @@ def _combine(
     channels: constexpr,
     size: constexpr,
     width: constexpr,
-    pieces: constexpr,
+    parts_at_once: constexpr,
     shifted: constexpr,
 ) -> None:
-    """From the sums, for each channel of a group: the scale and offset that norm and affine amount
-    to.
+    """Scale and offset of each channel of a group, from the sums: the norm and its weights in
+    one.
     """
     sample = tl.program_id(1)
     lane = tl.arange(0, width)
     inside = lane < size
     columns = tl.program_id(0) * size + lane
-    total = tl.zeros([pieces, width], tl.float32)
-    square = tl.zeros([pieces, width], tl.float32)
-    for start in range(0, parts, pieces):
-        part = start + tl.arange(0, pieces)
-        place = (sample * parts + part)[:, None] * 2 * channels + columns[None, :]
-        there = (part < parts)[:, None] & inside[None, :]
-        total += tl.load(sums + place, mask=there, other=0.0)
-        square += tl.load(sums + place + channels, mask=there, other=0.0)
+    total = tl.zeros([parts_at_once, width], tl.float32)
+    square = tl.zeros([parts_at_once, width], tl.float32)
+    for start in range(0, parts, parts_at_once):
+        part = start + tl.arange(0, parts_at_once)
+        offsets = (sample * parts + part)[:, None] * 2 * channels + columns[None, :]
+        mask = (part < parts)[:, None] & inside[None, :]
+        total += tl.load(sums + offsets, mask=mask, other=0.0)
+        square += tl.load(sums + offsets + channels, mask=mask, other=0.0)
     mean = tl.sum(total, 0) / rows
     variance = tl.sum(square, 0) / rows - mean * mean
     mean += tl.load(x + sample.to(tl.int64) * rows * channels + columns, mask=inside, other=0.0).to(
         tl.float32
     )
-    added = tl.zeros([width], tl.float32)
+    shifts = tl.zeros([width], tl.float32)
     if shifted:
-        added = tl.load(shift + sample * channels + columns, mask=inside, other=0.0).to(tl.float32)
-        mean += added
-    middle = tl.sum(mean, 0) / size
-    spread = tl.where(inside, variance + (mean - middle) * (mean - middle), 0.0)
+        shifts = tl.load(shift + sample * channels + columns, mask=inside, other=0.0).to(tl.float32)
+        mean += shifts
+    group_mean = tl.sum(mean, 0) / size
+    squares = tl.where(inside, variance + (mean - group_mean) * (mean - group_mean), 0.0)
     scale = tl.load(weight + columns, mask=inside, other=0.0).to(tl.float32)
-    scale = scale / tl.sqrt(tl.sum(spread, 0) / size + eps)
+    scale = scale / tl.sqrt(tl.sum(squares, 0) / size + eps)
     offset = (
-        tl.load(bias + columns, mask=inside, other=0.0).to(tl.float32) + (added - middle) * scale
+        tl.load(bias + columns, mask=inside, other=0.0).to(tl.float32)
+        + (shifts - group_mean) * scale
     )
     affine += sample * 2 * channels + columns
     tl.store(affine, scale, mask=inside)
@@ -119,18 +122,18 @@ def _apply(
     width: constexpr,
     activate: constexpr,
 ) -> None:
-    """Scale, offset and SiLU of a tile."""
+    """Scale, offset and SiLU of one tile."""
     sample = tl.program_id(2)
     columns = tl.program_id(1) * width + tl.arange(0, width)
     index = tl.program_id(0) * height + tl.arange(0, height)
     affine += sample * 2 * channels + columns
     scale, offset = tl.load(affine)[None, :], tl.load(affine + channels)[None, :]
-    place = (sample.to(tl.int64) * rows + index[:, None]) * channels + columns[None, :]
+    offsets = (sample.to(tl.int64) * rows + index[:, None]) * channels + columns[None, :]
     inside = (index < rows)[:, None]
-    value = tl.load(x + place, mask=inside, other=0.0).to(tl.float32) * scale + offset
+    value = tl.load(x + offsets, mask=inside, other=0.0).to(tl.float32) * scale + offset
     if activate:
         value = value * tl.sigmoid(value)
-    tl.store(y + place, value.to(y.dtype.element_ty), mask=inside)
+    tl.store(y + offsets, value.to(y.dtype.element_ty), mask=inside)
 
 
 sum_kernel, combine_kernel, apply_kernel = (
@@ -155,7 +158,7 @@ def group_norm(
         weight, bias: `(C,)`.
 
     Returns:
-        The same shape and type, in channels-last memory.
+        The same shape and dtype, in channels-last memory.
     """
     x = x.movedim(1, -1).contiguous()
     samples, channels = x.shape[0], x.shape[-1]
@@ -164,17 +167,17 @@ def group_norm(
     height = TILE // width
     blocks = channels // width
     parts = min(triton.cdiv(PROGRAMS, samples * blocks), triton.cdiv(rows, height))
-    piece = triton.cdiv(triton.cdiv(rows, parts), height) * height
+    rows_per_part = triton.cdiv(triton.cdiv(rows, parts), height) * height
     sums = x.new_empty((samples, parts, 2, channels), dtype=torch.float32)
     affine = x.new_empty((samples, 2, channels), dtype=torch.float32)
     y = torch.empty_like(x)
     shift = None if shift is None else shift.contiguous()
     size = channels // groups
-    with torch.cuda.device_of(x):
-        sum_kernel[parts, blocks, samples](x, sums, rows, piece, channels, height, width)
+    with torch.cuda.device_of(x) if x.is_cuda else nullcontext():
+        sum_kernel[parts, blocks, samples](x, sums, rows, rows_per_part, channels, height, width)
         combine_kernel[groups, samples](
             x, sums, bias if shift is None else shift, weight, bias, affine, rows, parts, eps,
-            channels, size, triton.next_power_of_2(size), PIECES, shift is not None,
+            channels, size, triton.next_power_of_2(size), PARTS_AT_ONCE, shift is not None,
         )  # fmt: skip
         apply_kernel[triton.cdiv(rows, height), blocks, samples](
             x, affine, y, rows, channels, height, width, activate

@@ -1,0 +1,1 @@
+"""Layers that both model families use; `ops` has the operations that they are made of."""

@@ -10,17 +10,16 @@ from torch import nn
 def sinusoidal_embedding(
     values: torch.Tensor, dim: int, max_period: float = 10000.0
 ) -> torch.Tensor:
-    """Cosines, then sines, of `values` at `dim / 2` frequencies from 1 down to `1 / max_period`, in
-    float32.
+    """Cosines, then sines, of `values` at `dim / 2` frequencies from 1 down to `1 / max_period`.
 
     Vaswani et al., arXiv 1706.03762, section 3.5, in the order that diffusion models use.
 
     Args:
         values: `(N,)`, for example timesteps in [0, 1000].
-        dim: channels; an odd one leaves a zero at the end.
+        dim: channels; if it is odd, the last one is zero.
 
     Returns:
-        `(N, dim)`.
+        `(N, dim)` in float32.
     """
     half = dim // 2
     exponent = torch.arange(half, dtype=torch.float32, device=values.device) / half
@@ -29,8 +28,12 @@ def sinusoidal_embedding(
 
 
 class TimestepEmbedding(nn.Module):
-    """Two layers with SiLU between, from sinusoids to the width of the model (`out_dim`, if not
-    that of the first).
+    """Two linear layers with SiLU between, from sinusoids to the width of the model.
+
+    Args:
+        in_channels: number of sinusoids.
+        time_embed_dim: width after the first layer.
+        out_dim: width after the second layer; `None` for `time_embed_dim`.
     """
 
     def __init__(self, in_channels: int, time_embed_dim: int, out_dim: int | None = None) -> None:
@@ -45,9 +48,7 @@ class TimestepEmbedding(nn.Module):
 
 
 class TimestepEmbedder(nn.Module):
-    """From timesteps to their embedding, as in PixArt-alpha (arXiv 2310.00426): 256 sinusoids, then
-    two layers.
-    """
+    """Embeds timesteps: 256 sinusoids, then two linear layers (PixArt-alpha, arXiv 2310.00426)."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -59,8 +60,8 @@ class TimestepEmbedder(nn.Module):
 
 
 class TextProjection(nn.Module):
-    """From the text encoder's width to the transformer's: two layers with GELU between (arXiv
-    2310.00426).
+    """Two linear layers with GELU between, from the text encoder's width to the transformer's
+    (PixArt-alpha, arXiv 2310.00426).
     """
 
     def __init__(self, in_features: int, hidden_size: int) -> None:

@@ -3,68 +3,64 @@
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from filmstrip.errors import InputError
+from filmstrip.nn import ops
 
+Activation = Callable[[torch.Tensor], torch.Tensor]
 
-def _gated(
-    activation: Callable[[torch.Tensor], torch.Tensor],
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    def activate(projected: torch.Tensor) -> torch.Tensor:
-        value, gate = projected.chunk(2, dim=-1)
-        return value * activation(gate)
-
-    return activate
-
-
-# Name in a config: how many times the hidden width is projected to, and the activation. The gated
-# ones are from arXiv 2002.05202, the sigmoid approximation of GELU from arXiv 1606.08415, section
-# 2.
-ACTIVATIONS: dict[str, tuple[int, Callable[[torch.Tensor], torch.Tensor]]] = {
-    "gelu": (1, F.gelu),
-    "gelu-approximate": (1, lambda x: F.gelu(x, approximate="tanh")),
-    "geglu": (2, _gated(F.gelu)),
-    "geglu-approximate": (1, lambda x: x * torch.sigmoid(1.702 * x)),
-    "swiglu": (2, _gated(F.silu)),
-    "linear-silu": (1, F.silu),
+# Name in a config: how many times the hidden width the projection has, and the activation.
+ACTIVATIONS: dict[str, tuple[int, Activation]] = {
+    "gelu": (1, ops.gelu),
+    "gelu-approximate": (1, ops.gelu_tanh),
+    "geglu": (2, ops.gated_gelu),
+    "geglu-approximate": (1, ops.gelu_sigmoid),
+    "swiglu": (2, ops.gated_silu),
+    "linear-silu": (1, ops.silu),
 }
 
 
 class ActivatedLinear(nn.Module):
-    """A linear layer and its activation."""
+    """A linear layer and its activation.
 
-    def __init__(self, dim: int, hidden: int, activation_fn: str) -> None:
+    Raises:
+        InputError: an unknown `activation_fn`.
+    """
+
+    def __init__(self, dim: int, hidden_dim: int, activation_fn: str) -> None:
         super().__init__()
         if activation_fn not in ACTIVATIONS:
             raise InputError(
                 f"activation_fn is {activation_fn!r}; choose one of {', '.join(ACTIVATIONS)}."
             )
-        width, self.activation = ACTIVATIONS[activation_fn]
-        self.proj = nn.Linear(dim, hidden * width)
+        multiplier, self.activation = ACTIVATIONS[activation_fn]
+        self.proj = nn.Linear(dim, hidden_dim * multiplier)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """`(..., dim)` to `(..., hidden)`."""
+        """`(..., dim)` to `(..., hidden_dim)`."""
         return self.activation(self.proj(hidden_states))
 
 
 class FeedForward(nn.Module):
-    """Up to four times the width, activate, and back."""
+    """Two linear layers with an activation between, four times as wide inside.
+
+    Attributes:
+        chunking: length and dimension of the chunks that are computed one after the other, which
+            saves memory; `None` computes all at once.
+    """
 
     def __init__(self, dim: int, activation_fn: str) -> None:
         super().__init__()
-        # Index 1 holds no weights; it keeps the checkpoint's name of the last layer, `net.2`.
+        # Index 1 is a dropout where the model was trained; the last layer is named `net.2`.
         self.net = nn.Sequential(
             ActivatedLinear(dim, 4 * dim, activation_fn), nn.Identity(), nn.Linear(4 * dim, dim)
         )
-        self.chunk: tuple[int, int] | None = (
-            None  # length and dimension of the pieces worked on, which saves memory
-        )
+        self.chunking: tuple[int, int] | None = None
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """`(..., dim)` to `(..., dim)`."""
-        if self.chunk is None:
+        if self.chunking is None:
             return self.net(hidden_states)
-        size, dim = self.chunk
-        return torch.cat([self.net(part) for part in hidden_states.split(size, dim)], dim)
+        size, dim = self.chunking
+        return torch.cat([self.net(chunk) for chunk in hidden_states.split(size, dim)], dim)

@@ -11,9 +11,9 @@ class DiagonalGaussianDistribution:
     """A Gaussian with diagonal covariance over latents (Kingma and Welling, arXiv 1312.6114).
 
     Args:
-        parameters: mean and log variance joined along dimension 1, `(B, 2 C, ...)`; the latter is
-            clamped to [-30, 20].
-        deterministic: take the variance as 0.
+        parameters: mean and log variance joined along dimension 1, `(B, 2 * C, ...)`; the log
+            variance is clamped to [-30, 20].
+        deterministic: use a variance of 0.
     """
 
     def __init__(self, parameters: torch.Tensor, deterministic: bool = False) -> None:
@@ -25,7 +25,7 @@ class DiagonalGaussianDistribution:
         self.var = torch.zeros_like(self.mean) if deterministic else torch.exp(self.logvar)
 
     def sample(self, generator: Generators = None) -> torch.Tensor:
-        """A draw, `(B, C, ...)`."""
+        """Draw latents, `(B, C, ...)`."""
         noise = randn(self.mean.shape, generator, self.mean.device, self.mean.dtype)
         return self.mean + self.std * noise
 
@@ -34,7 +34,7 @@ class DiagonalGaussianDistribution:
         return self.mean
 
     def kl(self, dims: Sequence[int] = (1, 2, 3, 4)) -> torch.Tensor:
-        """Divergence from the standard normal distribution, summed over `dims` (arXiv 1312.6114,
-        appendix B).
+        """Kullback-Leibler divergence from the standard normal distribution, summed over `dims`
+        (arXiv 1312.6114, appendix B).
         """
         return 0.5 * (self.mean.square() + self.var - 1.0 - self.logvar).sum(dim=list(dims))

@@ -17,13 +17,15 @@ def randn(
 ) -> torch.Tensor:
     """Standard normal noise of `shape`.
 
-    A list of generators gives each row of the batch its own; a list of one stands for that one. A
-    generator on the CPU draws there and the noise is moved, so that a seed gives the same video on
-    every device.
+    Args:
+        generator: one for all rows of the batch, or a list with one for each row; a list of one
+            counts as that one. A generator on the CPU draws there and the noise is moved, so that a
+            seed gives the same video on every device.
+        device: where the noise is put; the CPU by default.
 
     Raises:
-        InputError: the generator lives on another accelerator than `device`, or the list is not as
-            the batch.
+        InputError: the generator is on another accelerator than `device`, or the list has another
+            length than the batch.
     """
     device = torch.device(device or "cpu")
     if isinstance(generator, list) and len(generator) == 1:
@@ -36,11 +38,13 @@ def randn(
             )
         rows = [randn((1, *shape[1:]), one, device, dtype) for one in generator]
         return torch.cat(rows)
-    source = device if generator is None else generator.device
-    if source.type not in (device.type, "cpu"):
+    generator_device = device if generator is None else generator.device
+    if generator_device.type not in (device.type, "cpu"):
         raise InputError(
-            f"The generator lives on {source} but the noise is wanted on {device}; make it on "
-            f"{device} or on the CPU."
+            f"The generator is on {generator_device}, but the noise is for {device}; make the "
+            f"generator on {device} or on the CPU."
         )
-    where = device if source.type == device.type else source
-    return torch.randn(tuple(shape), generator=generator, device=where, dtype=dtype).to(device)
+    # "cuda" and "cuda:0" are the same device; the name with the index, if any, is `device`.
+    drawing_device = device if generator_device.type == device.type else generator_device
+    noise = torch.randn(tuple(shape), generator=generator, device=drawing_device, dtype=dtype)
+    return noise.to(device)

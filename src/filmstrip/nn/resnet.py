@@ -1,20 +1,21 @@
 """Residual blocks over space and time, and changes of resolution (Blattmann et al., arXiv
 2311.15127, appendix D).
 
-Frames are `(B * T, C, H, W)` in channels-last memory, all frames of a video after one another:
-between space and time nothing is copied (`filmstrip.nn.layout`).
+Frames are `(B * T, C, H, W)` in channels-last memory, the frames of each video in a row. There,
+changing between space and time copies nothing (`filmstrip.nn.layout`).
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from filmstrip.nn import ops
 from filmstrip.nn.layout import as_frames, as_video
 from filmstrip.nn.norms import GroupNorm
 
 
 class PointwiseConv2d(nn.Conv2d):
-    """A 1x1 convolution as a matrix product over channels-last rows."""
+    """A 1x1 convolution, computed as a matrix product over channels-last rows."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size=1)
@@ -35,14 +36,18 @@ class TemporalConv3d(nn.Conv3d):
         if video.is_cuda:
             return super().forward(video)
         # PyTorch's own 3D convolution, which the CPU may get, leaves channels-last memory. The 2D
-        # one stays in it, and over time and all pixels in a row it is the same.
+        # one stays in it; over time, and over all pixels as one row, it computes the same.
         rows = F.conv2d(video.flatten(3), self.weight.squeeze(-1), self.bias, padding=(1, 0))
         return rows.unflatten(3, video.shape[3:])
 
 
 class ResnetBlock2D(nn.Module):
-    """Norm, SiLU and convolution, twice, over a shortcut; between them the embedding of the
-    timestep is added.
+    """Norm, SiLU and convolution, twice, with a shortcut around them.
+
+    Args:
+        temb_channels: width of the timestep's embedding, which is added between the two;
+            `None` where there is none.
+        eps: of the norms.
     """
 
     def __init__(
@@ -65,22 +70,24 @@ class ResnetBlock2D(nn.Module):
         )
 
     def forward(self, frames: torch.Tensor, temb: torch.Tensor | None = None) -> torch.Tensor:
-        """`(N, C, H, W)` to `(N, C', H, W)`; `temb` is activated already, `(B, temb_channels)`, N a
-        multiple of B.
+        """`(N, C, H, W)` to `(N, C', H, W)`.
+
+        Args:
+            temb: embedding of the timestep, after SiLU, `(B, temb_channels)`; N is a multiple of B.
         """
         shift = None
         if self.time_emb_proj is not None and temb is not None:
-            shift = self.time_emb_proj(temb).repeat_interleave(
-                frames.shape[0] // temb.shape[0], dim=0
-            )
+            frames_per_row = frames.shape[0] // temb.shape[0]
+            shift = self.time_emb_proj(temb).repeat_interleave(frames_per_row, dim=0)
         hidden = self.conv1(self.norm1(frames))
-        hidden = self.conv2(self.norm2(hidden, shift))
+        hidden = self.norm2(hidden, shift)
+        hidden = self.conv2(hidden)
         return hidden + (frames if self.conv_shortcut is None else self.conv_shortcut(frames))
 
 
 class TemporalResnetBlock(nn.Module):
-    """The same over time, of one width: its convolutions are (3, 1, 1), its norms go over all
-    frames.
+    """`ResnetBlock2D` over time, of one width: its convolutions are (3, 1, 1), and its norms see
+    all frames.
     """
 
     def __init__(self, channels: int, temb_channels: int | None = None, eps: float = 1e-6) -> None:
@@ -95,28 +102,34 @@ class TemporalResnetBlock(nn.Module):
         self,
         video: torch.Tensor,
         temb: torch.Tensor | None = None,
-        share: torch.Tensor | None = None,
+        temporal_weight: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """`(B, C, T, H, W)` to the same; `temb` is activated already, `(B, temb_channels)`.
+        """`(B, C, T, H, W)` to the same.
 
-        `share`, `(B or 1, T or 1)`, is what the block has in a blend with its input: as it adds to
-        its input, blending is to add that much.
+        Args:
+            temb: embedding of the timestep, after SiLU, `(B, temb_channels)`.
+            temporal_weight: weight of this block in a blend with its input, `(B or 1, T or 1)`;
+                `None` is 1. The block adds to its input, so the blend is to add that fraction.
         """
         shift = None
         if self.time_emb_proj is not None and temb is not None:
             shift = self.time_emb_proj(temb)
         hidden = self.conv1(self.norm1(video))
-        hidden = self.conv2(self.norm2(hidden, shift))
-        return (
-            video + hidden
-            if share is None
-            else torch.addcmul(video, hidden, share[:, None, :, None, None])
-        )
+        hidden = self.norm2(hidden, shift)
+        hidden = self.conv2(hidden)
+        if temporal_weight is None:
+            return video + hidden
+        return ops.gated_residual(video, hidden, temporal_weight[:, None, :, None, None])
 
 
 class AlphaBlender(nn.Module):
-    """The learned blend `a * spatial + (1 - a) * temporal` with `a = sigmoid(mix_factor)`, or the
-    other way round.
+    """The learned weights of a blend of a spatial and a temporal path.
+
+    The blend is `alpha * spatial + (1 - alpha) * temporal` with `alpha = sigmoid(mix_factor)`.
+
+    Args:
+        alpha: initial `mix_factor`, as the argument is called in diffusers.
+        switch_spatial_to_temporal_mix: exchange the two weights.
     """
 
     def __init__(self, alpha: float, switch_spatial_to_temporal_mix: bool = False) -> None:
@@ -127,10 +140,11 @@ class AlphaBlender(nn.Module):
     def forward(
         self, image_only_indicator: torch.Tensor | None, dtype: torch.dtype
     ) -> torch.Tensor:
-        """The share of the temporal path, `(B, T)` or `(1, 1)`.
+        """The weight of the temporal path, `(B, T)` or `(1, 1)`, in `dtype`.
 
-        `image_only_indicator`, `(B, T)`, is 1 where a frame is a picture of its own, whose `a` is
-        1; None is 0 for all.
+        Args:
+            image_only_indicator: `(B, T)`, 1 where a frame is an image of its own, whose alpha is
+                1; `None` is 0 for all.
         """
         alpha = self.mix_factor.sigmoid()[None]
         if image_only_indicator is not None:
@@ -140,7 +154,13 @@ class AlphaBlender(nn.Module):
 
 
 class SpatioTemporalResBlock(nn.Module):
-    """A residual block over space, then one over time, blended."""
+    """A residual block over space, then one over time, blended.
+
+    Args:
+        temb_channels, eps: see `ResnetBlock2D`.
+        temporal_eps: of the norms of the block over time; `None` for `eps`.
+        merge_factor, switch_spatial_to_temporal_mix: see `AlphaBlender`.
+    """
 
     def __init__(
         self,
@@ -166,29 +186,34 @@ class SpatioTemporalResBlock(nn.Module):
         temb: torch.Tensor | None = None,
         image_only_indicator: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """`(B * T, C, H, W)` to `(B * T, C', H, W)`, of `num_frames` T; the others are as in the
-        parts.
-        """
-        return self.over_time(
-            self.spatial_res_block(frames, temb), num_frames, temb, image_only_indicator
-        )
+        """`(B * T, C, H, W)` to `(B * T, C', H, W)`.
 
-    def over_time(
+        Args:
+            num_frames: T.
+            temb: see `ResnetBlock2D.forward`.
+            image_only_indicator: see `AlphaBlender.forward`.
+        """
+        frames = self.spatial_res_block(frames, temb)
+        return self.forward_temporal(frames, num_frames, temb, image_only_indicator)
+
+    def forward_temporal(
         self,
         frames: torch.Tensor,
         num_frames: int,
         temb: torch.Tensor | None = None,
         image_only_indicator: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The second half of `forward`, from what the block over space gives."""
+        """The second half of `forward`, from the output of the block over space."""
         video = as_video(frames, num_frames)
-        share = self.time_mixer(image_only_indicator, video.dtype)
-        return as_frames(self.temporal_res_block(video, temb, share))
+        temporal_weight = self.time_mixer(image_only_indicator, video.dtype)
+        return as_frames(self.temporal_res_block(video, temb, temporal_weight))
 
 
 class Downsample2D(nn.Module):
-    """A convolution of stride 2; without `padding` a row and a column of zeros are put after the
-    frame.
+    """A convolution of stride 2.
+
+    Args:
+        padding: 1, or 0: then a row and a column of zeros are put after the frame.
     """
 
     def __init__(self, channels: int, padding: int = 1) -> None:
@@ -197,20 +222,22 @@ class Downsample2D(nn.Module):
         self.pad_after = (0, 1 - padding, 0, 1 - padding)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """`(N, C, H, W)` to `(N, C, H / 2, W / 2)`, rounded up with `padding` and down without."""
+        """`(N, C, H, W)` to `(N, C, H / 2, W / 2)`, rounded up with padding 1 and down with 0."""
         return self.conv(F.pad(frames, self.pad_after) if any(self.pad_after) else frames)
 
 
 class Upsample2D(nn.Module):
-    """Twice the size by repeating pixels, then a convolution."""
+    """Nearest-neighbour upsampling by 2, then a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, frames: torch.Tensor, size: tuple[int, int] | None = None) -> torch.Tensor:
-        """`(N, C, H, W)` to `(N, C, 2 H, 2 W)`, or to `size`, which may lack the last row or
-        column.
+        """`(N, C, H, W)` to `(N, C, 2 * H, 2 * W)`.
+
+        Args:
+            size: height and width of the output, if it is to lack the last row or column.
         """
         rows = frames.movedim(1, -1)[:, :, None, :, None].expand(-1, -1, 2, -1, 2, -1)
         frames = rows.flatten(3, 4).flatten(1, 2).movedim(-1, 1)

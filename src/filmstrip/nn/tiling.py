@@ -1,20 +1,24 @@
-"""Work in overlapping tiles whose seams are blended, so that memory does not grow with the
-picture.
+"""Work in overlapping tiles, whose results are blended, so that memory does not grow with the size
+of the frames.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import pairwise
 
 import torch
 
 from filmstrip.errors import InputError
 
+TileFunction = Callable[[torch.Tensor], torch.Tensor]
 
-class Tiled:
-    """The switch of an autoencoder that can work in tiles, whose sizes are its attributes, in
-    pixels and frames.
+
+class TilingMixin:
+    """The switches of an autoencoder that can work in tiles.
+
+    The sizes of tiles and their strides, in pixels and frames, are the attributes
+    `tile_sample_min_*` and `tile_sample_stride_*`, as in diffusers.
     """
 
     use_tiling = False
@@ -23,51 +27,36 @@ class Tiled:
         """Encode and decode in one piece."""
         self.use_tiling = False
 
-    def _tile(self, **dimensions: tuple[int | None, int | None, int]) -> None:
-        """Work in tiles of these sizes and strides, with the length of a latent; `None` keeps what
-        is set.
+    def _set_tiling(self, **dimensions: tuple[int | None, int | None, int]) -> None:
+        """Switch tiling on.
+
+        Args:
+            dimensions: for each of "height", "width" and "num_frames" the size of a tile, its
+                stride, and the pixels or frames of a latent; `None` keeps the current value.
 
         Raises:
             InputError: a stride is longer than its tile, or shorter than a latent.
         """
-        tiling: dict[str, int] = {}
-        for name, (size, stride, latent) in dimensions.items():
-            asked = {f"tile_sample_min_{name}": size, f"tile_sample_stride_{name}": stride}
-            found = {
-                key: getattr(self, key) if value is None else value for key, value in asked.items()
-            }
-            size, stride = found.values()
+        changes: dict[str, int] = {}
+        for name, (new_size, new_stride, latent) in dimensions.items():
+            size_name, stride_name = f"tile_sample_min_{name}", f"tile_sample_stride_{name}"
+            size = getattr(self, size_name) if new_size is None else new_size
+            stride = getattr(self, stride_name) if new_stride is None else new_stride
             if not latent <= stride <= size:
                 raise InputError(
                     f"The tiles' {name} is {size} and their stride {stride}; the stride must be "
-                    f"between {latent}, a "
-                    "latent, and the size."
+                    f"between {latent}, a latent, and the size."
                 )
-            tiling |= found
-        for key, value in tiling.items():
-            setattr(self, key, value)
+            changes |= {size_name: size, stride_name: stride}
+        for name, value in changes.items():
+            setattr(self, name, value)
         self.use_tiling = True
 
 
-@dataclass(frozen=True)
-class Tiles:
-    """How a dimension is cut, and how the results are joined; lengths in input or output elements
-    as named.
-    """
+def cross_fade(before: torch.Tensor, after: torch.Tensor, extent: int, dim: int) -> torch.Tensor:
+    """Blend the last `extent` elements of `before` into the first ones of `after`, in place.
 
-    size: int  # input elements in a tile
-    stride: int  # input elements from one tile to the next
-    out_stride: int  # output elements kept of a tile
-    blend: int  # output elements over which a tile fades in over the one before
-
-    def starts(self, length: int) -> range:
-        """Where the tiles of `length` input elements begin."""
-        return range(0, length, self.stride)
-
-
-def fade(before: torch.Tensor, after: torch.Tensor, extent: int, dim: int) -> torch.Tensor:
-    """Fade the first `extent` elements of `after` in over the last ones of `before`, in place,
-    linearly from 0.
+    The weight of `after` rises linearly from 0. Returns `after`.
     """
     extent = min(before.shape[dim], after.shape[dim], extent)
     if extent == 0:
@@ -80,116 +69,145 @@ def fade(before: torch.Tensor, after: torch.Tensor, extent: int, dim: int) -> to
     return after
 
 
-def run_tiled(
-    run: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, rows: Tiles, columns: Tiles
-) -> torch.Tensor:
-    """Apply `run` to overlapping tiles of the last two dimensions of `x` and join the results.
+@dataclass(frozen=True)
+class StridedTileLayout:
+    """Tiles at a fixed stride along one dimension; the last may be shorter. This is diffusers'
+    layout.
+    """
 
-    Each tile fades in over the finished one above it, then over the finished one to its left. Only
-    the row above is kept. The last tile of each dimension may reach beyond what the caller wants;
-    the caller crops.
+    size: int  # input elements of a tile
+    stride: int  # input elements from one tile to the next
+    output_stride: int  # output elements that are kept of a tile
+    output_overlap: int  # output elements over which a tile is blended with the one before
+
+    def starts(self, length: int) -> range:
+        """The first input element of each tile, for an input of this length."""
+        return range(0, length, self.stride)
+
+
+def run_strided_tiles(
+    function: TileFunction,
+    x: torch.Tensor,
+    rows: StridedTileLayout,
+    columns: StridedTileLayout,
+) -> torch.Tensor:
+    """Apply a function to overlapping tiles of the last two dimensions of `x` and join the results.
+
+    Each tile is cross-faded with the finished one above it, then with the finished one to its left.
+    Only the row above is kept. The result may be larger than the whole output; the caller crops it.
     """
     height, width = x.shape[-2:]
-    above: list[torch.Tensor] = []
-    joined = []
+    row_above: list[torch.Tensor] = []
+    joined_rows = []
     for top in rows.starts(height):
         row: list[torch.Tensor] = []
         for left in columns.starts(width):
-            tile = run(x[..., top : top + rows.size, left : left + columns.size])
-            if above:
-                fade(above[len(row)], tile, rows.blend, dim=-2)
+            tile = function(x[..., top : top + rows.size, left : left + columns.size])
+            if row_above:
+                cross_fade(row_above[len(row)], tile, rows.output_overlap, dim=-2)
             if row:
-                fade(row[-1], tile, columns.blend, dim=-1)
+                cross_fade(row[-1], tile, columns.output_overlap, dim=-1)
             row.append(tile)
-        kept = [tile[..., : rows.out_stride, : columns.out_stride] for tile in row]
-        joined.append(torch.cat(kept, dim=-1))
-        above = row
-    return torch.cat(joined, dim=-2)
+        kept = [tile[..., : rows.output_stride, : columns.output_stride] for tile in row]
+        joined_rows.append(torch.cat(kept, dim=-1))
+        row_above = row
+    return torch.cat(joined_rows, dim=-2)
 
 
 @dataclass(frozen=True)
-class EvenTiles:
-    """A dimension cut into tiles of one size, spread evenly, that fade into each other where they
-    overlap.
+class EvenTileLayout:
+    """Tiles of one size, spread evenly over one dimension.
 
-    Near its edge a tile may be wrong, as it lacks what lies beyond: in the outer third of an
-    overlap it has no share. A unit is what tiles are counted in (for an autoencoder, a latent);
-    frames have one or more elements in a unit.
+    The layout is in latents; `scale` says how many elements of a feature map there are for one
+    latent. Blending weights rise over the middle third of an overlap: the outer third, where a tile
+    lacks context, has weight 0.
     """
 
-    length: int  # units
-    size: int  # units in a tile
-    overlap: int  # units that neighbours share at least
+    length: int  # latents
+    size: int  # latents in a tile
+    overlap: int  # latents that neighbouring tiles have in common at least
 
     def starts(self) -> list[int]:
-        """Where the tiles begin, in units."""
+        """The first latent of each tile."""
         if self.length <= self.size:
             return [0]
         gaps = math.ceil((self.length - self.size) / (self.size - self.overlap))
         return [round(i * (self.length - self.size) / gaps) for i in range(gaps + 1)]
 
-    def places(self, elements: int) -> list[slice]:
-        """Where the tiles are in frames of so many elements in a unit; the last takes what is left
-        over.
-        """
-        ends = [(start + self.size) * elements for start in self.starts()]
-        return [
-            slice(start * elements, end)
-            for start, end in zip(self.starts(), [*ends[:-1], None], strict=True)
-        ]
+    def slices(self, scale: int) -> list[slice]:
+        """The tiles in a feature map of this scale; the last one takes any remainder."""
+        starts = self.starts()
+        slices = [slice(start * scale, (start + self.size) * scale) for start in starts[:-1]]
+        return [*slices, slice(starts[-1] * scale, None)]
 
-    def own(self, elements: int) -> list[slice]:
-        """What, within each tile, is nearer to its middle than to that of another."""
-        starts = [start * elements for start in self.starts()]
+    def partition(self, scale: int) -> list[slice]:
+        """The part of each tile, relative to its start, that is nearest to its centre.
+
+        These parts do not overlap, and together cover the feature map.
+        """
+        starts = [start * scale for start in self.starts()]
         borders = [
-            (before + self.size * elements + after) // 2 for before, after in pairwise(starts)
+            (start + self.size * scale + next_start) // 2 for start, next_start in pairwise(starts)
         ]
-        return [
-            slice(low - start, None if high is None else high - start)
-            for start, low, high in zip(starts, [0, *borders], [*borders, None], strict=True)
-        ]
+        parts = []
+        for start, low, high in zip(starts, [0, *borders], [*borders, None], strict=True):
+            parts.append(slice(low - start, None if high is None else high - start))
+        return parts
 
-    def weights(self, elements: int, total: int) -> list[torch.Tensor]:
-        """The share of each tile in its elements, of `total` in all; at every place the shares sum
-        to 1.
+    def weights(self, scale: int, total: int) -> list[torch.Tensor]:
+        """The blending weights of each tile's elements; at every element they sum to 1.
+
+        Args:
+            total: elements of the feature map.
         """
-        positions, overlap = torch.arange(total) + 0.5, self.overlap * elements
-        depths = []
-        for place in self.places(elements):
-            inside = torch.full_like(positions, math.inf)
-            if place.start:
-                inside = torch.minimum(inside, positions - place.start)
-            if place.stop is not None:
-                inside = torch.minimum(inside, place.stop - positions)
-            depths.append(((inside - overlap / 3) / max(overlap / 3, 1)).clamp(0, 1))
-        shares = torch.stack(depths).mul(math.pi / 2).sin().square()
-        shares = shares / shares.sum(dim=0)
-        return [share[place] for share, place in zip(shares, self.places(elements), strict=True)]
+        positions = torch.arange(total) + 0.5
+        overlap = self.overlap * scale
+        ramps = []
+        for tile in self.slices(scale):
+            distance = torch.full_like(positions, math.inf)  # from the tile's inner edges
+            if tile.start:
+                distance = torch.minimum(distance, positions - tile.start)
+            if tile.stop is not None:
+                distance = torch.minimum(distance, tile.stop - positions)
+            ramps.append(((distance - overlap / 3) / max(overlap / 3, 1)).clamp(0, 1))
+        weights = torch.stack(ramps).mul(math.pi / 2).sin().square()
+        weights = weights / weights.sum(dim=0)
+        return [row[tile] for row, tile in zip(weights, self.slices(scale), strict=True)]
 
 
-def run_blended(
-    run: Callable[[torch.Tensor], torch.Tensor],
+def run_even_tiles(
+    function: TileFunction,
     x: torch.Tensor,
-    rows: EvenTiles,
-    columns: EvenTiles,
-    source: int,
-    target: int,
+    rows: EvenTileLayout,
+    columns: EvenTileLayout,
+    in_scale: int,
+    out_scale: int,
 ) -> torch.Tensor:
-    """Apply `run` to overlapping tiles of frames `(N, C, H, W)` and blend the results, in
+    """Apply a function to overlapping tiles of frames `(N, C, H, W)` and blend the results, in
     channels-last memory.
 
-    A unit of the tiles has `source` elements in `x` and `target` in the result.
+    Args:
+        in_scale, out_scale: elements for each latent, along height and width, of `x` and of the
+            result.
     """
-    height, width = (side * target // source for side in x.shape[-2:])
-    ways = (
-        zip(tiles.places(source), tiles.places(target), tiles.weights(target, total), strict=True)
-        for tiles, total in ((rows, height), (columns, width))
-    )
-    joined = None
-    for (place, to, share), (column, column_to, column_share) in product(*ways):
-        tile = run(x[..., place, column])
-        if joined is None:
-            joined = tile.new_zeros([tile.shape[0], height, width, tile.shape[1]]).movedim(-1, 1)
-        joined[..., to, column_to] += tile * (share[:, None] * column_share).to(tile)
-    assert joined is not None
-    return joined
+    height = x.shape[-2] * out_scale // in_scale
+    width = x.shape[-1] * out_scale // in_scale
+    blended = None
+    for row, out_row, row_weight in _tiles(rows, in_scale, out_scale, height):
+        for column, out_column, column_weight in _tiles(columns, in_scale, out_scale, width):
+            tile = function(x[..., row, column])
+            if blended is None:
+                shape = [tile.shape[0], height, width, tile.shape[1]]
+                blended = tile.new_zeros(shape).movedim(-1, 1)
+            weight = row_weight[:, None] * column_weight
+            blended[..., out_row, out_column] += tile * weight.to(tile)
+    assert blended is not None
+    return blended
+
+
+def _tiles(
+    layout: EvenTileLayout, in_scale: int, out_scale: int, total: int
+) -> list[tuple[slice, slice, torch.Tensor]]:
+    """Input slice, output slice and weights of each tile."""
+    weights = layout.weights(out_scale, total)
+    return list(zip(layout.slices(in_scale), layout.slices(out_scale), weights, strict=True))

@@ -33,6 +33,8 @@ class Model(nn.Module, Configurable):
     """
 
     config_name: ClassVar[str] = "config.json"
+    _repeated_blocks: ClassVar[tuple[str, ...]] = ()  # names of block classes, as in diffusers
+    _compute_dtype: torch.dtype | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -50,10 +52,38 @@ class Model(nn.Module, Configurable):
 
     @property
     def compute_dtype(self) -> torch.dtype:
-        """The dtype that the model computes in: that of its weights, or bfloat16 if they have 8
-        bits.
+        """The dtype of inputs and activations.
+
+        That of the weights if it has 16 bits or more, else bfloat16, unless it was set.
         """
-        return self.dtype if self.dtype.itemsize > 1 else torch.bfloat16
+        if self._compute_dtype is not None:
+            return self._compute_dtype
+        return self.dtype if self.dtype.itemsize >= 2 else torch.bfloat16
+
+    @compute_dtype.setter
+    def compute_dtype(self, dtype: torch.dtype | None) -> None:
+        self._compute_dtype = dtype
+
+    def compile_repeated_blocks(self, *args: Any, **kwargs: Any) -> None:
+        """Compile each block that the model repeats, in place; the arguments are those of
+        `torch.compile`.
+
+        Blocks of one class share the compiled code, so that this takes less time than compiling the
+        whole model.
+
+        Raises:
+            InputError: the model has no repeated blocks.
+        """
+        blocks = [
+            module for module in self.modules() if type(module).__name__ in self._repeated_blocks
+        ]
+        if not blocks:
+            raise InputError(
+                f"{type(self).__name__} has no repeated blocks; compile it whole with "
+                "torch.compile."
+            )
+        for block in blocks:
+            block.compile(*args, **kwargs)
 
     def num_parameters(self, only_trainable: bool = False) -> int:
         """The number of parameters, or of those that take gradients."""

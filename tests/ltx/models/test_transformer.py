@@ -79,7 +79,9 @@ def test_hooks_see_every_module_at_work() -> None:
         n for n, m in pipe.transformer.named_modules() if not isinstance(m, torch.nn.ModuleList)
     }
     assert set(seen) == modules
-    assert seen[""] == seen["transformer_blocks.0.attn2"] == seen["transformer_blocks.1.ff"] == 3
+    assert seen["transformer_blocks.0.attn1"] == seen["transformer_blocks.1.ff"] == 3
+    for name in ("", "transformer_blocks.0", "transformer_blocks.0.attn2"):
+        assert seen[name] == 3 + 1, "once for each step, and once for prepare"
     assert seen["transformer_blocks.0.attn2.to_k"] == seen["rope"] == 1, (
         "step-invariant work was done more than once"
     )

@@ -9,6 +9,7 @@ from torch import nn
 from filmstrip import AutoencoderKLTemporalDecoder
 from filmstrip.errors import InputError
 from filmstrip.nn.norms import GroupNorm
+from filmstrip.nn.tiled_norms import WholeFrameMoments
 from tests.parity.common import randomise
 
 FOUR: dict[str, Any] = {
@@ -102,10 +103,8 @@ def test_without_shared_statistics_tiles_would_differ(
     """What the tests above hold against: the same tiles, whose norms see no more than a tile."""
     latents = uneven(1, 4, 20, 25)
     whole = vae.decode(latents, 1).sample
-    monkeypatch.setattr(
-        "filmstrip.svd.models.autoencoder.SharedMoments.__enter__", lambda self: self
-    )
-    monkeypatch.setattr("filmstrip.svd.models.autoencoder.SharedMoments.find", lambda *args: None)
+    for method in ("__enter__", "__exit__", "measure"):
+        monkeypatch.setattr(WholeFrameMoments, method, lambda self, *args: self)
     vae.enable_tiling(64, 64, 48, 48)
     assert differs(whole, vae.decode(latents, 1).sample).mean() > 5 * PIXEL
     vae.disable_tiling()
@@ -130,7 +129,7 @@ def test_a_failing_tile_leaves_the_norms_as_they_were(vae: AutoencoderKLTemporal
         vae.decode(latents, 1)
     hook.remove()
     vae.disable_tiling()
-    assert all(module.shared is None for module in vae.modules() if isinstance(module, GroupNorm))
+    assert all("forward" not in vars(module) for module in vae.modules())
 
 
 @torch.no_grad()

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from filmstrip.ltx.latents import LatentShape, token_positions
-from filmstrip.ltx.models.transformer import BASE_SIZE, LTXVideoTransformer3DModel
+from filmstrip.ltx.models.rotary import BASE_SIZE
+from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
 from filmstrip.ltx.pipelines.conditions import ConditioningPixels, apply_conditioning
 from tools.demo_clips import ATTRIBUTES, Change, Scene, draw_clips, measure_clips, to_indices
 from tools.demo_clips.clips import plan_paths

@@ -15,12 +15,9 @@ import torch
 from torch import nn
 from transformers import T5EncoderModel
 
-from filmstrip.ltx.models.transformer import (
-    BASE_SIZE,
-    LTXPrepared,
-    LTXVideoTransformer3DModel,
-    Rotation,
-)
+from filmstrip.ltx.models.rotary import BASE_SIZE
+from filmstrip.ltx.models.transformer import LTXPrepared, LTXVideoTransformer3DModel
+from filmstrip.nn.ops import Rotation
 from tools.train_demo.common.store import Tensors
 from tools.train_demo.common.trainer import Losses, Plan, Trainer
 from tools.train_demo.ltx.settings import (

@@ -1,0 +1,1 @@
+"""LTX-Video's networks: transformer, autoencoder and latent upsampler."""

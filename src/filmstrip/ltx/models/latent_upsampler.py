@@ -1,6 +1,4 @@
-"""LTX's latent upsampler (Lightricks/LTX-Video, `latent_upsampler.py`), and the pipeline of it
-alone.
-"""
+"""LTX-Video's latent upsampler (Lightricks/LTX-Video, `latent_upsampler.py`)."""
 
 from collections.abc import Iterable
 from math import prod
@@ -19,7 +17,11 @@ CONVOLUTIONS: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: n
 
 
 class ResBlock(nn.Module):
-    """Convolution and norm, twice, each before SiLU; the input is added before the last."""
+    """Convolution, norm and SiLU, twice; the input is added before the second SiLU.
+
+    Args:
+        dims: of the convolutions, 2 or 3.
+    """
 
     def __init__(self, channels: int, dims: int) -> None:
         super().__init__()
@@ -30,22 +32,22 @@ class ResBlock(nn.Module):
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """`(N, C, ...)` to the same."""
-        changed = self.norm2(self.conv2(self.norm1(self.conv1(hidden))))
-        return F.silu(changed + hidden)
+        branch = self.norm2(self.conv2(self.norm1(self.conv1(hidden))))
+        return F.silu(branch + hidden)
 
 
 class LTXLatentUpsamplerModel(Model):
-    """Makes latent videos larger, longer, or both.
+    """Upsamples latent videos in space, in time, or in both.
 
     Args:
         in_channels: of the latents.
         mid_channels: width; a multiple of 32.
         num_blocks_per_stage: residual blocks before the upsampling, and after it.
-        dims: of the convolutions in the blocks: 2 looks at each frame alone, 3 at neighbouring
+        dims: of the convolutions in the blocks: 2 for each frame by itself, 3 for neighbouring
             frames too.
         spatial_upsample: double height and width.
-        temporal_upsample: double the frames but for the first, which stands for one frame of the
-            video.
+        temporal_upsample: double the latent frames, except the first, which holds one frame of
+            the video.
 
     Raises:
         InputError: nothing to upsample, or `dims` is neither 2 nor 3.
@@ -69,10 +71,12 @@ class LTXLatentUpsamplerModel(Model):
             raise InputError(
                 "spatial_upsample and temporal_upsample are both off; switch on what to upsample."
             )
-        space, time = 2 if spatial_upsample else 1, 2 if temporal_upsample else 1
+        space = 2 if spatial_upsample else 1
+        time = 2 if temporal_upsample else 1
         self.stride = (time, space, space)
-        self.flat, self.upsamples_flat = dims == 2, not temporal_upsample
-        widening = CONVOLUTIONS[2 if self.upsamples_flat else 3]
+        self.blocks_per_frame = dims == 2
+        self.upsampler_per_frame = not temporal_upsample
+        upsampler_conv = CONVOLUTIONS[2 if self.upsampler_per_frame else 3]
 
         self.initial_conv = CONVOLUTIONS[dims](in_channels, mid_channels, 3, padding=1)
         self.initial_norm = GroupNorm(mid_channels, eps=1e-5, activate=True)
@@ -80,7 +84,7 @@ class LTXLatentUpsamplerModel(Model):
             ResBlock(mid_channels, dims) for _ in range(num_blocks_per_stage)
         )
         self.upsampler = nn.ModuleList(
-            [widening(mid_channels, prod(self.stride) * mid_channels, 3, padding=1)]
+            [upsampler_conv(mid_channels, prod(self.stride) * mid_channels, 3, padding=1)]
         )
         self.post_upsample_res_blocks = nn.ModuleList(
             ResBlock(mid_channels, dims) for _ in range(num_blocks_per_stage)
@@ -89,21 +93,22 @@ class LTXLatentUpsamplerModel(Model):
         weights_channels_last(self)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """The autoencoder's own latents `(B, C, t, h, w)` to `(B, C, t or 2 t - 1, h or 2 h, w or 2
-        w)`.
+        """Upsample latents as the autoencoder gives them, not normalised.
+
+        `(B, C, t, h, w)` to `(B, C, t or 2 * t - 1, h or 2 * h, w or 2 * w)`.
         """
         latents = hidden_states.contiguous(memory_format=torch.channels_last_3d)
-        hidden = _run([self.initial_conv, self.initial_norm, *self.res_blocks], latents, self.flat)
-        hidden = depth_to_space(_run(self.upsampler, hidden, self.upsamples_flat), self.stride)
+        first = [self.initial_conv, self.initial_norm, *self.res_blocks]
+        last = [*self.post_upsample_res_blocks, self.final_conv]
+        hidden = _run(first, latents, self.blocks_per_frame)
+        hidden = depth_to_space(_run(self.upsampler, hidden, self.upsampler_per_frame), self.stride)
         hidden = hidden[:, :, self.stride[0] - 1 :]
-        return _run([*self.post_upsample_res_blocks, self.final_conv], hidden, self.flat)
+        return _run(last, hidden, self.blocks_per_frame)
 
 
-def _run(layers: Iterable[nn.Module], video: torch.Tensor, flat: bool) -> torch.Tensor:
-    """Run layers on a video `(B, C, t, h, w)`; on each of its frames alone where they are
-    `flat`.
-    """
-    hidden = as_frames(video) if flat else video
+def _run(layers: Iterable[nn.Module], video: torch.Tensor, per_frame: bool) -> torch.Tensor:
+    """Run layers on a video `(B, C, t, h, w)`, or on each of its frames by itself."""
+    hidden = as_frames(video) if per_frame else video
     for layer in layers:
         hidden = layer(hidden)
-    return as_video(hidden, video.shape[2]) if flat else hidden
+    return as_video(hidden, video.shape[2]) if per_frame else hidden

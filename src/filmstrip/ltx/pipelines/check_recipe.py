@@ -5,7 +5,7 @@ from math import ceil
 
 from filmstrip.errors import InputError
 from filmstrip.ltx.layouts import CheckpointInfo
-from filmstrip.ltx.models.transformer import PERTURBATIONS
+from filmstrip.ltx.models.transformer_blocks import PERTURBATIONS
 from filmstrip.ltx.pipelines.steppers import TOLERANCE
 from filmstrip.ltx.recipes import Pass, Recipe
 from filmstrip.ltx.video_shape import SIZE_MULTIPLE, VideoShape

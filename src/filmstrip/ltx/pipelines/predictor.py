@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from filmstrip.errors import InputError
-from filmstrip.ltx.models.transformer import LTXPrepared, Perturbation
+from filmstrip.ltx.models.transformer import LTXPrepared
+from filmstrip.ltx.models.transformer_blocks import Perturbation
 from filmstrip.ltx.pipelines.prompts import PromptEmbeds
 from filmstrip.ltx.pipelines.steppers import TokenStepper
 from filmstrip.pipeline.denoise import Step
@@ -98,7 +99,10 @@ class TransformerPredictor:
         if self._prepared is None or self._prepared_branches != branches:
             embeds, mask = self._rows(branches)
             prepared: LTXPrepared = self.transformer.prepare(
-                embeds, mask, video_coords=self.positions
+                embeds,
+                mask,
+                video_coords=self.positions,
+                attention_kwargs=self.attention_kwargs,
             )
             self._prepared = prepared
             self._prepared_branches = branches

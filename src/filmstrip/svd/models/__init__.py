@@ -1,0 +1,1 @@
+"""Stable Video Diffusion's networks: UNet and autoencoder."""

@@ -1,46 +1,43 @@
-"""SVD's autoencoder: frames one by one into latents, and back with an eye on their neighbours in
-time.
-"""
+"""SVD's autoencoder: encodes frames one by one, and decodes them with layers over time."""
 
-import copy
 from collections.abc import Sequence
-from itertools import product
 
 import torch
 
 from filmstrip.errors import InputError
+from filmstrip.nn.compute_dtype import computing_in
 from filmstrip.nn.gaussian import DiagonalGaussianDistribution
+from filmstrip.nn.hooks import hookable
 from filmstrip.nn.layout import weights_channels_last
 from filmstrip.nn.noise import Generators
-from filmstrip.nn.norms import SharedMoments
 from filmstrip.nn.resnet import PointwiseConv2d
-from filmstrip.nn.tiling import EvenTiles, Tiled, run_blended
+from filmstrip.nn.tiling import EvenTileLayout, TilingMixin
 from filmstrip.outputs import AutoencoderKLOutput, DecoderOutput
-from filmstrip.svd.models.autoencoder_blocks import GROUPS, Encoder, TemporalDecoder, TileStage
+from filmstrip.svd.models.autoencoder_blocks import GROUPS, Encoder, TemporalDecoder
+from filmstrip.svd.models.tile_stages import StagesRunner, TiledRun, run_stages
 from filmstrip.weights.model import Model
 
 DOWN_BLOCK = "DownEncoderBlock2D"
 
 
-class AutoencoderKLTemporalDecoder(Tiled, Model):
+class AutoencoderKLTemporalDecoder(TilingMixin, Model):
     """The variational autoencoder of Stable Video Diffusion (Blattmann et al., arXiv 2311.15127,
     appendix D).
 
     Args:
-        in_channels, out_channels: of a pixel.
+        in_channels, out_channels: channels of a pixel.
         down_block_types: "DownEncoderBlock2D", once for each width.
-        block_out_channels: widths from pixels to latents, each a multiple of 32; all but the last
-            halve the size.
-        layers_per_block: residual blocks in each of the encoder's blocks; the decoder's have one
-            more.
-        latent_channels: of a latent.
-        sample_size: side of the pictures that it was trained on; not used here.
+        block_out_channels: widths from pixels to latents, multiples of 32; all blocks but the last
+            halve height and width.
+        layers_per_block: residual blocks in each block of the encoder; the decoder has one more.
+        latent_channels: channels of a latent.
+        sample_size: height and width of the images that it was trained on; not used.
         scaling_factor: latents are multiplied by it for the UNet.
-        force_upcast: whether pictures are to be encoded in float32 where the weights are float16;
-            pipelines see to it.
+        force_upcast: whether pipelines are to encode in float32 where the weights are float16.
 
     Raises:
-        InputError: another block type, not as widths, or a width that has no 32 groups.
+        InputError: an unknown block type, another number of them than of widths, or a width that
+            is no multiple of 32.
     """
 
     def __init__(
@@ -56,7 +53,8 @@ class AutoencoderKLTemporalDecoder(Tiled, Model):
         force_upcast: bool = True,
     ) -> None:
         super().__init__()
-        if unknown := sorted(set(down_block_types) - {DOWN_BLOCK}):
+        unknown = sorted(set(down_block_types) - {DOWN_BLOCK})
+        if unknown:
             raise InputError(
                 f"down_block_types holds {unknown[0]!r}; only {DOWN_BLOCK!r} is known."
             )
@@ -65,18 +63,21 @@ class AutoencoderKLTemporalDecoder(Tiled, Model):
                 f"There are {len(down_block_types)} down_block_types for {len(block_out_channels)} "
                 "block_out_channels; give one for each."
             )
-        if odd := [width for width in block_out_channels if width % GROUPS]:
-            raise InputError(
-                f"block_out_channels holds {odd[0]}, but widths must be multiples of {GROUPS}."
-            )
+        for width in block_out_channels:
+            if width % GROUPS:
+                raise InputError(
+                    f"block_out_channels holds {width}, but widths must be multiples of {GROUPS}."
+                )
         self.encoder = Encoder(in_channels, latent_channels, block_out_channels, layers_per_block)
         self.decoder = TemporalDecoder(
             latent_channels, out_channels, block_out_channels, layers_per_block
         )
         self.quant_conv = PointwiseConv2d(2 * latent_channels, 2 * latent_channels)
         self.spatial_compression_ratio = 2 ** (len(block_out_channels) - 1)
-        self.tile_sample_min_height = self.tile_sample_min_width = 256
-        self.tile_sample_stride_height = self.tile_sample_stride_width = 224
+        self.tile_sample_min_height = 256
+        self.tile_sample_min_width = 256
+        self.tile_sample_stride_height = 224
+        self.tile_sample_stride_width = 224
         weights_channels_last(self)
 
     def enable_tiling(
@@ -86,48 +87,49 @@ class AutoencoderKLTemporalDecoder(Tiled, Model):
         tile_sample_stride_height: int | None = None,
         tile_sample_stride_width: int | None = None,
     ) -> None:
-        """Encode and decode large frames in overlapping tiles, which takes less memory. `None`
-        keeps what is set.
+        """Encode and decode in overlapping tiles, which takes less memory. `None` keeps a value.
 
-        Tiles share the statistics of their norms, and attention, which looks at the whole frame, is
-        not tiled. So the result is that without tiling, but for rounding, where tiles overlap by 16
-        pixels or more. It takes longer, as what comes before a norm is computed once more to find
-        its statistics.
+        Tiles use the norms' statistics of whole frames, and attention, which sees the whole frame,
+        is not tiled. So the result is that without tiling, except for rounding, if tiles overlap by
+        16 pixels or more. It takes longer, as what comes before each norm is computed once more to
+        measure its statistics.
 
         Args:
             tile_sample_min_height, tile_sample_min_width: size of a tile in pixels; smaller frames
                 are not tiled.
-            tile_sample_stride_height, tile_sample_stride_width: from tile to tile at most.
+            tile_sample_stride_height, tile_sample_stride_width: from one tile to the next, at most.
 
         Raises:
             InputError: a stride is longer than its tile, or shorter than a latent.
         """
         ratio = self.spatial_compression_ratio
-        self._tile(
+        self._set_tiling(
             height=(tile_sample_min_height, tile_sample_stride_height, ratio),
             width=(tile_sample_min_width, tile_sample_stride_width, ratio),
         )
 
+    @hookable
     def encode(
         self,
         x: torch.Tensor,
         return_dict: bool = True,
         compute_dtype: torch.dtype | None = None,
     ) -> AutoencoderKLOutput | tuple[DiagonalGaussianDistribution]:
-        """The posterior over latents `(N, C, h, w)` of frames `(N, 3, H, W)` in [-1, 1]."""
-        if compute_dtype not in (None, self.dtype):
-            return type(self).encode(copy.deepcopy(self).to(compute_dtype), x, return_dict)
-        x = x.contiguous(memory_format=torch.channels_last)
-        ratio = self.spatial_compression_ratio
-        if self._exceeds_tile(x.shape[-2], x.shape[-1]):
-            moments = self._in_tiles(
-                self.encoder.steps(), x, x.shape[-2] // ratio, x.shape[-1] // ratio
-            )
-        else:
-            moments = self.encoder(x)
-        posterior = DiagonalGaussianDistribution(self.quant_conv(moments))
+        """The posterior over latents of frames.
+
+        Args:
+            x: `(N, 3, H, W)` in [-1, 1].
+            return_dict: return the output class rather than a tuple of one.
+            compute_dtype: compute in this dtype, whatever that of the weights is; they do not
+                change. `None` computes in the weights' dtype.
+
+        Returns:
+            A distribution over latents `(N, C, h, w)`.
+        """
+        posterior = self._encode(x, compute_dtype)
         return AutoencoderKLOutput(posterior) if return_dict else (posterior,)
 
+    @hookable
     def decode(
         self,
         z: torch.Tensor,
@@ -135,24 +137,21 @@ class AutoencoderKLTemporalDecoder(Tiled, Model):
         return_dict: bool = True,
         compute_dtype: torch.dtype | None = None,
     ) -> DecoderOutput | tuple[torch.Tensor]:
-        """The frames `(B * T, 3, H, W)` in [-1, 1] of latents `(B * T, C, h, w)`, of videos of
-        `num_frames` T each.
+        """Decode the latents of videos.
+
+        Args:
+            z: latents, not scaled, `(B * T, C, h, w)`.
+            num_frames: frames of each video, T.
+            return_dict: return the output class rather than a tuple of one.
+            compute_dtype: see `encode`.
+
+        Returns:
+            Frames `(B * T, 3, H, W)` in [-1, 1].
 
         Raises:
             InputError: the latents are not whole videos.
         """
-        if num_frames < 1 or z.shape[0] % num_frames:
-            raise InputError(
-                f"{z.shape[0]} latents are no whole number of videos of {num_frames} frames."
-            )
-        if compute_dtype not in (None, self.dtype):
-            return copy.deepcopy(self).to(compute_dtype).decode(z, num_frames, return_dict)
-        z = z.contiguous(memory_format=torch.channels_last)
-        ratio, (height, width) = self.spatial_compression_ratio, z.shape[-2:]
-        if self._exceeds_tile(height * ratio, width * ratio):
-            frames = self._in_tiles(self.decoder.steps(num_frames), z, height, width)
-        else:
-            frames = self.decoder(z, num_frames)
+        frames = self._decode(z, num_frames, compute_dtype)
         return DecoderOutput(frames) if return_dict else (frames,)
 
     def forward(
@@ -163,50 +162,58 @@ class AutoencoderKLTemporalDecoder(Tiled, Model):
         generator: Generators = None,
         num_frames: int = 1,
     ) -> DecoderOutput | tuple[torch.Tensor]:
-        """Encode and decode frames `(B * T, 3, H, W)`, through a draw from the posterior or its
-        mode.
+        """Encode and decode frames `(B * T, 3, H, W)`.
+
+        Args:
+            sample_posterior: decode a draw from the posterior rather than its mode.
+            return_dict: return the output class rather than a tuple of one.
+            generator: of that draw.
+            num_frames: frames of each video, T.
         """
-        (posterior,) = self.encode(sample, return_dict=False)
+        posterior = self._encode(sample)
         latents = posterior.sample(generator) if sample_posterior else posterior.mode()
-        return self.decode(latents, num_frames, return_dict)
+        frames = self._decode(latents, num_frames)
+        return DecoderOutput(frames) if return_dict else (frames,)
 
-    def _exceeds_tile(self, height: int, width: int) -> bool:
-        """Whether frames of so many pixels are to be worked on in tiles."""
-        return self.use_tiling and (
-            height > self.tile_sample_min_height or width > self.tile_sample_min_width
-        )
+    def _encode(
+        self, x: torch.Tensor, compute_dtype: torch.dtype | None = None
+    ) -> DiagonalGaussianDistribution:
+        x = x.to(compute_dtype or x.dtype).contiguous(memory_format=torch.channels_last)
+        run = self._stages_runner(*x.shape[-2:])
+        with computing_in(self, compute_dtype):
+            return DiagonalGaussianDistribution(self.quant_conv(self.encoder(x, run)))
 
-    def _in_tiles(
-        self, steps: Sequence[TileStage], x: torch.Tensor, height: int, width: int
+    def _decode(
+        self, z: torch.Tensor, num_frames: int, compute_dtype: torch.dtype | None = None
     ) -> torch.Tensor:
-        """Take the steps, those near the pixels in tiles; height and width are those of the
-        latents.
-        """
-        ratio = self.spatial_compression_ratio
-        size, stride = self.tile_sample_min_height // ratio, self.tile_sample_stride_height // ratio
-        rows = EvenTiles(height, size, size - stride)
-        size, stride = self.tile_sample_min_width // ratio, self.tile_sample_stride_width // ratio
-        columns = EvenTiles(width, size, size - stride)
-        for step in steps:
-            near = max(step.source, step.target) > max(1, ratio // 4)
-            x = _step_in_tiles(step, x, rows, columns) if near else step.run(x)
-        return x
-
-
-def _step_in_tiles(
-    step: TileStage, x: torch.Tensor, rows: EvenTiles, columns: EvenTiles
-) -> torch.Tensor:
-    """Take a step in tiles, its norms with the moments of whole frames."""
-    places = list(
-        product(
-            *(zip(t.places(step.source), t.own(step.target), strict=True) for t in (rows, columns))
-        )
-    )
-    with SharedMoments(step.norms) as shared:
-        for norm in step.norms:
-            tiles = (
-                (x[..., row, column], own, own_column)
-                for (row, own), (column, own_column) in places
+        if num_frames < 1 or z.shape[0] % num_frames:
+            raise InputError(
+                f"{z.shape[0]} latents are no whole number of videos of {num_frames} frames."
             )
-            shared.find(norm, step.run, tiles)
-        return run_blended(step.run, x, rows, columns, step.source, step.target)
+        z = z.to(compute_dtype or z.dtype).contiguous(memory_format=torch.channels_last)
+        height, width = (size * self.spatial_compression_ratio for size in z.shape[-2:])
+        run = self._stages_runner(height, width)
+        with computing_in(self, compute_dtype):
+            return self.decoder(z, num_frames, run)
+
+    def _stages_runner(self, height: int, width: int) -> StagesRunner:
+        """How to work on frames of this size in pixels: in tiles, if they are switched on and
+        smaller.
+        """
+        fits = height <= self.tile_sample_min_height and width <= self.tile_sample_min_width
+        if not self.use_tiling or fits:
+            return run_stages
+        ratio = self.spatial_compression_ratio
+        tile_height = self.tile_sample_min_height // ratio
+        tile_width = self.tile_sample_min_width // ratio
+        rows = EvenTileLayout(
+            length=height // ratio,
+            size=tile_height,
+            overlap=tile_height - self.tile_sample_stride_height // ratio,
+        )
+        columns = EvenTileLayout(
+            length=width // ratio,
+            size=tile_width,
+            overlap=tile_width - self.tile_sample_stride_width // ratio,
+        )
+        return TiledRun(rows, columns, ratio)

@@ -11,6 +11,7 @@ from filmstrip.errors import InputError
 from filmstrip.nn.attention import Attention
 from filmstrip.nn.embeddings import TimestepEmbedding, sinusoidal_embedding
 from filmstrip.nn.feed_forward import FeedForward
+from filmstrip.nn.hooks import hookable
 from filmstrip.nn.norms import GroupNorm
 from filmstrip.nn.resnet import AlphaBlender
 
@@ -19,17 +20,17 @@ from filmstrip.nn.resnet import AlphaBlender
 class TransformerContext:
     """What does not change from step to step in a `TransformerSpatioTemporalModel`."""
 
-    positions: torch.Tensor  # of the frames, (T, 1, C)
-    spatial: tuple[tuple[torch.Tensor, ...], ...]  # for each spatial block, from Attention.prepare
+    positions: torch.Tensor  # embedding of the frames' positions, (T, 1, C)
+    spatial: tuple[tuple[torch.Tensor, ...], ...]  # for each spatial block, from its `prepare`
     temporal: tuple[tuple[torch.Tensor, ...], ...]  # for each temporal block
 
 
 class BasicTransformerBlock(nn.Module):
-    """Attention among the tokens of a frame, attention to the context, feed-forward, each after a
-    norm.
+    """Self-attention among the tokens of a frame, cross-attention to the context, and feed-forward,
+    each after a norm.
     """
 
-    over_time = False
+    is_temporal = False
 
     def __init__(self, dim: int, heads: int, context_dim: int) -> None:
         super().__init__()
@@ -40,6 +41,7 @@ class BasicTransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(dim)
         self.ff = FeedForward(dim, "geglu")
 
+    @hookable
     def prepare(self, context: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """What `forward` needs of the context `(B, L, context_dim)`."""
         return self.attn2.prepare(context)
@@ -47,14 +49,17 @@ class BasicTransformerBlock(nn.Module):
     def forward(
         self, tokens: torch.Tensor, num_frames: int, context: tuple[torch.Tensor, ...]
     ) -> torch.Tensor:
-        """`(B * T, N, C)` to the same; `context` is from `prepare`."""
-        tokens = tokens + self.attn1(
-            self.norm1(tokens), num_frames=num_frames if self.over_time else None
-        )
-        videos = tokens.view(
-            context[0].shape[0], -1, tokens.shape[2]
-        )  # all frames of a video look at one context
-        if len(context) == 1:  # a single token: no query matters
+        """`(B * T, N, C)` to the same.
+
+        Args:
+            num_frames: T.
+            context: from `prepare`.
+        """
+        hidden = self.norm1(tokens)
+        tokens = tokens + self.attn1(hidden, num_frames=num_frames if self.is_temporal else None)
+        # All frames of a video attend to one context.
+        videos = tokens.view(context[0].shape[0], -1, tokens.shape[2])
+        if len(context) == 1:  # a context of one token: the output for every query
             videos = videos + context[0]
         else:
             videos = videos + self.attn2(self.norm2(videos), keys_values=context)
@@ -63,11 +68,11 @@ class BasicTransformerBlock(nn.Module):
 
 
 class TemporalBasicTransformerBlock(BasicTransformerBlock):
-    """The same with attention among the tokens at one place in all frames, and another feed-forward
-    before it.
+    """The same with self-attention among the tokens at one position in all frames, and one more
+    feed-forward before it.
     """
 
-    over_time = True
+    is_temporal = True
 
     def __init__(self, dim: int, heads: int, context_dim: int) -> None:
         super().__init__(dim, heads, context_dim)
@@ -77,12 +82,17 @@ class TemporalBasicTransformerBlock(BasicTransformerBlock):
     def forward(
         self, tokens: torch.Tensor, num_frames: int, context: tuple[torch.Tensor, ...]
     ) -> torch.Tensor:
-        """`(B * T, N, C)` to the same; `context` is from `prepare`."""
+        """`(B * T, N, C)` to the same; see `BasicTransformerBlock.forward`."""
         return super().forward(tokens + self.ff_in(self.norm_in(tokens)), num_frames, context)
 
 
 class TransformerSpatioTemporalModel(nn.Module):
-    """Pairs of a spatial and a temporal block, blended, over a shortcut."""
+    """Pairs of a spatial and a temporal block, whose outputs are blended, with a shortcut around
+    all.
+
+    Raises:
+        InputError: `heads` does not divide `channels`.
+    """
 
     def __init__(self, channels: int, heads: int, num_layers: int, context_dim: int) -> None:
         super().__init__()
@@ -104,8 +114,9 @@ class TransformerSpatioTemporalModel(nn.Module):
         self.time_mixer = AlphaBlender(alpha=0.5)
         self.proj_out = nn.Linear(channels, channels)
 
+    @hookable
     def prepare(self, context: torch.Tensor, num_frames: int) -> TransformerContext:
-        """Embed the positions of the frames, and do each block's work on the context `(B, L,
+        """Embed the positions of the frames, and prepare each block for the context `(B, L,
         context_dim)`.
         """
         positions = sinusoidal_embedding(
@@ -125,22 +136,27 @@ class TransformerSpatioTemporalModel(nn.Module):
         context: TransformerContext,
         image_only_indicator: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """`(B * T, C, H, W)` to the same; `image_only_indicator`, `(B, T)`, is 1 where a frame is a
-        picture alone.
+        """`(B * T, C, H, W)` to the same.
+
+        Args:
+            context: from `prepare`.
+            image_only_indicator: `(B, T)`, 1 where a frame is an image of its own.
         """
         num_frames = context.positions.shape[0]
-        share = self.time_mixer(image_only_indicator, frames.dtype)[..., None, None]
+        temporal_weight = self.time_mixer(image_only_indicator, frames.dtype)[..., None, None]
         tokens = self.proj_in(self.norm(frames).movedim(1, -1).flatten(1, 2))
-        pairs = zip(self.transformer_blocks, self.temporal_transformer_blocks, strict=True)
-        contexts = zip(context.spatial, context.temporal, strict=True)
-        for (spatial, temporal), (spatial_context, temporal_context) in zip(
-            pairs, contexts, strict=True
+        for spatial_block, temporal_block, spatial_context, temporal_context in zip(
+            self.transformer_blocks,
+            self.temporal_transformer_blocks,
+            context.spatial,
+            context.temporal,
+            strict=True,
         ):
-            tokens = spatial(tokens, num_frames, spatial_context)
-            videos = tokens.unflatten(0, (-1, num_frames))
-            mixed = (videos + context.positions).flatten(0, 1)
-            mixed = temporal(mixed, num_frames, temporal_context).view(videos.shape)
-            tokens = torch.lerp(videos, mixed, share).flatten(0, 1)
+            tokens = spatial_block(tokens, num_frames, spatial_context)
+            spatial = tokens.unflatten(0, (-1, num_frames))
+            tokens = (spatial + context.positions).flatten(0, 1)
+            temporal = temporal_block(tokens, num_frames, temporal_context).view(spatial.shape)
+            tokens = torch.lerp(spatial, temporal, temporal_weight).flatten(0, 1)
         return frames + self.proj_out(tokens).unflatten(1, frames.shape[2:]).movedim(-1, 1)
 
 

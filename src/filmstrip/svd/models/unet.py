@@ -12,6 +12,7 @@ from torch import nn
 from filmstrip.errors import InputError
 from filmstrip.nn.embeddings import TimestepEmbedding, sinusoidal_embedding
 from filmstrip.nn.feed_forward import FeedForward
+from filmstrip.nn.hooks import hookable
 from filmstrip.nn.layout import weights_channels_last
 from filmstrip.nn.norms import GroupNorm
 from filmstrip.outputs import UNetSpatioTemporalConditionOutput
@@ -20,7 +21,7 @@ from filmstrip.svd.models.unet_blocks import (
     DownBlockSpatioTemporal,
     SpatioTemporalBlock,
     StepInputs,
-    Transformers,
+    TransformersConfig,
     UNetMidBlockSpatioTemporal,
     UpBlockSpatioTemporal,
 )
@@ -44,11 +45,11 @@ class SVDPrepared:
 
 
 class UNetSpatioTemporalConditionModel(Model):
-    """Predicts the noise or velocity of latent frames from their noisy values, a noise level and a
-    picture.
+    """Predicts the noise or velocity of latent frames from their noisy values, a noise level and an
+    image.
 
-    Where an argument may be one value or several, these are one for each block, in the order of the
-    way down.
+    Arguments that may be one value or several have one for each block, in the order of the down
+    blocks.
 
     Args:
         sample_size: height and width of the latents; the pipeline reads it.
@@ -59,15 +60,17 @@ class UNetSpatioTemporalConditionModel(Model):
         addition_time_embed_dim: sinusoids of each added time id.
         projection_class_embeddings_input_dim: sinusoids of all of them.
         layers_per_block: layers on the way down; there is one more on the way up.
-        cross_attention_dim: width of the picture's tokens.
-        transformer_layers_per_block: pairs of layers in each transformer, or for each block those
-            of each transformer.
+        cross_attention_dim: width of the image's tokens.
+        transformer_layers_per_block: pairs of layers in each transformer; or, for each block, in
+            each of its transformers.
         num_attention_heads: heads of attention, divisors of the widths.
         num_frames: frames that the model was trained on; the pipeline reads it.
 
     Raises:
         InputError: an unknown type of block, or not as many values as blocks.
     """
+
+    _repeated_blocks = ("BasicTransformerBlock", "TemporalBasicTransformerBlock")
 
     def __init__(
         self,
@@ -98,11 +101,11 @@ class UNetSpatioTemporalConditionModel(Model):
         super().__init__()
         count = len(block_out_channels)
         down_attends = [
-            DOWN_BLOCKS[kind]
-            for kind in _known("down_block_types", down_block_types, DOWN_BLOCKS, count)
+            DOWN_BLOCKS[name]
+            for name in _known("down_block_types", down_block_types, DOWN_BLOCKS, count)
         ]
         up_attends = [
-            UP_BLOCKS[kind] for kind in _known("up_block_types", up_block_types, UP_BLOCKS, count)
+            UP_BLOCKS[name] for name in _known("up_block_types", up_block_types, UP_BLOCKS, count)
         ]
         widths = list(block_out_channels)
         layers = _each("layers_per_block", layers_per_block, count)
@@ -110,7 +113,7 @@ class UNetSpatioTemporalConditionModel(Model):
         heads = _each("num_attention_heads", num_attention_heads, count)
         context_dims = _each("cross_attention_dim", cross_attention_dim, count)
 
-        def transformers(block: int, number: int) -> Transformers:
+        def transformers(block: int, number: int) -> TransformersConfig:
             depth = depths[block]
             each = [depth] * number if isinstance(depth, int) else list(depth)[:number]
             if len(each) < number:
@@ -118,7 +121,7 @@ class UNetSpatioTemporalConditionModel(Model):
                     f"transformer_layers_per_block has {depth} for a block of {number} "
                     "transformers; give one for each."
                 )
-            return Transformers(each, heads[block], context_dims[block])
+            return TransformersConfig(each, heads[block], context_dims[block])
 
         time_embed_dim = 4 * widths[0]
         self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
@@ -156,10 +159,10 @@ class UNetSpatioTemporalConditionModel(Model):
         weights_channels_last(self)
 
     def enable_forward_chunking(self, chunk_size: int | None = None, dim: int = 0) -> None:
-        """Run the feed-forward layers on pieces, which saves memory and changes no number.
+        """Run the feed-forward layers on chunks, which saves memory and changes no number.
 
         Args:
-            chunk_size: frames in a piece, or with `dim` 1 tokens of every frame; 1 by default.
+            chunk_size: frames in a chunk, or with `dim` 1 tokens of every frame; 1 by default.
             dim: 0 or 1.
 
         Raises:
@@ -171,8 +174,9 @@ class UNetSpatioTemporalConditionModel(Model):
             )
         for module in self.modules():
             if isinstance(module, FeedForward):
-                module.chunk = (chunk_size or 1, dim)
+                module.chunking = (chunk_size or 1, dim)
 
+    @hookable
     def prepare(
         self,
         encoder_hidden_states: torch.Tensor,
@@ -180,39 +184,22 @@ class UNetSpatioTemporalConditionModel(Model):
         num_frames: int,
         image_only_indicator: torch.Tensor | None = None,
     ) -> SVDPrepared:
-        """Do the work that is the same in every step: on the picture's tokens, the time ids and the
-        frames' positions.
+        """Do the work that is the same in every step: on the image's tokens, the time ids and the
+        positions of the frames.
 
         Args:
-            encoder_hidden_states: the picture's tokens, `(B, L, cross_attention_dim)`; SVD has one.
+            encoder_hidden_states: the image's tokens, `(B, L, cross_attention_dim)`; SVD has one.
             added_time_ids: frames per second less 1, motion bucket and noise augmentation, `(B,
                 3)`.
             num_frames: frames of a video.
-            image_only_indicator: 1 where a frame is a picture of its own, `(B, num_frames)`; None:
-                nowhere.
+            image_only_indicator: 1 where a frame is an image of its own, `(B, num_frames)`; `None`
+                is 0 for all.
 
         Raises:
             InputError: not as many time ids as the model embeds.
         """
-        sinusoids = sinusoidal_embedding(
-            added_time_ids.flatten(), self.config.addition_time_embed_dim
-        )
-        sinusoids = sinusoids.view(added_time_ids.shape[0], -1)
-        wanted = self.add_embedding.linear_1.in_features
-        if sinusoids.shape[1] != wanted:
-            raise InputError(
-                f"added_time_ids has {added_time_ids.shape[1]} values a video, and each becomes "
-                f"{self.config.addition_time_embed_dim} channels; the model needs {wanted} "
-                "channels in all."
-            )
-        context = encoder_hidden_states
-        return SVDPrepared(
-            num_frames=num_frames,
-            time_ids=self.add_embedding(sinusoids.to(context.dtype)),
-            down=tuple(block.prepare(context, num_frames) for block in _blocks(self.down_blocks)),
-            mid=self.mid_block.prepare(context, num_frames),
-            up=tuple(block.prepare(context, num_frames) for block in _blocks(self.up_blocks)),
-            image_only_indicator=image_only_indicator,
+        return self._prepare(
+            encoder_hidden_states, added_time_ids, num_frames, image_only_indicator
         )
 
     def forward(
@@ -224,15 +211,15 @@ class UNetSpatioTemporalConditionModel(Model):
         return_dict: bool = True,
         prepared: SVDPrepared | None = None,
     ) -> UNetSpatioTemporalConditionOutput | tuple[torch.Tensor]:
-        """Predict.
+        """Predict the noise or velocity.
 
         Args:
-            sample: noisy latents, and beside them those of the picture, `(B, T, in_channels, H,
-                W)`.
-            timestep: what the scheduler calls the noise level, one for all or `(B,)`.
+            sample: noisy latents, joined along the channels with those of the image, `(B, T,
+                in_channels, H, W)`.
+            timestep: the scheduler's value for the noise level, one for all or `(B,)`.
             encoder_hidden_states, added_time_ids: as in `prepare`.
             return_dict: return the output class rather than a tuple of one.
-            prepared: from `prepare`; the arguments of that call are not read where it is given.
+            prepared: from `prepare`; then the arguments that are in `prepare` too are ignored.
 
         Returns:
             The prediction, `(B, T, out_channels, H, W)`.
@@ -247,7 +234,7 @@ class UNetSpatioTemporalConditionModel(Model):
                 raise InputError(
                     "Give encoder_hidden_states and added_time_ids, or prepared from prepare()."
                 )
-            prepared = self.prepare(encoder_hidden_states, added_time_ids, num_frames)
+            prepared = self._prepare(encoder_hidden_states, added_time_ids, num_frames, None)
         if prepared.num_frames != num_frames:
             raise InputError(
                 f"sample has {num_frames} frames, but prepare() was called for "
@@ -269,6 +256,34 @@ class UNetSpatioTemporalConditionModel(Model):
         output = self.conv_out(self.conv_norm_out(frames)).unflatten(0, (batch, num_frames))
         return UNetSpatioTemporalConditionOutput(output) if return_dict else (output,)
 
+    def _prepare(
+        self,
+        context: torch.Tensor,
+        added_time_ids: torch.Tensor,
+        num_frames: int,
+        image_only_indicator: torch.Tensor | None,
+    ) -> SVDPrepared:
+        """`prepare` without this module's hooks, for use inside `forward`."""
+        sinusoids = sinusoidal_embedding(
+            added_time_ids.flatten(), self.config.addition_time_embed_dim
+        )
+        sinusoids = sinusoids.view(added_time_ids.shape[0], -1)
+        channels = self.add_embedding.linear_1.in_features
+        if sinusoids.shape[1] != channels:
+            raise InputError(
+                f"added_time_ids has {added_time_ids.shape[1]} values a video, and each becomes "
+                f"{self.config.addition_time_embed_dim} channels; the model needs {channels} "
+                "channels in all."
+            )
+        return SVDPrepared(
+            num_frames=num_frames,
+            time_ids=self.add_embedding(sinusoids.to(context.dtype)),
+            down=tuple(block.prepare(context, num_frames) for block in _blocks(self.down_blocks)),
+            mid=self.mid_block.prepare(context, num_frames),
+            up=tuple(block.prepare(context, num_frames) for block in _blocks(self.up_blocks)),
+            image_only_indicator=image_only_indicator,
+        )
+
 
 def _each(name: str, values: Any, count: int) -> list[Any]:
     """One value for each of `count` blocks."""
@@ -282,13 +297,15 @@ def _each(name: str, values: Any, count: int) -> list[Any]:
     return list(values)
 
 
-def _known(name: str, kinds: Sequence[str], known: dict[str, bool], count: int) -> list[str]:
-    for kind in kinds:
-        if kind not in known:
+def _known(name: str, block_types: Sequence[str], known: dict[str, bool], count: int) -> list[str]:
+    """One known block type for each of `count` blocks."""
+    for block_type in block_types:
+        if block_type not in known:
             raise InputError(
-                f"{name} holds {kind!r}, which SVD does not have; choose of {', '.join(known)}."
+                f"{name} holds {block_type!r}, which SVD does not have; choose one of "
+                f"{', '.join(known)}."
             )
-    return _each(name, kinds, count)
+    return _each(name, block_types, count)
 
 
 def _blocks(blocks: nn.ModuleList) -> Iterable[SpatioTemporalBlock]:

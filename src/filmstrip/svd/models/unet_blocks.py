@@ -1,5 +1,5 @@
-"""The blocks of SVD's UNet: residual blocks, with or without transformers after them, and a change
-of resolution.
+"""The blocks of SVD's UNet: residual blocks, each followed by a transformer or not, and a change of
+resolution.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,23 +9,24 @@ from typing import cast
 import torch
 from torch import nn
 
+from filmstrip.nn.hooks import hookable
 from filmstrip.nn.layout import join_channels
 from filmstrip.nn.resnet import Downsample2D, SpatioTemporalResBlock, Upsample2D
 from filmstrip.svd.models.transformer import TransformerContext, TransformerSpatioTemporalModel
 
 
 @dataclass(frozen=True)
-class Transformers:
+class TransformersConfig:
     """The transformers of one block."""
 
-    depths: Sequence[int]  # pairs of layers in each of them
+    depths: Sequence[int]  # pairs of layers in each transformer
     heads: int
     context_dim: int
 
 
 @dataclass(frozen=True)
 class StepInputs:
-    """What all blocks are told in one step."""
+    """What all blocks get in one step."""
 
     num_frames: int
     temb: torch.Tensor  # the embedding of timestep and time ids, after SiLU, (B, E)
@@ -33,8 +34,15 @@ class StepInputs:
 
 
 class SpatioTemporalBlock(nn.Module):
-    """Base of the blocks: residual blocks from the given channels to `out_channels`, and the
-    transformers.
+    """Base of the blocks.
+
+    Args:
+        in_channels: of each residual block.
+        out_channels: of all of them.
+        temb_channels: width of the timestep's embedding.
+        eps: of the norms of the residual blocks.
+        transformers: one for each residual block but for the middle block's second; `None` for a
+            block without.
     """
 
     def __init__(
@@ -43,7 +51,7 @@ class SpatioTemporalBlock(nn.Module):
         out_channels: int,
         temb_channels: int,
         eps: float,
-        transformers: Transformers | None,
+        transformers: TransformersConfig | None,
     ) -> None:
         super().__init__()
         self.resnets = nn.ModuleList(
@@ -59,13 +67,14 @@ class SpatioTemporalBlock(nn.Module):
                 for depth in transformers.depths
             )
 
+    @hookable
     def prepare(self, context: torch.Tensor, num_frames: int) -> tuple[TransformerContext, ...]:
-        """What the transformers need of the context `(B, L, context_dim)`, for each of them."""
+        """Prepare each transformer for the context `(B, L, context_dim)`."""
         transformers = cast(Iterable[TransformerSpatioTemporalModel], self.attentions or ())
         return tuple(transformer.prepare(context, num_frames) for transformer in transformers)
 
     def resnet(self, index: int, frames: torch.Tensor, step: StepInputs) -> torch.Tensor:
-        """The residual block of this number on `(B * T, C, H, W)`."""
+        """Run the residual block of this index on `(B * T, C, H, W)`."""
         return self.resnets[index](frames, step.num_frames, step.temb, step.image_only_indicator)
 
     def attend(
@@ -75,14 +84,14 @@ class SpatioTemporalBlock(nn.Module):
         step: StepInputs,
         contexts: tuple[TransformerContext, ...],
     ) -> torch.Tensor:
-        """The transformer of this number, if there are any, on `(B * T, C, H, W)`."""
+        """Run the transformer of this index, if the block has any, on `(B * T, C, H, W)`."""
         if self.attentions is None:
             return frames
         return self.attentions[index](frames, contexts[index], step.image_only_indicator)
 
 
 class DownBlockSpatioTemporal(SpatioTemporalBlock):
-    """Layers, then half the size unless this is the last block."""
+    """Layers, then a downsampling by 2, except in the last block."""
 
     def __init__(
         self,
@@ -91,7 +100,7 @@ class DownBlockSpatioTemporal(SpatioTemporalBlock):
         temb_channels: int,
         num_layers: int,
         downsample: bool,
-        transformers: Transformers | None,
+        transformers: TransformersConfig | None,
     ) -> None:
         eps = 1e-5 if transformers is None else 1e-6
         widths = [in_channels] + [out_channels] * (num_layers - 1)
@@ -101,12 +110,13 @@ class DownBlockSpatioTemporal(SpatioTemporalBlock):
     def forward(
         self, frames: torch.Tensor, step: StepInputs, contexts: tuple[TransformerContext, ...]
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """`(B * T, C, H, W)` to `(B * T, C', H / 2, W / 2)`, and the output of every layer on the
-        way.
+        """`(B * T, C, H, W)` to `(B * T, C', H / 2, W / 2)`, and the outputs of all layers, which
+        are the skip connections.
         """
         skips = []
         for index in range(len(self.resnets)):
-            frames = self.attend(index, self.resnet(index, frames, step), step, contexts)
+            frames = self.resnet(index, frames, step)
+            frames = self.attend(index, frames, step, contexts)
             skips.append(frames)
         for downsampler in self.downsamplers or ():
             frames = downsampler(frames)
@@ -117,23 +127,24 @@ class DownBlockSpatioTemporal(SpatioTemporalBlock):
 class UNetMidBlockSpatioTemporal(SpatioTemporalBlock):
     """A transformer between two residual blocks."""
 
-    def __init__(self, channels: int, temb_channels: int, transformers: Transformers) -> None:
+    def __init__(self, channels: int, temb_channels: int, transformers: TransformersConfig) -> None:
         super().__init__([channels] * 2, channels, temb_channels, 1e-5, transformers)
 
     def forward(
         self, frames: torch.Tensor, step: StepInputs, contexts: tuple[TransformerContext, ...]
     ) -> torch.Tensor:
         """`(B * T, C, H, W)` to the same."""
-        return self.resnet(1, self.attend(0, self.resnet(0, frames, step), step, contexts), step)
+        frames = self.resnet(0, frames, step)
+        frames = self.attend(0, frames, step, contexts)
+        return self.resnet(1, frames, step)
 
 
 class UpBlockSpatioTemporal(SpatioTemporalBlock):
-    """Layers, each of which is given an output of the way down too, then twice the size unless this
-    is the last block.
+    """Layers with skip connections, then an upsampling by 2, except in the last block.
 
     Args:
-        in_channels: of what comes from the block before.
-        skip_channels: of what comes from the way down, for each layer.
+        in_channels: of the block before.
+        skip_channels: of the skip connection of each layer.
     """
 
     def __init__(
@@ -143,7 +154,7 @@ class UpBlockSpatioTemporal(SpatioTemporalBlock):
         out_channels: int,
         temb_channels: int,
         upsample: bool,
-        transformers: Transformers | None,
+        transformers: TransformersConfig | None,
     ) -> None:
         widths = [in_channels] + [out_channels] * (len(skip_channels) - 1)
         joined = [width + skip for width, skip in zip(widths, skip_channels, strict=True)]
@@ -157,8 +168,11 @@ class UpBlockSpatioTemporal(SpatioTemporalBlock):
         contexts: tuple[TransformerContext, ...],
         skips: list[torch.Tensor],
     ) -> torch.Tensor:
-        """`(B * T, C, H, W)` to `(B * T, C', 2 H, 2 W)`, as the next skip; takes its skips off the
-        list.
+        """`(B * T, C, H, W)` to `(B * T, C', 2 * H, 2 * W)`, or to the size of the next skip
+        connection.
+
+        Args:
+            skips: outputs of the way down; the block takes its own off the end of the list.
         """
         for index in range(len(self.resnets)):
             frames = self.resnet(index, join_channels(frames, skips.pop()), step)

@@ -1,11 +1,11 @@
 """Prompts over time: how a time is written, and how a long video is parted."""
 
-from typing import Any
-
 import pytest
 
-from filmstrip.cli.windows import last, parse, split
 from filmstrip.errors import InputError
+from filmstrip.jobs.adjusted import Adjusted
+from filmstrip.jobs.request import TimedPrompt
+from filmstrip.jobs.windows import Windows, last_frame, parse_time, plan_long_video
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from filmstrip.errors import InputError
     ],
 )
 def test_a_time_is_in_seconds_minutes_or_frames(time: str, second: float) -> None:
-    assert parse(f"{time} a  cat ", fps=24) == (second, "a  cat ")
+    assert parse_time(TimedPrompt(time, "a  cat "), fps=24) == second
 
 
 @pytest.mark.parametrize("time", ["", "s", "m", "4h", "-4s", "4sec", "f", "1.5f", "nan"])
@@ -30,27 +30,31 @@ def test_other_times_are_refused(time: str) -> None:
     with pytest.raises(
         InputError, match=f"--prompt-at '{time}': a time is written as 4s, 1m30s, 2.5"
     ):
-        parse(f"{time} a cat", fps=24)
+        parse_time(TimedPrompt(time, "a cat"), fps=24)
 
 
 def test_an_empty_prompt_is_refused() -> None:
     with pytest.raises(InputError, match="--prompt-at 4s: the prompt is empty"):
-        parse("4s  ", fps=24)
+        parse_time(TimedPrompt("4s", "  "), fps=24)
 
 
-def test_the_video_is_parted_into_windows_that_overlap() -> None:
-    texts, notes = ["1s b", "50f c"], list[str]()
-    call: dict[str, Any] = {"prompt": "a", "num_frames": 75, "frame_rate": 25}
-    assert last(texts, 25) == 50
-    assert split(call, texts, 24, 4, True, notes) == 5
-    assert (call["window"], call["overlap"], call["prompts_at"]) == (25, 9, texts)
-    assert notes == [
+def plan(prompts: list[TimedPrompt], window: int, snap: bool = True) -> Adjusted[Windows]:
+    return plan_long_video("a", prompts, 75, 25, window=window, stride=4, snap_window=snap)
+
+
+def test_a_long_video_is_planned_in_windows_that_overlap() -> None:
+    prompts = [TimedPrompt("1s", "b"), TimedPrompt("50f", "c")]
+    assert last_frame(prompts, 25) == 50
+    assert last_frame([], 25) == 0
+    windows = plan(prompts, 24)
+    assert windows.value == Windows(((1.0, "b"), (2.0, "c")), window=25, overlap=9, count=5)
+    assert windows.adjustments == (
         "--window 24 is not 4 * k + 1: using 25.",
         "The video is made in 5 windows of up to 25 frames, one after the other.",
-    ]
+    )
     with pytest.raises(InputError, match="--window 24 is not 4"):
-        split(call, texts, 24, 4, False, [])
+        plan(prompts, 24, snap=False)
     with pytest.raises(InputError, match="A prompt begins at 3 s, where the video ends"):
-        split(call, ["3s d"], 25, 4, True, [])
+        plan([TimedPrompt("3s", "d")], 25)
     with pytest.raises(InputError, match="a window must be longer"):
-        split(call, [], 1, 4, True, [])
+        plan([], 1)

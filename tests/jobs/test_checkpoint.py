@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from filmstrip.cli import checkpoint
-from filmstrip.cli.families import FAMILIES, LTX, SVD
 from filmstrip.errors import InputError
+from filmstrip.jobs.checkpoint import find_checkpoint
+from filmstrip.jobs.families import FAMILIES, LTX, SVD
 from filmstrip.presets.ltx import CALL_DEFAULTS, PRESETS
 
 
-def test_a_name_of_the_table_brings_its_settings() -> None:
-    found = checkpoint.find("ltx-2b-0.9.5", LTX)
+def test_a_preset_brings_its_settings() -> None:
+    found = find_checkpoint("ltx-2b-0.9.5", LTX)
     assert found.location == "Lightricks/LTX-Video"
     assert found.preset.name == found.name == "ltx-2b-0.9.5"
     assert found.recipe == found.preset.recipe is not None
@@ -20,17 +20,17 @@ def test_a_name_of_the_table_brings_its_settings() -> None:
 
 @pytest.mark.parametrize("name", ["someone/their-ltx", "ltx-2b-0.9.5"])
 def test_a_name_of_the_hub_may_carry_a_revision(name: str) -> None:
-    found = checkpoint.find(f"{name}@0123abc", LTX)
+    found = find_checkpoint(f"{name}@0123abc", LTX)
     assert (found.name, found.revision) == (name, "0123abc")
 
 
 def test_a_repository_of_the_authors_gives_diffusers_numbers_like_any_other() -> None:
-    found = checkpoint.find("Lightricks/LTX-Video", LTX)
+    found = find_checkpoint("Lightricks/LTX-Video", LTX)
     assert (found.preset, found.recipe) == (CALL_DEFAULTS, None)
 
 
 def test_an_unknown_repository_has_the_settings_of_the_call_and_a_licence_of_its_own() -> None:
-    found = checkpoint.find("someone/their-ltx", LTX)
+    found = find_checkpoint("someone/their-ltx", LTX)
     assert found.preset is CALL_DEFAULTS
     assert found.revision is None
     assert "https://huggingface.co/someone/their-ltx" in found.credit
@@ -41,7 +41,7 @@ def test_a_folder_comes_before_a_hub_id_of_the_same_form(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models" / "ltx").mkdir(parents=True)
-    found = checkpoint.find("models/ltx", LTX)
+    found = find_checkpoint("models/ltx", LTX)
     assert (found.location, found.preset, found.credit) == ("models/ltx", CALL_DEFAULTS, "")
     assert found.commit(Path(found.location)) is None
 
@@ -60,21 +60,19 @@ def test_a_folder_comes_before_a_hub_id_of_the_same_form(
         ("", "no known model"),
     ],
 )
-def test_what_is_none_of_them_is_refused_with_what_it_may_have_meant(
-    model: str, words: str
-) -> None:
+def test_an_unknown_model_is_refused_with_what_it_may_have_meant(model: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        checkpoint.find(model, LTX)
+        find_checkpoint(model, LTX)
 
 
 def test_a_file_is_refused_with_what_to_give_instead(tmp_path: Path) -> None:
     (tmp_path / "ltx.safetensors").touch()
     with pytest.raises(InputError, match=r"ltx.safetensors is a file: give the folder"):
-        checkpoint.find(str(tmp_path / "ltx.safetensors"), LTX)
+        find_checkpoint(str(tmp_path / "ltx.safetensors"), LTX)
 
 
 def test_a_folder_of_the_hubs_cache_tells_its_commit() -> None:
-    found = checkpoint.find("a/b", LTX)
+    found = find_checkpoint("a/b", LTX)
     assert found.commit(Path("hub/models--a--b/snapshots/0123abc")) == "0123abc"
 
 

@@ -1,0 +1,230 @@
+"""The frames of a job's videos: calls of its pipelines, for each task."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from filmstrip.errors import InputError
+from filmstrip.jobs.job import SECOND_PASS_STRENGTH, Job
+from filmstrip.jobs.load import Models
+from filmstrip.jobs.media_input import EXTEND, MediaInput
+from filmstrip.jobs.progress import JobProgress
+from filmstrip.jobs.windows import Windows
+from filmstrip.pipeline.progress import Progress
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    Frames: TypeAlias = NDArray[Any]  # (T, H, W, 3)
+
+ADAIN_FACTOR = 1.0  # an upsampled video keeps the statistics of the small one
+
+
+@dataclass(frozen=True)
+class ReadInput:
+    """A picture or clip of a job, and all frames of its file."""
+
+    item: MediaInput
+    frames: Sequence["Image"]
+
+    @property
+    def used(self) -> list["Image"]:
+        """The frames that the job uses."""
+        return list(self.frames[self.item.start : self.item.stop])
+
+
+def read_inputs(job: Job) -> tuple[ReadInput, ...]:
+    """Read the pictures and clips of a job.
+
+    Raises:
+        InputError: a file is missing, cannot be read, or is another than when the job was planned.
+    """
+    return tuple(ReadInput(item, item.file.read()) for item in job.inputs)
+
+
+@dataclass(frozen=True)
+class VideoMaker:
+    """Makes the frames of one video of a job.
+
+    Args:
+        inputs: of the job, read.
+        generator: seeded, of the first noise.
+        progress: what the pipelines report to.
+        events: told of the finished frames of a long video.
+        keep: called with the frames that a long video had finished when something ended it.
+    """
+
+    job: Job
+    models: Models
+    inputs: Sequence[ReadInput]
+    generator: "torch.Generator"
+    progress: Progress
+    events: JobProgress
+    keep: Callable[["Frames"], None]
+
+    def make(self) -> "Frames":
+        """The frames of the file, clips that are extended included."""
+        with self.models.pipeline.report_progress_to(self.progress):
+            frames = self._make()
+        extended = [read for read in self.inputs if read.item.is_extended]
+        for read in extended:
+            frames = join_clip(frames, read, crop=self.job.uses_recipe)
+        return frames
+
+    def _make(self) -> "Frames":
+        job = self.job
+        if job.task == "animate":
+            return self._call(image=self.inputs[0].used[0])
+        if job.task == "upscale":
+            return self._upscale_clip()
+        if job.windows is not None:
+            return self._long_video(job.windows)
+        if job.upscale and not job.uses_recipe:
+            return self._generate_in_two_passes()
+        return self._call(**self._size(), **self._conditions(), **self._recipe())
+
+    def _call(self, **arguments: Any) -> Any:
+        """The frames of a call of the pipeline, or the latents with `output_type="latent"`."""
+        output_type = arguments.pop("output_type", "np")
+        call = {**self.job.call, **arguments}
+        output = self.models.pipeline(**call, generator=self.generator, output_type=output_type)
+        return output.frames if output_type == "latent" else output.frames[0]
+
+    def _size(self) -> dict[str, int]:
+        """The size of the file, which is twice that of the call in a job that upscales."""
+        return {"width": self.job.width, "height": self.job.height}
+
+    def _recipe(self) -> dict[str, Any]:
+        """The recipe as an argument, for a pipeline that follows one."""
+        if not self.job.uses_recipe:
+            return {}
+        recipe = self.models.pipeline.recipe
+        changed = recipe.adjusted(**self.job.recipe_changes, upscale=self.job.upscale)
+        return {"recipe": changed}
+
+    def _conditions(self) -> dict[str, Any]:
+        """The pictures and clips as an argument, if there are any."""
+        from filmstrip.ltx.pipelines.conditions import LTXVideoCondition
+
+        conditions = []
+        for read in self.inputs:
+            item = read.item
+            condition = LTXVideoCondition(frame_index=item.frame_index, strength=item.strength)
+            if item.num_frames > 1:
+                condition.video = read.used
+            else:
+                condition.image = read.used[0]
+            conditions.append(condition)
+        return {"conditions": conditions} if conditions else {}
+
+    def _generate_in_two_passes(self) -> "Frames":
+        """A first pass in the size of the call, the upsampler, and a second pass."""
+        conditions = self._conditions()
+        latents = self._call(**conditions, output_type="latent")
+        latents = self._upsample(latents=latents, output_type="latent")
+        return self._call(
+            **self._size(), **conditions, latents=latents, denoise_strength=SECOND_PASS_STRENGTH
+        )
+
+    def _upscale_clip(self) -> "Frames":
+        """A clip in twice the size; with a prompt, after a second pass."""
+        job = self.job
+        clip = {
+            "video": self.inputs[0].used,
+            "width": job.call["width"],
+            "height": job.call["height"],
+        }
+        recipe = self._recipe().get("recipe")
+        if "prompt" not in job.call:
+            decode: dict[str, float] = {}
+            if recipe is not None:
+                decode["decode_timestep"] = recipe.decode_timestep
+                decode["decode_noise_scale"] = recipe.decode_noise
+            return self._upsample(**clip, **decode, output_type="np")[0]
+        latents = self._upsample(**clip, output_type="latent")
+        second_pass: dict[str, Any] = {"denoise_strength": SECOND_PASS_STRENGTH}
+        if recipe is not None:
+            second_pass = {"recipe": replace(recipe, first=recipe.passes[-1], second=None)}
+        return self._call(**self._size(), latents=latents, **second_pass)
+
+    def _upsample(self, **arguments: Any) -> Any:
+        """The frames or latents that the latent upsampler makes."""
+        from filmstrip.ltx.pipelines.latent_upsample import LTXLatentUpsamplePipeline
+
+        upsampler = self.models.latent_upsampler
+        if upsampler is None:
+            raise InputError(
+                f"The models that were loaded from {self.job.source} have no latent upsampler, "
+                "which the job needs. Load them for this job."
+            )
+        pipeline = LTXLatentUpsamplePipeline(self.models.pipeline.vae, upsampler)
+        with pipeline.report_progress_to(self.progress):
+            return pipeline(**arguments, adain_factor=ADAIN_FACTOR, generator=self.generator).frames  # type: ignore[union-attr]
+
+    def _long_video(self, windows: Windows) -> "Frames":
+        """Window after window; if something ends it, what is finished by then is kept."""
+        import numpy as np
+
+        from filmstrip.ltx.pipelines.long_video import long_video
+
+        arguments = {name: value for name, value in self.job.call.items() if name != "prompt"}
+        parts: list[Frames] = []
+        num_frames = 0
+        try:
+            for part in long_video(
+                self.models.pipeline,
+                [(0.0, self.job.call["prompt"]), *windows.prompts_at],
+                **{**arguments, **self._size()},
+                **self._conditions(),
+                **self._recipe(),
+                window=windows.window,
+                overlap=windows.overlap,
+                generator=self.generator,
+            ):
+                parts.append(part)
+                num_frames += len(part)
+                if num_frames < self.job.call["num_frames"]:
+                    self.events.frames_finished(num_frames, self.job.call["num_frames"])
+        except BaseException:
+            if parts:
+                self.keep(np.concatenate(parts))
+            raise
+        return np.concatenate(parts)
+
+
+def join_clip(frames: Any, read: ReadInput, crop: bool) -> "Frames":
+    """A video with the clip that it continues before it, or that it leads up to behind it.
+
+    Where both have the same frames, one fades into the other.
+
+    Args:
+        frames: the video, as `to_uint8_frames` takes it.
+        read: the clip.
+        crop: crop the clip to the size of the video, as the authors do, rather than stretch it.
+
+    Returns:
+        `(T, H, W, 3)` in uint8.
+    """
+    import numpy as np
+    import torch
+    from PIL import ImageOps
+
+    from filmstrip.media.frames import cross_fade, to_uint8_frames
+
+    video = to_uint8_frames(frames)
+    size = video.shape[2], video.shape[1]
+    clip = to_uint8_frames(
+        [ImageOps.fit(frame, size) if crop else frame.resize(size) for frame in read.frames]
+    )
+    shared = read.item.num_frames
+    comes_first = read.item.role == EXTEND
+    before, after = (clip, video) if comes_first else (video, clip)
+    faded = cross_fade(
+        torch.from_numpy(before[-shared:].astype(np.float64)),
+        torch.from_numpy(after[:shared].astype(np.float64)),
+        dim=0,
+    )
+    both = faded.round().numpy().astype(np.uint8)
+    return np.concatenate([before[:-shared], both, after[shared:]])

@@ -1,0 +1,64 @@
+"""The models of a job, loaded once and kept for any number of jobs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from filmstrip.jobs.families import CONDITION_PIPELINE, UPSAMPLE_PIPELINE, UPSAMPLER
+from filmstrip.jobs.job import Job
+from filmstrip.jobs.memory import explain_out_of_memory
+from filmstrip.presets import PRESETS, fetch as fetch_preset
+from filmstrip.weights.hub import HubOptions
+
+
+@dataclass(frozen=True)
+class Models:
+    """What jobs with the same model, pipeline, device and dtype share."""
+
+    pipeline: Any  # of the class that `Job.pipeline` names
+    latent_upsampler: Any = None  # an LTXLatentUpsamplerModel; None: there is none, or none is used
+
+
+def fetch(job: Job) -> None:
+    """Find all files of a job's model, those of a Hub id by downloading what is not cached.
+
+    Raises:
+        CheckpointError: a file is missing and cannot be downloaded.
+    """
+    from filmstrip.weights.hub import CheckpointLocation
+    from filmstrip.weights.pipeline_index import fetch_pipeline
+
+    hub = HubOptions(revision=job.revision)
+    if job.uses_recipe:
+        fetch_preset(PRESETS[job.model], hub)
+    else:
+        fetch_pipeline(CheckpointLocation(job.source, **hub))
+
+
+def load(job: Job) -> Models:
+    """Load the models that a job needs.
+
+    Raises:
+        CheckpointError: something is missing, damaged, or refused.
+    """
+    import torch
+
+    import filmstrip
+
+    options: dict[str, Any] = {
+        "dtype": getattr(torch, job.dtype),
+        "device": job.device,
+        "revision": job.revision,
+    }
+    with explain_out_of_memory(job):
+        if job.uses_recipe:
+            pipeline = filmstrip.load(job.model, **options)
+            return Models(pipeline, getattr(pipeline, UPSAMPLER, None))
+        pipeline = getattr(filmstrip, job.pipeline).from_pretrained(job.source, **options)
+        if job.pipeline == UPSAMPLE_PIPELINE:
+            return Models(pipeline, pipeline.latent_upsampler)
+        if job.upscale and job.pipeline == CONDITION_PIPELINE:
+            upsampler = filmstrip.LTXLatentUpsamplerModel.from_pretrained(
+                job.source, subfolder=UPSAMPLER, **options
+            )
+            return Models(pipeline, upsampler)
+        return Models(pipeline)

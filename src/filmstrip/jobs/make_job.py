@@ -1,0 +1,92 @@
+"""What the planning of every task ends with: device, dtype, outputs, and the job."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from filmstrip.jobs.checkpoint import Checkpoint
+from filmstrip.jobs.device import choose_device, choose_dtype
+from filmstrip.jobs.families import P
+from filmstrip.jobs.job import Job
+from filmstrip.jobs.media_input import MediaInput
+from filmstrip.jobs.outputs import choose_outputs
+from filmstrip.jobs.request import Request
+from filmstrip.jobs.windows import Windows
+
+
+def make_job(
+    request: Request,
+    checkpoint: Checkpoint[P],
+    folder: Path,
+    *,
+    call: Mapping[str, Any],
+    seeds: tuple[int, ...],
+    steps: int,
+    adjustments: Sequence[str],
+    inputs: tuple[MediaInput, ...] = (),
+    windows: Windows | None = None,
+    recipe_changes: Mapping[str, Any] = MappingProxyType({}),
+    upscale: bool = False,
+) -> Job:
+    """The job of a request.
+
+    Args:
+        checkpoint, folder: the model, and the local folder with its JSON files.
+        adjustments: sentences on what differs from the request so far.
+        seeds, steps, call, inputs, windows, recipe_changes, upscale: as in `Job`.
+
+    Raises:
+        InputError: the device or the dtype is not there, or an output cannot be written.
+    """
+    device = choose_device(request.device)
+    scale = 2 if upscale else 1
+    # What a file has of a clip that is continued, beyond what the call makes.
+    num_frames = call["num_frames"] + sum(
+        (item.file.num_frames or 1) - item.num_frames for item in inputs if item.is_extended
+    )
+    trained_size = _trained_size(checkpoint, call, windows)
+    outputs = choose_outputs(
+        request.output,
+        len(seeds),
+        num_frames,
+        call["height"] * scale,
+        call["width"] * scale,
+    )
+    return Job(
+        task=checkpoint.family.task,
+        model=checkpoint.name,
+        source=checkpoint.location,
+        revision=checkpoint.commit(folder),
+        pipeline=checkpoint.pipeline,
+        numerics=checkpoint.numerics,
+        credit=checkpoint.credit,
+        device=device,
+        dtype=choose_dtype(request.dtype, device),
+        steps=steps,
+        seeds=seeds,
+        outputs=outputs.value,
+        fps=call["frame_rate"] if "frame_rate" in call else call["fps"],
+        provenance=request.provenance,
+        call=dict(call),
+        inputs=inputs,
+        windows=windows,
+        recipe_changes=dict(recipe_changes),
+        upscale=upscale,
+        adjustments=(*adjustments, *trained_size, *outputs.adjustments),
+    )
+
+
+def _trained_size(
+    checkpoint: Checkpoint[P], call: Mapping[str, Any], windows: Windows | None
+) -> tuple[str, ...]:
+    """A sentence on a size that the model was not trained for, if it knows one size only."""
+    preset = checkpoint.preset
+    num_frames = call["num_frames"] if windows is None else windows.window
+    trained = (preset.width, preset.height, preset.frames)
+    if not preset.one_size or (call["width"], call["height"], num_frames) == trained:
+        return ()
+    return (
+        f"The {preset.name} model is trained for {preset.width}x{preset.height} and "
+        f"{preset.frames} frames only; other sizes look worse.",
+    )

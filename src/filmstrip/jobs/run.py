@@ -1,0 +1,99 @@
+"""`run`: a job carried out on loaded models, which are left as they were."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filmstrip.jobs.frames import ReadInput, VideoMaker, read_inputs
+from filmstrip.jobs.job import Job
+from filmstrip.jobs.json_data import JsonData
+from filmstrip.jobs.load import Models
+from filmstrip.jobs.memory import explain_out_of_memory
+from filmstrip.jobs.outputs import unfinished_path
+from filmstrip.jobs.progress import CancellableProgress, FinishedVideo, JobProgress, StageTimer
+from filmstrip.jobs.provenance import provenance
+
+
+@dataclass(frozen=True)
+class JobResult(JsonData):
+    """What a job has made."""
+
+    videos: tuple[FinishedVideo, ...]
+
+
+def never_cancelled() -> bool:
+    """What `run` asks if nobody can cancel the job."""
+    return False
+
+
+def run(
+    job: Job,
+    models: Models,
+    progress: JobProgress | None = None,
+    cancel: Callable[[], bool] = never_cancelled,
+) -> JobResult:
+    """Make the videos of a job, one by one, each from its own seed.
+
+    Any of them is what a job with its seed alone would make. Nothing of the models changes, so
+    that jobs can share them, one after the other.
+
+    Args:
+        models: from `filmstrip.jobs.load.load`, for this job or for one with the same model,
+            pipeline, device and dtype.
+        progress: what is told how the work goes.
+        cancel: called at each stage and each step, such as `threading.Event().is_set`.
+
+    Raises:
+        InputError: a picture or clip of the job is missing or has changed.
+        JobCancelledError: `cancel` has answered yes. Videos that were written by then are
+            kept, and of a long video the frames that were finished, in NAME-unfinished.
+        FilmstripError: memory ran out.
+    """
+    progress = JobProgress() if progress is None else progress
+    videos = []
+    with explain_out_of_memory(job):
+        inputs = read_inputs(job)
+        for number, (seed, path) in enumerate(zip(job.seeds, job.outputs, strict=True), start=1):
+            progress.video_started(number, len(job.seeds), path)
+            video = _make_video(job, models, inputs, seed, path, progress, cancel)
+            progress.video_finished(video)
+            videos.append(video)
+    return JobResult(tuple(videos))
+
+
+def _make_video(
+    job: Job,
+    models: Models,
+    inputs: tuple[ReadInput, ...],
+    seed: int,
+    path: str,
+    progress: JobProgress,
+    cancel: Callable[[], bool],
+) -> FinishedVideo:
+    """Make and write one video."""
+    import torch
+
+    from filmstrip.media.export import save_video
+
+    def keep(frames: Any) -> None:
+        unfinished = unfinished_path(path)
+        save_video(frames, unfinished, job.fps)
+        progress.unfinished_kept(str(unfinished), len(frames))
+
+    timer = StageTimer(progress, job.device)
+    stages = CancellableProgress(timer, cancel)
+    torch.manual_seed(seed)  # some VAEs draw noise from the global generator
+    generator = torch.Generator().manual_seed(seed)
+    maker = VideoMaker(job, models, inputs, generator, stages, events=progress, keep=keep)
+    frames = maker.make()
+    with stages.stage("write"):
+        made_by = provenance(job, seed) if job.provenance else None
+        save_video(frames, path, job.fps, provenance=made_by)
+    return FinishedVideo(path, seed, _size_on_disk(Path(path)), timer.seconds)
+
+
+def _size_on_disk(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    files = path.iterdir() if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
