@@ -1,5 +1,6 @@
 """What a pipeline says of its components: device, dtype, what is missing, and sharing them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from torch import nn
 
 from filmstrip.errors import InputError
 from filmstrip.pipeline.base import DiffusionPipeline
+from tests.parity.pipelines import pipelines
 
 
 class Module(nn.Module):
@@ -108,3 +110,11 @@ def test_progress_is_reported_elsewhere_within_the_context() -> None:
     with pytest.raises(ZeroDivisionError), two.report_progress_to(other):  # type: ignore[arg-type]
         raise ZeroDivisionError
     assert two.progress is before
+
+
+def test_a_pipeline_is_saved_as_safetensors_without_a_warning(
+    tmp_path: Path, warnings: list[str]
+) -> None:
+    pipelines()[0].save_pretrained(tmp_path)
+    assert list((tmp_path / "transformer").glob("*.safetensors"))
+    assert not warnings
