@@ -45,8 +45,9 @@ from filmstrip.ltx.pipelines.prompts import PromptEmbeds
 from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline
 from filmstrip.ltx.pipelines.resize import resize_video
 from filmstrip.ltx.recipes import GuidanceSchedule, Pass, Recipe
-from filmstrip.ltx.schedules import RectifiedFlowSchedule, euler_step_to_next
+from filmstrip.ltx.schedules import RectifiedFlowSchedule
 from filmstrip.ltx.video_shape import VideoShape, round_down_frames
+from filmstrip.schedulers.euler_steps import euler_step_per_token
 
 BOUND = 1e-4
 Tensors = dict[str, torch.Tensor]
@@ -222,9 +223,9 @@ def scheduler_step(case: Case) -> Tensors:
     times = given["timestep"].reshape(
         -1, given["timestep"].shape[-1] if given["timestep"].ndim else 1
     )
-    stepped = euler_step_to_next(
-        given["sample"], given["model_output"], times, schedule, params["stochastic"]
-    )
+    sample = given["sample"]
+    noise = torch.randn_like(sample.contiguous()) if params["stochastic"] else None
+    stepped = euler_step_per_token(sample, given["model_output"], times, schedule, noise)
     return {"timesteps": schedule, "prev_sample": stepped}
 
 

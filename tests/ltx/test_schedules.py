@@ -11,7 +11,6 @@ from filmstrip import FlowMatchEulerDiscreteScheduler, LTXPipeline
 from filmstrip.errors import InputError
 from filmstrip.ltx.schedules import (
     RectifiedFlowSchedule,
-    euler_step_to_next,
     linear_quadratic_schedule,
 )
 
@@ -55,26 +54,6 @@ def test_one_step_with_a_terminal_is_not_nan():
 def test_unknown_options_are_refused(wrong):
     with pytest.raises(InputError):
         RectifiedFlowSchedule(**wrong)
-
-
-def test_the_last_step_goes_to_the_data_whatever_the_schedule():
-    data, noise = torch.randn(2, 1, 4, 3).unbind()
-    schedule, times = torch.tensor([1.0, 0.6]), torch.full((1, 1), 0.6)
-    torch.testing.assert_close(
-        euler_step_to_next(0.6 * noise + 0.4 * data, noise - data, times, schedule), data
-    )
-
-
-@pytest.mark.parametrize("stochastic", [False, True])
-def test_each_token_goes_to_the_next_lower_timestep(stochastic):
-    data, noise = torch.zeros(1, 3, 2), torch.ones(1, 3, 2)
-    times = torch.tensor([[1.0, 0.7, 0.0]])
-    stepped = euler_step_to_next(
-        times[..., None] * noise, noise - data, times, torch.tensor([1.0, 0.8, 0.5]), stochastic
-    )
-    if not stochastic:
-        torch.testing.assert_close(stepped[0, :, 0], torch.tensor([0.8, 0.5, 0.0]))
-    assert torch.equal(stepped[0, 2], data[0, 2])
 
 
 @pytest.mark.parametrize(

@@ -399,3 +399,16 @@ def test_noise_needs_no_more_space_than_the_estimate(tmp_path: Path) -> None:
             size
             <= export.format_of(Path(name)).bytes_per_pixel * noise.size / 3 + export.HEADER_BYTES
         )
+
+
+def test_the_default_quality_of_save_video_is_7(tmp_path: Path) -> None:
+    clip = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
+    default = save_video(clip, tmp_path / "default.mp4", 8).stat().st_size
+    same = save_video(clip, tmp_path / "same.mp4", 8, quality=7).stat().st_size
+    assert default == pytest.approx(same, rel=0.01)
+
+
+def test_frames_of_export_to_gif_last_whole_hundredths_of_a_second(tmp_path: Path) -> None:
+    path = export_to_gif(plain(3), tmp_path / "a.gif", fps=24)
+    with PIL.Image.open(path) as picture:
+        assert picture.info["duration"] == 40  # 1000 // 24 is 41

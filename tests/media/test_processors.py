@@ -208,3 +208,12 @@ def test_crop_covers_the_size_and_cuts_both_ends_evenly(size: tuple[int, int]) -
     else:
         expected[[0, -1]] = False
     np.testing.assert_array_equal(red, expected)
+
+
+@pytest.mark.parametrize(
+    ("option", "channels"),
+    [({}, 4), ({"do_convert_rgb": True}, 3), ({"do_convert_grayscale": True}, 1)],
+)
+def test_pil_images_are_converted_only_on_request(option: dict[str, bool], channels: int) -> None:
+    image = PIL.Image.new("RGBA", (8, 8))
+    assert VaeImageProcessor(**option).preprocess(image).shape == (1, channels, 8, 8)

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import torch
 
 from filmstrip.errors import InputError
-from filmstrip.schedulers.euler_steps import euler_step_per_token
 from filmstrip.schedulers.sigmas import Array, exponential_shift, static_shift, stretch_to_terminal
 
 # The line from the number of tokens to the shift `mu` (Lightricks/LTX-Video, `rf.py`). The names
@@ -57,18 +55,6 @@ def linear_quadratic_schedule(steps: int, threshold: float = 0.025) -> Array:
     slope = threshold / linear_steps
     curvature = (linear_steps - threshold * steps) / (linear_steps * quadratic_steps**2)
     return 1 - (slope * index + curvature * np.maximum(index - linear_steps, 0) ** 2)
-
-
-def euler_step_to_next(
-    tokens: torch.Tensor,
-    velocity: torch.Tensor,
-    times: torch.Tensor,
-    schedule: torch.Tensor,
-    stochastic: bool = False,
-) -> torch.Tensor:
-    """`euler_step_per_token`, with noise from the global generator where `stochastic` is set."""
-    noise = torch.randn_like(tokens.contiguous()) if stochastic else None
-    return euler_step_per_token(tokens, velocity, times, schedule, noise)
 
 
 @dataclass(frozen=True)

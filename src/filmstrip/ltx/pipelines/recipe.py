@@ -39,7 +39,7 @@ from filmstrip.ltx.pipelines.prompts import PromptEmbeds, PromptInputs
 from filmstrip.ltx.pipelines.resize import crop_video, pad_video, resize_video
 from filmstrip.ltx.pipelines.steppers import MaskedStepper
 from filmstrip.ltx.recipes import Recipe
-from filmstrip.ltx.schedules import RectifiedFlowSchedule, euler_step_to_next
+from filmstrip.ltx.schedules import RectifiedFlowSchedule
 from filmstrip.ltx.video_shape import VideoShape, round_up_shape
 from filmstrip.media.frames import Video, to_uint8_frames
 from filmstrip.nn.noise import Generators, randn
@@ -47,6 +47,7 @@ from filmstrip.outputs import LTXPipelineOutput
 from filmstrip.pipeline import checks
 from filmstrip.pipeline.denoise import Step
 from filmstrip.pipeline.guiders import SpatioTemporalGuidance
+from filmstrip.schedulers.euler_steps import euler_step_per_token
 
 logger = get_logger(__name__)
 
@@ -349,9 +350,8 @@ class LTXRecipePipeline(LTXBase):
         def euler_step(
             tokens: torch.Tensor, velocity: torch.Tensor, timesteps: torch.Tensor, step: Step
         ) -> torch.Tensor:
-            return euler_step_to_next(
-                tokens, velocity, timesteps / 1000, schedule, recipe.stochastic
-            )
+            noise = torch.randn_like(tokens.contiguous()) if recipe.stochastic else None
+            return euler_step_per_token(tokens, velocity, timesteps / 1000, schedule, noise)
 
         def guide(step: Step) -> SpatioTemporalGuidance:
             return SpatioTemporalGuidance(**shaped.settings.guidance.at(timesteps[step.index]))
