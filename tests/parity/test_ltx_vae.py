@@ -66,6 +66,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "upsample_residual": (True,) * 4,
         "upsample_factor": (1, 2, 1, 1),
     },
+    "noise where the width stays": V090
+    | {"decoder_inject_noise": (False, False, True, True, True)},
     "noise in some": V091 | {"decoder_inject_noise": (False, True, False, True)},
     "pixel patch 1": V090 | {"patch_size": 1},
     "pixel patch 4": V090 | {"patch_size": 4},
@@ -102,6 +104,16 @@ def compare_decode(
 def test_decode(config: dict[str, Any]) -> None:
     ours, theirs = vaes(config)
     compare_decode(ours, theirs, torch.randn(2, 6, 3, 2, 3), time(config, 2))
+
+
+@pytest.mark.parametrize("block", range(5))
+def test_noise_is_injected_into_the_same_layers(block: int) -> None:
+    """Also in blocks that change the width, whose noise has a size with which both crash."""
+    config = V090 | {"decoder_inject_noise": [i == block for i in range(5)]}
+    ours = AutoencoderKLLTXVideo(**config).state_dict()
+    theirs = diffusers.AutoencoderKLLTXVideo(**config).state_dict()
+    assert any("per_channel_scale" in name for name in ours)
+    assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
 
 
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)

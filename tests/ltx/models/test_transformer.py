@@ -7,6 +7,7 @@ import torch
 
 from filmstrip import LTXVideoTransformer3DModel
 from filmstrip.errors import InputError
+from filmstrip.ltx.models.transformer_blocks import Perturbation
 from tests.parity.common import randomise
 from tests.parity.pipelines import TRANSFORMER, pipelines, run
 
@@ -143,3 +144,95 @@ def test_unknown_option_is_named(options: dict[str, str]) -> None:
 def test_gradients_reach_every_parameter(model: LTXVideoTransformer3DModel) -> None:
     model(**inputs()).sample.square().mean().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("mode", ["attention_values", "attention_skip", "transformer_block"])
+def test_perturbation_leaves_out_its_part_in_its_rows_and_blocks(
+    model: LTXVideoTransformer3DModel, mode: str
+) -> None:
+    calls: dict[str, Any] = {}
+    for name in ("transformer_blocks.0", "transformer_blocks.1", "transformer_blocks.1.attn1"):
+        model.get_submodule(name).register_forward_hook(
+            lambda module, args, output, name=name: calls.update({name: (args[0], output)})
+        )
+    call = inputs()
+    plain = model(**call).sample
+    plain_calls = dict(calls)
+    rows = torch.tensor([False, True])
+    perturbed = model(**call, perturbation=Perturbation(mode, (1,), rows)).sample
+
+    assert torch.equal(perturbed[0], plain[0])
+    assert not torch.allclose(perturbed[1], plain[1])
+    first = "transformer_blocks.0"
+    assert torch.equal(calls[first][1], plain_calls[first][1]), "another block is perturbed"
+    attention = model.transformer_blocks[1].attn1
+    tokens, output = (tensor[1] for tensor in calls["transformer_blocks.1.attn1"])
+    block_input, block_output = (tensor[1] for tensor in calls["transformer_blocks.1"])
+    if mode == "attention_values":
+        torch.testing.assert_close(output, attention.to_out[0](attention.to_v(tokens)))
+    elif mode == "attention_skip":
+        torch.testing.assert_close(output, attention.to_out[0](tokens))
+    else:
+        assert torch.equal(block_output, block_input)
+
+
+@torch.no_grad()
+def test_residual_perturbation_changes_nothing(model: LTXVideoTransformer3DModel) -> None:
+    call = inputs()
+    perturbation = Perturbation("residual", (0, 1), torch.tensor([True, True]))
+    assert torch.equal(model(**call, perturbation=perturbation).sample, model(**call).sample)
+
+
+@torch.no_grad()
+def test_forward_is_embed_blocks_and_head(model: LTXVideoTransformer3DModel) -> None:
+    call = inputs()
+    expected = model(**call).sample
+    tokens, timestep = call.pop("hidden_states"), call.pop("timestep")
+    prepared = model.prepare(**call)
+    tokens, modulation, embedded = model.embed(tokens, timestep)
+    for block, keys_values in zip(model.transformer_blocks, prepared.keys_values, strict=True):
+        tokens = block(tokens, modulation, prepared.rotation, keys_values, prepared.bias)
+    assert torch.equal(model.head(tokens, embedded), expected)
+
+
+@torch.no_grad()
+def test_settings_of_adapters_reach_the_hooks_of_prepare(
+    model: LTXVideoTransformer3DModel,
+) -> None:
+    seen: list[Any] = []
+    model.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs.get("attention_kwargs")), with_kwargs=True
+    )
+    call = inputs() | {"attention_kwargs": {"scale": 0.5}}
+    tokens, timestep = call.pop("hidden_states"), call.pop("timestep")
+    prepared = model.prepare(**call)
+    model(tokens, timestep=timestep, prepared=prepared, attention_kwargs={"scale": 0.5})
+    assert seen == [{"scale": 0.5}] * 2
+
+
+@torch.no_grad()
+def test_repeated_blocks_compile_in_place(model: LTXVideoTransformer3DModel) -> None:
+    call = inputs()
+    expected = model(**call).sample
+    graphs: list[int] = []
+
+    def counting(graph: Any, example: Any) -> Any:
+        graphs.append(1)
+        return graph.forward
+
+    model.compile_repeated_blocks(fullgraph=True, backend=counting)
+    torch.testing.assert_close(model(**call).sample, expected, atol=1e-5, rtol=0)
+    assert len(graphs) == 1, "blocks share the compiled code"
+
+
+def test_the_compute_dtype_is_that_of_the_weights_unless_it_is_set(
+    model: LTXVideoTransformer3DModel,
+) -> None:
+    assert model.compute_dtype == torch.float32
+    assert model.half().compute_dtype == torch.float16
+    assert model.to(torch.float8_e4m3fn).compute_dtype == torch.bfloat16
+    model.compute_dtype = torch.float16
+    assert model.compute_dtype == torch.float16
+    model.compute_dtype = None
+    assert model.compute_dtype == torch.bfloat16

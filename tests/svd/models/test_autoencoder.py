@@ -84,6 +84,33 @@ def test_encoding_in_tiles_gives_the_latents_of_encoding_at_once(
 
 
 @torch.no_grad()
+def test_layers_near_the_pixels_see_tiles_and_no_more(vae: AutoencoderKLTemporalDecoder) -> None:
+    largest = {}
+
+    def measure(name: str) -> Any:
+        def hook(module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+            height, width = args[0].shape[-2:]
+            largest[name] = max(largest.get(name, (0, 0)), (height, width))
+
+        return hook
+
+    watched = {
+        "encoder": vae.encoder.conv_in,
+        "encoder, after halving": vae.encoder.down_blocks[1].resnets[0].conv1,
+        "decoder": vae.decoder.up_blocks[3].resnets[0].spatial_res_block.conv2,
+    }
+    hooks = [module.register_forward_pre_hook(measure(n)) for n, module in watched.items()]
+    vae.enable_tiling(64, 64, 48, 48)
+    vae.encode(torch.randn(1, 3, 160, 192))
+    vae.decode(torch.randn(1, 4, 20, 24), 1)
+    vae.disable_tiling()
+    for hook in hooks:
+        hook.remove()
+    tile = (64, 64)
+    assert largest == {"encoder": tile, "encoder, after halving": (32, 32), "decoder": tile}
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("widths", [(32,), (32, 32), (32, 32, 32), (32,) * 5])
 def test_any_number_of_blocks_can_be_tiled(widths: tuple[int, ...]) -> None:
     vae = made(block_out_channels=widths, down_block_types=("DownEncoderBlock2D",) * len(widths))

@@ -81,6 +81,16 @@ def test_compiles_through_aot_autograd(model: UNetSpatioTemporalConditionModel) 
     torch.testing.assert_close(compiled(**call).sample, model(**call).sample, atol=1e-5, rtol=0)
 
 
+@torch.no_grad()
+def test_repeated_blocks_compile_in_place(model: UNetSpatioTemporalConditionModel) -> None:
+    call = inputs(tokens=2)
+    expected = model(**call).sample
+    model.compile_repeated_blocks(backend="eager")
+    compiled = [m for m in model.modules() if m._compiled_call_impl is not None]
+    assert {type(m).__name__ for m in compiled} == set(model._repeated_blocks)
+    torch.testing.assert_close(model(**call).sample, expected, atol=1e-5, rtol=0)
+
+
 def names(model: nn.Module) -> set[str]:
     return {
         name

@@ -1,0 +1,157 @@
+"""Forward hooks fire on every module of every model, so that runtimes can act from outside."""
+
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.models import CASES, Case
+
+
+def named_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """All modules but those that only hold others in a list, which nothing calls."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if not isinstance(module, nn.ModuleList)
+    }
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_hooks_fire_on_every_module_that_works(case: Case) -> None:
+    model = case.make()
+    before: set[str] = set()
+    after: set[str] = set()
+    for name, module in named_modules(model).items():
+        module.register_forward_pre_hook(lambda *_, name=name: before.add(name))
+        module.register_forward_hook(lambda *_, name=name: after.add(name))
+    case.run(model)
+    assert before == after
+    idle = set(named_modules(model)) - after
+    assert all(name.endswith(case.idle) for name in idle), idle
+    for ending in case.idle:
+        assert any(name.endswith(ending) for name in idle), f"{ending} works, contrary to `idle`"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_weights_are_needed_only_within_the_hooks_of_each_module(case: Case) -> None:
+    """A streamer: the weights of a module are there from its pre-hook to its hook."""
+    model = case.make()
+    torch.manual_seed(1)
+    expected = case.run(model)
+    weights: dict[nn.Module, dict[str, torch.Tensor]] = {}
+
+    def load(module: nn.Module, args: Any) -> None:
+        for name, tensor in weights[module].items():
+            module._parameters[name] = nn.Parameter(tensor.clone(), requires_grad=False)
+
+    def unload(module: nn.Module, *_: Any) -> None:
+        for name in weights[module]:
+            module._parameters[name] = nn.Parameter(
+                torch.empty_like(weights[module][name], device="meta"), requires_grad=False
+            )
+
+    for module in named_modules(model).values():
+        weights[module] = {
+            name: p.detach() for name, p in module._parameters.items() if p is not None
+        }
+        unload(module)
+        module.register_forward_pre_hook(load)
+        module.register_forward_hook(unload, always_call=True)
+    torch.manual_seed(1)
+    for got, whole in zip(case.run(model), expected, strict=True):
+        assert torch.equal(got, whole)
+    assert all(parameter.is_meta for parameter in model.parameters())
+
+
+STREAMED = {
+    "LTX transformer": ("transformer_blocks.0", "transformer_blocks.1"),
+    "LTX VAE 0.9.5": ("encoder.down_blocks.1", "decoder.up_blocks.2", "decoder.mid_block"),
+    "SVD UNet, three tokens": ("down_blocks.0", "mid_block", "up_blocks.1"),
+    "SVD VAE": ("encoder.down_blocks.1", "decoder.up_blocks.0", "decoder.up_blocks.3"),
+    "SVD VAE in tiles": ("encoder.down_blocks.1", "decoder.up_blocks.0", "decoder.up_blocks.3"),
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "blocks"), STREAMED.items(), ids=STREAMED)
+def test_a_block_s_weights_are_needed_only_within_its_hooks(
+    name: str, blocks: tuple[str, ...]
+) -> None:
+    case = CASES[name]
+    model = case.make()
+    torch.manual_seed(1)
+    expected = case.run(model)
+    loads: list[str] = []
+    for block_name in blocks:
+        block = model.get_submodule(block_name)
+        state = {key: tensor.clone() for key, tensor in block.state_dict().items()}
+
+        def load(module: nn.Module, args: Any, name: str = block_name, state: Any = state) -> None:
+            loads.append(name)
+            module.to_empty(device="cpu")
+            module.load_state_dict(state)
+
+        block.register_forward_pre_hook(load)
+        block.register_forward_hook(lambda module, *_: module.to("meta") and None)
+        block.to("meta")
+    torch.manual_seed(1)
+    for got, whole in zip(case.run(model), expected, strict=True):
+        assert torch.equal(got, whole)
+    assert set(loads) == set(blocks)
+    assert all(loads.count(block) <= 2 for block in blocks), "more than prepare and forward"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["LTX VAE 0.9.5", "SVD VAE"])
+def test_hooks_of_an_autoencoder_see_and_may_change_encode_and_decode(name: str) -> None:
+    vae: Any = CASES[name].make()
+    channels: list[int] = []
+    vae.register_forward_pre_hook(lambda module, args: channels.append(args[0].shape[1]))
+    CASES[name].run(vae)
+    assert channels == [3, vae.config.latent_channels]
+    vae.register_forward_hook(lambda module, args, output: "replaced")
+    assert vae.encode(pixels(name)) == "replaced"
+
+
+def pixels(name: str) -> torch.Tensor:
+    return torch.zeros(2, 3, 32, 32) if name == "SVD VAE" else torch.zeros(1, 3, 1, 32, 32)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["LTX VAE 0.9.5", "SVD VAE"])
+def test_hooks_of_an_autoencoder_run_once_around_forward(name: str) -> None:
+    vae: Any = CASES[name].make()
+    events: list[str] = []
+    vae.register_forward_pre_hook(lambda *_: events.append("before"))
+    vae.register_forward_hook(lambda *_: events.append("after"))
+    vae(pixels(name), **{"num_frames": 2} if name == "SVD VAE" else {"temb": torch.tensor([0.1])})
+    assert events == ["before", "after"]
+
+
+@torch.no_grad()
+def test_hooks_of_a_transformer_run_once_where_forward_prepares() -> None:
+    for name in ("LTX transformer", "SVD UNet, one token"):
+        model: Any = CASES[name].make()
+        events: list[str] = []
+        model.register_forward_pre_hook(lambda *_, events=events: events.append("before"))
+        model.register_forward_hook(lambda *_, events=events: events.append("after"))
+        CASES[name].run(model)
+        assert events == ["before", "after"] * 2, "prepare, and forward"
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_models_can_be_pickled(case: Case) -> None:
+    model: Any = case.make()
+    copy = pickle.loads(pickle.dumps(model))
+    with torch.no_grad():
+        torch.manual_seed(1)
+        expected = case.run(model)
+        torch.manual_seed(1)
+        for got, whole in zip(case.run(copy), expected, strict=True):
+            assert torch.equal(got, whole)
+    assert copy.config == model.config
