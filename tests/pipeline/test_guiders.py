@@ -89,7 +89,7 @@ def test_linear_guidance_has_a_scale_for_each_frame():
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "enabled"), [(1.0, 3.0, True), (3.0, 1.0, True), (0.5, 1.0, False)]
+    ("first", "last", "enabled"), [(1.0, 1.01, True), (1.01, 1.0, True), (0.5, 1.0, False)]
 )
 def test_linear_guidance_is_on_where_any_frame_is_guided(first, last, enabled):
     assert ClassifierFreeGuidance(linear_guidance(first, last, 3, 1)).enabled is enabled

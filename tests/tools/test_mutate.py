@@ -141,9 +141,12 @@ def test_mutations_are_caught_or_survive(project: Path) -> None:
     assert (project / "src" / "measured.py").read_text() == SOURCE
 
 
-def test_tests_that_fail_without_a_mutation_are_an_error(project: Path) -> None:
-    (project / "test_measured.py").write_text("def test_it():\n    assert False\n")
-    with pytest.raises(RuntimeError, match="The tests fail without any mutation"):
+def test_tests_that_fail_without_a_mutation_are_left_out(project: Path) -> None:
+    file = project / "test_measured.py"
+    file.write_text(TESTS + "\ndef test_wrong():\n    assert measured.unused() == 0\n")
+    assert run(project, "--only", "py:8")["8: 2"] == "survived"
+    file.write_text("def test_wrong():\n    assert False\n")
+    with pytest.raises(RuntimeError, match="No test passes without any mutation"):
         run(project)
 
 

@@ -102,3 +102,9 @@ def test_another_repository_is_complete_unless_a_download_was_cut_off(tmp_path):
     assert cached_models(tmp_path)[0].complete
     (repository / "blobs" / "9.incomplete").write_text("")
     assert not cached_models(tmp_path)[0].complete
+
+
+def test_another_repository_with_a_link_to_nothing_is_not_complete(tmp_path):
+    repository = put(tmp_path, "someone/else", {"weights.bin": "x", "more/weights.bin": "y"})
+    (repository / "blobs" / "1").unlink()
+    assert not cached_models(tmp_path)[0].complete

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import random
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -30,7 +31,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="how many are tried at a time")
     parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests for each")
     parser.add_argument("--limit", type=float, default=20.0, help="seconds beyond those of tests")
-    parser.add_argument("--only", default="", help="only mutations whose description has this text")
+    parser.add_argument(
+        "--only", default="", help="only mutations that match this regular expression"
+    )
     parser.add_argument("--list", action="store_true", help="name the mutations and stop")
     parser.add_argument("--out", type=Path, help="write the results as JSON")
     options = parser.parse_args(arguments)
@@ -52,7 +55,7 @@ def choose(options: argparse.Namespace) -> list[Mutation]:
         for file in files
         for mutation in find_mutations(file.relative_to(options.source), file.read_bytes())
     ]
-    found = [mutation for mutation in found if options.only in str(mutation)]
+    found = [mutation for mutation in found if re.search(options.only, str(mutation))]
     if options.sample is not None and options.sample < len(found):
         found = random.Random(options.seed).sample(found, options.sample)
     return sorted(found, key=lambda one: (one.file, one.start, one.after))

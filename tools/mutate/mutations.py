@@ -32,6 +32,8 @@ ARITHMETIC: dict[type[ast.operator], str] = {
 MESSAGES = {"warn", "warning", "info", "debug", "error", "log", "get_logger", "add_note", "print"}
 # Functions whose first two arguments may be swapped.
 SYMMETRIC = {"max", "min", "equal", "maximum", "minimum"}
+# Arguments, of zip and dataclass, that only assert something.
+ASSERTIONS = {"strict", "frozen", "slots"}
 # Methods without which a test on the CPU gives the same numbers, or that any test would miss.
 UNCHANGED = {"to", "cpu", "cuda", "contiguous", "detach", "copy", "items", "keys", "values"}
 
@@ -96,7 +98,7 @@ class _Finder(ast.NodeVisitor):
     def visit_arg(self, node: ast.arg) -> None: ...
 
     def visit_keyword(self, node: ast.keyword) -> None:
-        if node.arg != "strict":  # of zip, an assertion
+        if node.arg not in ASSERTIONS:
             self.visit(node.value)
 
     def visit_Raise(self, node: ast.Raise) -> None:

@@ -45,12 +45,6 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "tests/parity/test_signatures.py",
     ),
     "svd": ("tests/svd", "tests/parity/test_svd_pipeline.py", "tests/parity/test_signatures.py"),
-    "pipeline": (
-        "tests/pipeline",
-        "tests/ltx/pipelines",
-        "tests/svd/pipelines",
-        "tests/parity/test_ltx_pipeline.py",
-        "tests/parity/test_svd_pipeline.py",
-    ),
+    "pipeline": ("tests/pipeline", "tests/parity/test_ltx_pipeline.py"),
     "weights": ("tests/weights", "tests/presets"),
 }

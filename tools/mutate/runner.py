@@ -101,8 +101,10 @@ class CallRecorder:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
         begin = time.perf_counter()
-        with self.recording(self.calls.functions.setdefault(item.nodeid, set())):
+        called: set[tuple[str, int]] = set()
+        with self.recording(called):
             yield
+        self.calls.functions[item.nodeid] = called  # not of a test that fails
         self.calls.seconds[item.nodeid] = time.perf_counter() - begin
 
     def recording(self, functions: set[tuple[str, int]]) -> "_Tracing":
@@ -113,7 +115,6 @@ class CallRecorder:
         """The calls, with those of the fixtures, and the modules that are not in `known`."""
         for test, functions in self.calls.functions.items():
             functions |= self.of_fixtures[test.partition("::")[0]]
-            self.calls.seconds.setdefault(test, 1.0)  # it failed
         self.calls.modules = [name for name in sys.modules if name not in known]
         return self.calls
 
@@ -187,25 +188,31 @@ class Runner:
         return folder
 
     def record(self) -> Calls:
-        """Run all tests once. A RuntimeError says that some fail without any mutation."""
+        """Run all tests once; those that fail without any mutation are left out.
+
+        Raises:
+            RuntimeError: no test passes.
+        """
         known = set(sys.modules)
         answer = self.work / "calls.json"
 
         def work() -> None:
             recorder = CallRecorder(self.copies[0])
-            code = _pytest([*self.tests], recorder)
+            _pytest([*self.tests], recorder)
             calls = recorder.finish(known)
             functions = {test: sorted(called) for test, called in calls.functions.items()}
-            answer.write_text(json.dumps([int(code), functions, calls.seconds, calls.modules]))
+            answer.write_text(json.dumps([functions, calls.seconds, calls.modules]))
 
         process = self._fork(self.copies[0], work, self.work / "record.log")
         os.waitpid(process, 0)
-        if not answer.exists() or json.loads(answer.read_text())[0]:
-            log = (self.work / "record.log").read_text()
-            raise RuntimeError(f"The tests fail without any mutation:\n{log[-3000:]}")
-        _, functions, seconds, modules = json.loads(answer.read_text())
+        log = (self.work / "record.log").read_text()
+        if not answer.exists():
+            raise RuntimeError(f"The tests cannot be run:\n{log[-3000:]}")
+        functions, seconds, modules = json.loads(answer.read_text())
         calls = Calls({test: {(f, n) for f, n in c} for test, c in functions.items()}, seconds)
         calls.modules = [name for name in modules if self._is_library(name)]
+        if not functions:
+            raise RuntimeError(f"No test passes without any mutation:\n{log[-3000:]}")
         if lost := [test for test in functions if not Path(test.partition("::")[0]).exists()]:
             raise RuntimeError(f"{lost[0]} is not below the folder that this was started in.")
         return calls
