@@ -12,8 +12,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
+from numpy.typing import NDArray
 
 import filmstrip
 from filmstrip.logging import get_logger
@@ -119,6 +121,14 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> FakePipeline:
     monkeypatch.setattr(filmstrip, "LTXPipeline", fake, raising=False)
     monkeypatch.setattr(filmstrip, "load", fake.from_pretrained, raising=False)
     return fake
+
+
+def folder_frames(folder: Path) -> NDArray[np.uint8]:
+    """The frames `(T, H, W, 3)` of a folder, as they were before any encoding.
+
+    x264 may encode the same frames differently from run to run.
+    """
+    return np.stack([np.asarray(PIL.Image.open(file)) for file in sorted(folder.glob("*.png"))])
 
 
 @pytest.fixture
