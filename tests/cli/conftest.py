@@ -17,7 +17,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import filmstrip
 from filmstrip.logging import get_logger
 from filmstrip.ltx.recipes import Recipe
 
@@ -114,12 +113,26 @@ class FakePipeline:
         return SimpleNamespace(frames=np.asarray(noise)[None])
 
 
+def replace_public(monkeypatch: pytest.MonkeyPatch, **replacements: Any) -> None:
+    """Let jobs load other objects in place of some public names."""
+    from filmstrip.registry import public
+
+    monkeypatch.setattr(
+        "filmstrip.jobs.load.public",
+        lambda name: replacements[name] if name in replacements else public(name),
+    )
+
+
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> FakePipeline:
-    """Stands in for `filmstrip.LTXPipeline`, and for what `filmstrip.load` returns."""
+    """Stands in for `LTXPipeline` and SVD's pipeline, and for what `filmstrip.load` returns."""
     fake = FakePipeline()
-    monkeypatch.setattr(filmstrip, "LTXPipeline", fake, raising=False)
-    monkeypatch.setattr(filmstrip, "load", fake.from_pretrained, raising=False)
+    replace_public(
+        monkeypatch,
+        LTXPipeline=fake,
+        StableVideoDiffusionPipeline=fake,
+        load=lambda *arguments, **options: fake.from_pretrained(*arguments, **options),
+    )
     return fake
 
 

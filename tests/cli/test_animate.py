@@ -12,7 +12,6 @@ import PIL.Image
 import pytest
 import torch
 
-import filmstrip
 from filmstrip import demo
 from filmstrip.media.frames import to_uint8_frames
 from filmstrip.media.load import load_video
@@ -53,13 +52,6 @@ def model(run: Run) -> str:
     Path("broken.png").write_bytes(Path("cat.png").read_bytes()[:60])
     Path("text.png").write_text("hello")
     return "tiny"
-
-
-@pytest.fixture
-def pipeline(monkeypatch: pytest.MonkeyPatch) -> FakePipeline:
-    fake = FakePipeline()
-    monkeypatch.setattr(filmstrip, "StableVideoDiffusionPipeline", fake, raising=False)
-    return fake
 
 
 def test_every_option_reaches_the_call(run: Run, model: str, pipeline: FakePipeline) -> None:
