@@ -15,16 +15,16 @@ from tests.weights.samples import Steps, Tiny, tiny
 
 
 def test_arguments_and_defaults_are_recorded_before_the_constructor_runs():
-    steps = Steps(3, kind="cosine")
-    wanted = {
+    steps = Steps(3, schedule="cosine")
+    expected = {
         "count": 3,
         "shift": 1.0,
-        "kind": "cosine",
+        "schedule": "cosine",
         "sizes": (1, 2),
         "clip": False,
         "limit": None,
     }
-    assert {k: v for k, v in steps.config.items() if not k.startswith("_")} == wanted
+    assert {k: v for k, v in steps.config.items() if not k.startswith("_")} == expected
     assert steps.seen == dict(steps.config)
 
 
@@ -45,7 +45,7 @@ def test_a_module_has_its_config_before_torch_has_set_it_up():
 
 
 def test_an_object_shows_its_config():
-    shown = "Steps(count=3, shift=1.0, kind='linear', sizes=(1, 2), clip=False, limit=None)"
+    shown = "Steps(count=3, shift=1.0, schedule='linear', sizes=(1, 2), clip=False, limit=None)"
     assert repr(Steps(3)) == shown
 
 
@@ -118,8 +118,8 @@ def test_register_to_config_changes_entries_of_this_object_alone():
 
 
 def test_from_config_takes_over_entries_and_changes():
-    made = Steps.from_config(Steps(3, kind="cosine").config, kind="linear")
-    assert (made.config.count, made.config.kind) == (3, "linear")
+    made = Steps.from_config(Steps(3, schedule="cosine").config, schedule="linear")
+    assert (made.config.count, made.config.schedule) == (3, "linear")
     assert Steps(**Steps(3).config).config.count == 3
 
 
@@ -156,8 +156,8 @@ def test_what_another_class_had_by_default_is_left_to_this_classs_default():
         ("count", None),
         ("count", [1]),
         ("shift", "1.0"),
-        ("kind", 3),
-        ("kind", None),
+        ("schedule", 3),
+        ("schedule", None),
         ("sizes", 3),
         ("sizes", ["a"]),
         ("sizes", "12"),
@@ -177,7 +177,7 @@ def test_an_entry_of_the_wrong_type_is_refused_by_name_and_value(name, value, tm
     ("name", "value"),
     [("shift", 2), ("limit", None), ("limit", 1), ("sizes", [3, 4]), ("sizes", [])],
 )
-def test_an_entry_that_json_can_only_write_so_is_taken(name, value):
+def test_an_entry_in_the_form_that_json_gives_it_is_accepted(name, value):
     assert Steps.from_config({name: value}).config[name] == value
 
 
@@ -210,7 +210,7 @@ def written(steps, folder):
     return json.loads((folder / "scheduler_config.json").read_text())
 
 
-def test_what_only_this_machine_knows_is_not_written(tmp_path):
+def test_entries_of_this_machine_are_not_written(tmp_path):
     steps = Steps(3)
     steps.register_to_config(_name_or_path="/home/someone/models")
     assert set(written(steps, tmp_path)) == {

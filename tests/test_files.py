@@ -6,7 +6,7 @@ from filmstrip.errors import CheckpointError, InputError
 from filmstrip.files import make_folder, read_json, replacing, replacing_files, write_json
 
 
-def test_a_file_is_replaced_when_the_writing_ends_well(tmp_path):
+def test_a_file_is_replaced_when_writing_succeeds(tmp_path):
     file = tmp_path / "a.txt"
     file.write_text("old")
     with replacing(file) as beside:
@@ -40,7 +40,7 @@ def test_a_file_stays_as_it_was_when_the_writing_fails(error, tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_folder_takes_the_place_of_an_empty_one(tmp_path):
+def test_a_folder_replaces_an_empty_one(tmp_path):
     (tmp_path / "frames").mkdir()
     with replacing(tmp_path / "frames") as beside:
         beside.mkdir()

@@ -6,8 +6,7 @@ The public names are those of diffusers; each is imported when it is first used.
 from typing import TYPE_CHECKING, Any
 
 from filmstrip.registry import PUBLIC_NAMES, public
-
-__version__ = "0.1.0"
+from filmstrip.version import __version__
 
 if TYPE_CHECKING:
     from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo as AutoencoderKLLTXVideo
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
         PipelineCallback as PipelineCallback,
         SDCFGCutoffCallback as SDCFGCutoffCallback,
     )
-    from filmstrip.presets import load as load
+    from filmstrip.presets.load import load as load
     from filmstrip.schedulers.euler_discrete import EulerDiscreteScheduler as EulerDiscreteScheduler
     from filmstrip.schedulers.flow_match_euler import (
         FlowMatchEulerDiscreteScheduler as FlowMatchEulerDiscreteScheduler,

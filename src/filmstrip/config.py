@@ -1,4 +1,4 @@
-"""Configs: what a model or scheduler was made with, remembered, and read and written as JSON."""
+"""Configs: the arguments of a model or scheduler, recorded, and read and written as JSON."""
 
 import functools
 import inspect
@@ -12,11 +12,12 @@ from typing import Any, ClassVar, Literal, NoReturn, Self, Union, Unpack
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.files import AnyPath, make_folder, read_json, write_json
 from filmstrip.logging import get_logger
-from filmstrip.weights.hub import HubOptions, Source, split_options
+from filmstrip.weights.hub import CheckpointLocation, HubOptions, split_options
 
 logger = get_logger(__name__)
 
-NOT_WRITTEN = ("_name_or_path", "_use_default_values")
+# Entries that hold on this machine or in this process alone.
+UNSAVED_ENTRIES = ("_name_or_path", "_use_default_values")
 
 
 class Config(dict[str, Any]):
@@ -32,8 +33,7 @@ class Config(dict[str, Any]):
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise InputError(
             "A config is read-only. Use `register_to_config(name=value)` of the object it belongs "
-            "to, or make another "
-            "one with `from_config(config, name=value)`."
+            "to, or make another one with `from_config(config, name=value)`."
         )
 
     __setattr__ = __setitem__ = __delattr__ = __delitem__ = __ior__ = _refuse
@@ -56,7 +56,7 @@ class Configurable:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "__init__" in cls.__dict__:
-            setattr(cls, "__init__", _recording(cls.__dict__["__init__"]))  # noqa: B010 (mypy refuses the plain form)
+            setattr(cls, "__init__", _record_arguments(cls.__dict__["__init__"]))  # noqa: B010 (mypy refuses the plain form)
 
     def __repr__(self) -> str:
         entries = (
@@ -79,8 +79,10 @@ class Configurable:
 
         Entries that `__init__` does not take are ignored with a warning (silently where they begin
         with "_"), but stay in the new object's config. Entries that their owner had by default are
-        left to this class's defaults. An InputError says that `config` is not a mapping, or that an
-        entry has the wrong type.
+        left to this class's defaults.
+
+        Raises:
+            InputError: `config` is not a mapping, or an entry has the wrong type.
         """
         if not isinstance(config, Mapping):
             raise InputError(
@@ -88,29 +90,24 @@ class Configurable:
                 f"Use {cls.__name__}.from_pretrained for a path or a Hub id."
             )
         defaulted = config.get("_use_default_values", ())
+        inherited = {
+            name: value
+            for name, value in config.items()
+            if name not in defaulted and name != "_use_default_values"
+        }
+        entries = {**inherited, **changes}
+        parameters = inspect.signature(cls).parameters
+        arguments = {name: entries[name] for name in parameters if name in entries}
+        _warn_of_unknown_entries(cls, config, [name for name in entries if name not in arguments])
+        _check_types(cls, arguments)
+        instance = cls(**arguments)
         kept = {
-            k: v for k, v in config.items() if k not in defaulted and k != "_use_default_values"
+            name: value
+            for name, value in entries.items()
+            if name in inherited and name not in arguments and name != "_class_name"
         }
-        values = kept | changes
-        wanted = {
-            name: values[name] for name in inspect.signature(cls).parameters if name in values
-        }
-        others = {k: v for k, v in values.items() if k not in wanted}
-        if unknown := sorted(k for k in others if not k.startswith("_")):
-            owner = config.get("_class_name", cls.__name__)
-            whose = "" if owner == cls.__name__ else f" (the config is of the class {owner})"
-            logger.warning(
-                "%s ignores entries it does not have: %s%s.",
-                cls.__name__,
-                ", ".join(unknown),
-                whose,
-            )
-        _check_types(cls, wanted)
-        made = cls(**wanted)
-        made.register_to_config(
-            **{k: v for k, v in others.items() if k in kept and k != "_class_name"}
-        )
-        return made
+        instance.register_to_config(**kept)
+        return instance
 
     @classmethod
     def load_config(
@@ -120,11 +117,13 @@ class Configurable:
         subfolder: str | None = None,
         **hub: Unpack[HubOptions],
     ) -> dict[str, Any]:
-        """Read the config JSON of a folder or repository; a CheckpointError says what is wrong with
-        it.
+        """Read the config JSON of a folder or repository.
+
+        Raises:
+            CheckpointError: It is missing, or no JSON object.
         """
-        source = Source(pretrained_model_name_or_path, subfolder, **hub)
-        return read_json(source.fetch(lambda names: [cls.config_name]) / cls.config_name)
+        location = CheckpointLocation(pretrained_model_name_or_path, subfolder, **hub)
+        return read_json(location.fetch(lambda names: [cls.config_name]) / cls.config_name)
 
     @classmethod
     def from_pretrained(
@@ -132,13 +131,17 @@ class Configurable:
     ) -> Self:
         """Make an object from the config JSON of a folder or of a repository on the Hub.
 
-        Options are `HubOptions`; all others change config entries. Errors are those of
-        `load_config`, and one of the same class where this class cannot be made from what the file
-        holds.
+        Args:
+            pretrained_model_name_or_path, subfolder: The folder or repository, and where in it the
+                config is.
+            options: `HubOptions`; all others change config entries.
+
+        Raises:
+            CheckpointError: The config is missing or damaged, or of another class.
         """
         hub, changes = split_options(options)
-        source = Source(pretrained_model_name_or_path, subfolder, **hub)
-        return cls.from_folder(source.fetch(lambda names: [cls.config_name]), **changes)
+        location = CheckpointLocation(pretrained_model_name_or_path, subfolder, **hub)
+        return cls.from_folder(location.fetch(lambda names: [cls.config_name]), **changes)
 
     @classmethod
     def from_folder(cls, folder: Path, **changes: Any) -> Self:
@@ -154,7 +157,9 @@ class Configurable:
 
     def save_config(self, save_directory: AnyPath) -> None:
         """Write the config as JSON, in diffusers' form, into a folder, which is made if need be."""
-        entries = {k: v for k, v in self.config.items() if k not in NOT_WRITTEN}
+        entries = {
+            name: value for name, value in self.config.items() if name not in UNSAVED_ENTRIES
+        }
         entries["_class_name"] = type(self).__name__
         write_json(make_folder(save_directory) / self.config_name, entries)
 
@@ -163,57 +168,80 @@ class Configurable:
         self.save_config(save_directory)
 
 
-def _recording(init: Callable[..., None]) -> Callable[..., None]:
+def _record_arguments(init: Callable[..., None]) -> Callable[..., None]:
     """Wrap an `__init__` so that it first records its arguments in `self.config`."""
     signature = inspect.signature(init)
 
     @functools.wraps(init)
     def wrapped(self: Configurable, *args: Any, **kwargs: Any) -> None:
-        private = {k: v for k, v in kwargs.items() if k.startswith("_")}
-        public = {k: v for k, v in kwargs.items() if k not in private}
+        private = {name: value for name, value in kwargs.items() if name.startswith("_")}
+        public = {name: value for name, value in kwargs.items() if name not in private}
         if type(self).__init__ is wrapped:  # not when a subclass's own __init__ calls this one
             bound = signature.bind(self, *args, **public)
             passed = set(bound.arguments)
             bound.apply_defaults()
             entries = {name: value for name, value in bound.arguments.items() if value is not self}
             defaulted = [name for name in entries if name not in passed]
-            notes = {"_use_default_values": defaulted} if defaulted else {}
-            self._config = Config(
-                {**private, **entries, "_class_name": type(self).__name__, **notes}
-            )
+            config = {**private, **entries, "_class_name": type(self).__name__}
+            if defaulted:
+                config["_use_default_values"] = defaulted
+            self._config = Config(config)
         init(self, *args, **public)
 
     return wrapped
 
 
-def _check_types(cls: type[Configurable], values: Mapping[str, Any]) -> None:
-    """Refuse values that are not of the type that the class's `__init__` declares."""
-    hints, parameters = typing.get_type_hints(cls.__init__), inspect.signature(cls).parameters
-    for name, value in values.items():
+def _warn_of_unknown_entries(
+    cls: type[Configurable], config: Mapping[str, Any], unknown: Sequence[str]
+) -> None:
+    """Warn that a class does not take these entries, but for private ones."""
+    public = sorted(name for name in unknown if not name.startswith("_"))
+    if not public:
+        return
+    owner = config.get("_class_name", cls.__name__)
+    remark = "" if owner == cls.__name__ else f" (the config is of the class {owner})"
+    logger.warning(
+        "%s ignores entries it does not have: %s%s.", cls.__name__, ", ".join(public), remark
+    )
+
+
+def _check_types(cls: type[Configurable], arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that are not of the type that the class's `__init__` declares."""
+    hints = typing.get_type_hints(cls.__init__)
+    parameters = inspect.signature(cls).parameters
+    for name, value in arguments.items():
         hint = hints.get(name, Any)
-        if not _fits(value, hint) and not (value is None and parameters[name].default is None):
-            wanted = hint.__name__ if isinstance(hint, type) else hint
+        is_default_none = value is None and parameters[name].default is None
+        if not is_default_none and not _fits(value, hint):
+            expected = hint.__name__ if isinstance(hint, type) else hint
             raise InputError(
                 f"The config entry {name} of {cls.__name__} is {value!r}; it must be of type "
-                f"{wanted}."
+                f"{expected}."
             )
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value read from JSON, or passed by hand, can stand where `hint` is declared."""
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    """Whether a value read from JSON, or passed by hand, is of a declared type.
+
+    JSON has no tuples and may write a float without a fraction: a list fits any sequence, and an
+    integer fits `float`.
+    """
+    origin = typing.get_origin(hint)
+    parameters = typing.get_args(hint)
     if origin in (Union, types.UnionType):
-        return any(_fits(value, part) for part in parts)
+        return any(_fits(value, option) for option in parameters)
     if origin is Literal:
-        return value in parts
-    if hint in (int, float):
-        return isinstance(value, Integral if hint is int else Real) and not isinstance(value, bool)
-    kind = origin or hint
-    if not isinstance(kind, type) or kind is object:
+        return value in parameters
+    if hint is int:
+        return isinstance(value, Integral) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, Real) and not isinstance(value, bool)
+    expected = origin or hint
+    if not isinstance(expected, type) or expected is object:
         return True
-    if issubclass(kind, Sequence) and kind is not str:
-        elements = [part for part in parts if part is not Ellipsis] or [Any]
-        return isinstance(value, (list, tuple)) and all(
-            any(_fits(v, e) for e in elements) for v in value
-        )
-    return isinstance(value, kind)
+    if issubclass(expected, Sequence) and expected is not str:
+        if not isinstance(value, (list, tuple)):
+            return False
+        element_types = [option for option in parameters if option is not Ellipsis] or [Any]
+        return all(any(_fits(element, option) for option in element_types) for element in value)
+    return isinstance(value, expected)

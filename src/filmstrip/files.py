@@ -1,4 +1,4 @@
-"""Single files: written complete or not at all, and read with errors that name the file."""
+"""Files that are written complete or not at all, and JSON files."""
 
 import contextlib
 import json
@@ -14,8 +14,10 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 
 
 def make_folder(path: AnyPath) -> Path:
-    """Make a folder, with those above it, unless it is there; an InputError says why it cannot be
-    made.
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        InputError: It cannot be made: a file is in its place, or it may not be written.
     """
     folder = Path(path)
     if folder.is_file():
@@ -29,18 +31,20 @@ def make_folder(path: AnyPath) -> Path:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path to write a file or a folder to. It takes `path`'s place if the block ends well,
-    or vanishes.
+    """Yield a temporary path to write a file or a folder to.
 
-    A link goes on pointing at what is replaced. A folder replaces an empty folder only. An
-    InputError says why the place cannot be written: no permission, no space.
+    If the block succeeds, it replaces `path`; if not, it is removed. A link stays a link, and its
+    target is replaced. A folder replaces an empty folder only.
+
+    Raises:
+        InputError: The place cannot be written, for example without permission or space.
     """
     target = path.resolve()
     try:
         with tempfile.TemporaryDirectory(prefix=".filmstrip-", dir=target.parent) as folder:
-            beside = Path(folder, target.name)
-            yield beside
-            os.replace(beside, target)
+            temporary = Path(folder, target.name)
+            yield temporary
+            os.replace(temporary, target)
     except OSError as error:
         reason = error.strerror or error
         raise InputError(
@@ -50,13 +54,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_files(folder: Path) -> Iterator[Path]:
-    """Yield a folder beside `folder` to write files to. They move into `folder` if the block ends
-    well, or vanish.
+    """Yield a temporary folder to write files to.
+
+    If the block succeeds, they move into `folder`; if not, they are removed.
+
+    Raises:
+        InputError: The files cannot be written.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
-            yield Path(beside)
-            for file in Path(beside).iterdir():
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+            yield Path(temporary)
+            for file in Path(temporary).iterdir():
                 os.replace(file, folder / file.name)
     except OSError as error:
         raise InputError(
@@ -65,34 +73,39 @@ def replacing_files(folder: Path) -> Iterator[Path]:
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether `name` can only be something directly in a folder: no path out of it, or into another
-    one.
-    """
-    fits = name.isprintable() and len(name.encode()) < 256
-    return fits and name not in ("", ".", "..") and "/" not in name and "\\" not in name
+    """Whether `name` can be the name of a file directly in a folder, and no path out of it."""
+    if not name.isprintable() or len(name.encode()) >= 256:
+        return False
+    return name not in ("", ".", "..") and "/" not in name and "\\" not in name
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON as diffusers does: sorted, indented by two; arrays and tensors as lists, paths as
-    text.
+    """Write JSON as diffusers does: sorted, indented by two.
 
-    What has no form in JSON is an InputError.
+    Arrays and tensors are written as lists, paths as text.
+
+    Raises:
+        InputError: A value has no form in JSON, or the place cannot be written.
     """
 
-    def plain(value: Any) -> Any:
-        if not hasattr(value, "tolist") and not isinstance(value, Path):
-            raise InputError(
-                f"{path.name} cannot be written as JSON, which has no form for {value!r}."
-            )
-        return value.as_posix() if isinstance(value, Path) else value.tolist()
+    def convert(value: Any) -> Any:
+        if isinstance(value, Path):
+            return value.as_posix()
+        if hasattr(value, "tolist"):
+            return value.tolist()
+        raise InputError(f"{path.name} cannot be written as JSON, which has no form for {value!r}.")
 
-    text = json.dumps(content, indent=2, sort_keys=True, default=plain) + "\n"
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    text = json.dumps(content, indent=2, sort_keys=True, default=convert) + "\n"
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that must hold an object; a CheckpointError says what is there instead."""
+    """Read a JSON file that must hold an object.
+
+    Raises:
+        CheckpointError: The file is missing, cannot be read, or holds something else.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -1,17 +1,21 @@
-"""The one table of public names, and of the classes that a checkpoint may name.
+"""The one table of public names, and of the classes and files that a checkpoint may name.
 
-`filmstrip` itself, `DiffusionPipeline.from_pretrained` and the loader of pipeline folders all read
-it. A class is imported when it is first used.
+`filmstrip` itself, `DiffusionPipeline.from_pretrained`, the loader of pipeline folders and that of
+single files all read it. A class or function is imported when it is first used.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from filmstrip.weights.tensor_source import OriginalCheckpoint
 
 DIFFUSERS_STEM = "diffusion_pytorch_model"  # of the weight files of diffusers' models
-TRANSFORMERS_STEM = "model"  # of those of transformers' models
+TRANSFORMERS_STEM = "model"  # of the weight files of transformers' models
 
 # The modules of the package, and the public names in each.
 _NAMES_BY_MODULE: Mapping[str, tuple[str, ...]] = {
@@ -30,7 +34,7 @@ _NAMES_BY_MODULE: Mapping[str, tuple[str, ...]] = {
     "outputs": ("LTXPipelineOutput", "StableVideoDiffusionPipelineOutput"),
     "pipeline.base": ("DiffusionPipeline",),
     "pipeline.callbacks": ("MultiPipelineCallbacks", "PipelineCallback", "SDCFGCutoffCallback"),
-    "presets": ("load",),
+    "presets.load": ("load",),
     "schedulers.euler_discrete": ("EulerDiscreteScheduler",),
     "schedulers.flow_match_euler": ("FlowMatchEulerDiscreteScheduler",),
     "svd.models.autoencoder": ("AutoencoderKLTemporalDecoder",),
@@ -54,10 +58,32 @@ PIPELINES = (
     "StableVideoDiffusionPipeline",
 )
 
+# The function that reads a model class from a single file in its authors' layout, as "module:name".
+ORIGINAL_LAYOUT_READERS: Mapping[str, str] = MappingProxyType(
+    {
+        "AutoencoderKLLTXVideo": "filmstrip.ltx.layouts:read_vae",
+        "LTXLatentUpsamplerModel": "filmstrip.ltx.layouts:read_upsampler",
+        "LTXVideoTransformer3DModel": "filmstrip.ltx.layouts:read_transformer",
+    }
+)
+
 
 def public(name: str) -> Any:
     """The object with this public name, imported now if need be."""
     return getattr(importlib.import_module(PUBLIC_NAMES[name]), name)
+
+
+def original_layout_reader(
+    model_class: type,
+) -> "Callable[[Path], OriginalCheckpoint] | None":
+    """The function that reads a model class from a file in its authors' layout; None if there is
+    none. Subclasses are read as the class that they derive from.
+    """
+    for base in model_class.__mro__:
+        if base.__name__ in ORIGINAL_LAYOUT_READERS:
+            module, _, function = ORIGINAL_LAYOUT_READERS[base.__name__].partition(":")
+            return getattr(importlib.import_module(module), function)
+    return None
 
 
 @dataclass(frozen=True)
@@ -73,40 +99,48 @@ class ComponentClass:
         return getattr(importlib.import_module(self.module), self.name)
 
 
-def _ours(name: str, stem: str | None = None) -> ComponentClass:
+def _filmstrip_class(name: str, stem: str | None = None) -> ComponentClass:
     return ComponentClass(PUBLIC_NAMES[name], name, stem)
 
 
-def _theirs(name: str, stem: str | None = None) -> ComponentClass:
+def _transformers_class(name: str, stem: str | None = None) -> ComponentClass:
     return ComponentClass("transformers", name, stem)
 
 
 # By library and class, as a `model_index.json` has them.
 COMPONENT_CLASSES: Mapping[tuple[str, str], ComponentClass] = MappingProxyType(
     {
-        ("diffusers", "AutoencoderKLLTXVideo"): _ours("AutoencoderKLLTXVideo", DIFFUSERS_STEM),
-        ("diffusers", "AutoencoderKLTemporalDecoder"): _ours(
+        ("diffusers", "AutoencoderKLLTXVideo"): _filmstrip_class(
+            "AutoencoderKLLTXVideo", DIFFUSERS_STEM
+        ),
+        ("diffusers", "AutoencoderKLTemporalDecoder"): _filmstrip_class(
             "AutoencoderKLTemporalDecoder", DIFFUSERS_STEM
         ),
-        ("diffusers", "LTXVideoTransformer3DModel"): _ours(
+        ("diffusers", "LTXVideoTransformer3DModel"): _filmstrip_class(
             "LTXVideoTransformer3DModel", DIFFUSERS_STEM
         ),
-        ("diffusers", "EulerDiscreteScheduler"): _ours("EulerDiscreteScheduler"),
-        ("diffusers", "FlowMatchEulerDiscreteScheduler"): _ours("FlowMatchEulerDiscreteScheduler"),
-        ("diffusers", "UNetSpatioTemporalConditionModel"): _ours(
+        ("diffusers", "EulerDiscreteScheduler"): _filmstrip_class("EulerDiscreteScheduler"),
+        ("diffusers", "FlowMatchEulerDiscreteScheduler"): _filmstrip_class(
+            "FlowMatchEulerDiscreteScheduler"
+        ),
+        ("diffusers", "UNetSpatioTemporalConditionModel"): _filmstrip_class(
             "UNetSpatioTemporalConditionModel", DIFFUSERS_STEM
         ),
-        ("ltx", "LTXLatentUpsamplerModel"): _ours("LTXLatentUpsamplerModel", DIFFUSERS_STEM),
-        ("transformers", "CLIPImageProcessor"): _theirs("CLIPImageProcessor"),
-        ("transformers", "CLIPImageProcessorPil"): _theirs("CLIPImageProcessor"),
-        ("transformers", "CLIPVisionModelWithProjection"): _theirs(
+        ("ltx", "LTXLatentUpsamplerModel"): _filmstrip_class(
+            "LTXLatentUpsamplerModel", DIFFUSERS_STEM
+        ),
+        ("transformers", "CLIPImageProcessor"): _transformers_class("CLIPImageProcessor"),
+        ("transformers", "CLIPImageProcessorPil"): _transformers_class("CLIPImageProcessor"),
+        ("transformers", "CLIPVisionModelWithProjection"): _transformers_class(
             "CLIPVisionModelWithProjection", TRANSFORMERS_STEM
         ),
-        ("transformers", "PreTrainedTokenizerFast"): _theirs("PreTrainedTokenizerFast"),
-        ("transformers", "T5EncoderModel"): _theirs("T5EncoderModel", TRANSFORMERS_STEM),
-        ("transformers", "T5Tokenizer"): _theirs("T5Tokenizer"),
-        ("transformers", "T5TokenizerFast"): _theirs("T5TokenizerFast"),
-        ("transformers", "TokenizersBackend"): _theirs("PreTrainedTokenizerFast"),
+        ("transformers", "PreTrainedTokenizerFast"): _transformers_class("PreTrainedTokenizerFast"),
+        ("transformers", "T5EncoderModel"): _transformers_class(
+            "T5EncoderModel", TRANSFORMERS_STEM
+        ),
+        ("transformers", "T5Tokenizer"): _transformers_class("T5Tokenizer"),
+        ("transformers", "T5TokenizerFast"): _transformers_class("T5TokenizerFast"),
+        ("transformers", "TokenizersBackend"): _transformers_class("PreTrainedTokenizerFast"),
     }
 )
 

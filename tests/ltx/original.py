@@ -1,6 +1,4 @@
-"""Tiny checkpoints in exactly the layout of the authors' published LTX files, spelled out key by
-key.
-"""
+"""Tiny checkpoints in the layout of the authors' published LTX files, spelled out key by key."""
 
 import json
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-# The published lists of blocks: of 0.9.0; the decoder of 0.9.1; both sides of 0.9.5.
+# The published lists of blocks: those of 0.9.0, of the decoder of 0.9.1, and of 0.9.5.
 BLOCKS_090 = [
     ["res_x", 4],
     ["compress_all", 1],
@@ -65,7 +63,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def metadata(variant: str) -> dict[str, Any]:
-    """What the file says of itself."""
+    """The config in the metadata of the file."""
     vae = {"_class_name": "CausalVideoAutoencoder", "dims": 3, "in_channels": 3, "out_channels": 3}
     vae |= {
         "latent_channels": CHANNELS,
@@ -129,28 +127,28 @@ def transformer_shapes() -> Shapes:
 
 
 def block_shapes(
-    key: str, kind: str, said: dict[str, Any], width: int, out: int, timed: bool
+    key: str, block: str, options: dict[str, Any], width: int, out: int, timed: bool
 ) -> Shapes:
     """One of the authors' blocks, from `width` to `out` channels."""
-    if kind == "res_x":
+    if block == "res_x":
         shapes: Shapes = {}
-        for number in range(said["num_layers"]):
-            at = f"{key}.res_blocks.{number}"
-            shapes |= layer(f"{at}.conv1.conv", width, width, 3, 3, 3) | layer(
-                f"{at}.conv2.conv", width, width, 3, 3, 3
+        for number in range(options["num_layers"]):
+            prefix = f"{key}.res_blocks.{number}"
+            shapes |= layer(f"{prefix}.conv1.conv", width, width, 3, 3, 3) | layer(
+                f"{prefix}.conv2.conv", width, width, 3, 3, 3
             )
-            if said.get("inject_noise"):
+            if options.get("inject_noise"):
                 shapes |= {
-                    f"{at}.per_channel_scale1": (width, 1, 1),
-                    f"{at}.per_channel_scale2": (width, 1, 1),
+                    f"{prefix}.per_channel_scale1": (width, 1, 1),
+                    f"{prefix}.per_channel_scale2": (width, 1, 1),
                 }
-            shapes |= {f"{at}.scale_shift_table": (4, width)} if timed else {}
-        at = f"{key}.time_embedder.timestep_embedder"
-        timing = layer(f"{at}.linear_1", 4 * width, 256) | layer(
-            f"{at}.linear_2", 4 * width, 4 * width
+            shapes |= {f"{prefix}.scale_shift_table": (4, width)} if timed else {}
+        prefix = f"{key}.time_embedder.timestep_embedder"
+        timing = layer(f"{prefix}.linear_1", 4 * width, 256) | layer(
+            f"{prefix}.linear_2", 4 * width, 4 * width
         )
         return shapes | (timing if timed else {})
-    if kind == "res_x_y":
+    if block == "res_x_y":
         shapes = layer(f"{key}.conv1.conv", out, width, 3, 3, 3) | layer(
             f"{key}.conv2.conv", out, out, 3, 3, 3
         )
@@ -159,22 +157,22 @@ def block_shapes(
             | layer(f"{key}.norm3.norm", width)
             | layer(f"{key}.conv_shortcut", out, width, 1, 1, 1)
         )
-    if "down" in key and kind == "compress_all":
+    if "down" in key and block == "compress_all":
         return layer(f"{key}.conv", out, width, 3, 3, 3)
     folded = {
         "compress_space_res": out // 4,
         "compress_time_res": out // 2,
         "compress_all_res": out // 8,
     }
-    return layer(f"{key}.conv.conv", folded.get(kind, 8 * out), width, 3, 3, 3)
+    return layer(f"{key}.conv.conv", folded.get(block, 8 * out), width, 3, 3, 3)
 
 
-def side_shapes(key: str, blocks: list[Any], widths: list[int], timed: bool = False) -> Shapes:
+def coder_shapes(key: str, blocks: list[Any], widths: list[int], timed: bool = False) -> Shapes:
     shapes: Shapes = {}
-    for number, (kind, said) in enumerate(blocks):
-        said = said if isinstance(said, dict) else {"num_layers": said}
+    for number, (block, listed) in enumerate(blocks):
+        options = listed if isinstance(listed, dict) else {"num_layers": listed}
         shapes |= block_shapes(
-            f"{key}.{number}", kind, said, widths[number], widths[number + 1], timed
+            f"{key}.{number}", block, options, widths[number], widths[number + 1], timed
         )
     return shapes
 
@@ -182,41 +180,42 @@ def side_shapes(key: str, blocks: list[Any], widths: list[int], timed: bool = Fa
 def widths_of(blocks: list[Any], default: dict[str, int]) -> list[int]:
     """The channels before each block of a list that begins at the pixels, and after the last."""
     widths = [BASE]
-    for kind, said in blocks:
-        factor = said.get("multiplier") if isinstance(said, dict) else None
-        widths.append(widths[-1] * (factor or default.get(kind, 1)))
+    for block, options in blocks:
+        factor = options.get("multiplier") if isinstance(options, dict) else None
+        widths.append(widths[-1] * (factor or default.get(block, 1)))
     return widths
 
 
 def vae_shapes(variant: str) -> Shapes:
-    said = VARIANTS[variant]
-    down, up = (said.get(f"{side}_blocks", said.get("blocks")) for side in ("encoder", "decoder"))
-    timed = bool(said.get("timestep_conditioning"))
+    config = VARIANTS[variant]
+    down = config.get("encoder_blocks", config.get("blocks"))
+    up = config.get("decoder_blocks", config.get("blocks"))
+    timed = bool(config.get("timestep_conditioning"))
     inner, outer = widths_of(down, {"res_x_y": 2}), widths_of(up, {"res_x_y": 2})[::-1]
     shapes = layer("encoder.conv_in.conv", BASE, 48, 3, 3, 3)
     shapes |= layer("encoder.conv_out.conv", CHANNELS + 1, inner[-1], 3, 3, 3)
-    shapes |= side_shapes("encoder.down_blocks", down, inner)
+    shapes |= coder_shapes("encoder.down_blocks", down, inner)
     shapes |= layer("decoder.conv_in.conv", outer[0], CHANNELS, 3, 3, 3) | layer(
         "decoder.conv_out.conv", 48, BASE, 3, 3, 3
     )
-    shapes |= side_shapes("decoder.up_blocks", up[::-1], outer, timed)
+    shapes |= coder_shapes("decoder.up_blocks", up[::-1], outer, timed)
     if timed:
-        at = "decoder.last_time_embedder.timestep_embedder"
+        prefix = "decoder.last_time_embedder.timestep_embedder"
         shapes |= {
             "decoder.timestep_scale_multiplier": (),
             "decoder.last_scale_shift_table": (2, BASE),
         }
-        shapes |= layer(f"{at}.linear_1", 2 * BASE, 256) | layer(
-            f"{at}.linear_2", 2 * BASE, 2 * BASE
+        shapes |= layer(f"{prefix}.linear_1", 2 * BASE, 256) | layer(
+            f"{prefix}.linear_2", 2 * BASE, 2 * BASE
         )
-    for what in (
+    for statistic in (
         "channel",
         "mean-of-means",
         "mean-of-stds",
         "mean-of-stds_over_std-of-means",
         "std-of-means",
     ):
-        shapes[f"per_channel_statistics.{what}"] = (CHANNELS,)
+        shapes[f"per_channel_statistics.{statistic}"] = (CHANNELS,)
     return {f"vae.{key}": shape for key, shape in shapes.items()}
 
 
@@ -227,7 +226,7 @@ def state(variant: str, dtype: torch.dtype = torch.bfloat16) -> dict[str, torch.
     return {key: torch.randn(shape, generator=generator).to(dtype) for key, shape in shapes.items()}
 
 
-def write(file: Path, tensors: dict[str, torch.Tensor], said: dict[str, Any] | None) -> Path:
+def write(file: Path, tensors: dict[str, torch.Tensor], config: dict[str, Any] | None) -> Path:
     tensors = {key: tensor.contiguous() for key, tensor in tensors.items()}
-    save_file(tensors, file, metadata=None if said is None else {"config": json.dumps(said)})
+    save_file(tensors, file, metadata=None if config is None else {"config": json.dumps(config)})
     return file

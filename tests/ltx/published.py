@@ -10,14 +10,14 @@ import torch
 from transformers import T5Config, T5EncoderModel
 
 from filmstrip.ltx.models.latent_upsampler import LTXLatentUpsamplerModel
-from filmstrip.presets.ltx import TEXT_ENCODER, Preset
+from filmstrip.presets.ltx import TEXT_ENCODER, LTXPreset
 from tests.ltx import original
 
 Files = dict[str, bytes]
 LAYERS = {"2b": 28, "13b": 48}
 
 
-def repositories(preset: Preset, allowed: tuple[float, ...] | None = None) -> dict[str, Files]:
+def repositories(preset: LTXPreset, allowed: tuple[float, ...] | None = None) -> dict[str, Files]:
     """The files of a preset, by repository and name, among others that it does not need."""
     with tempfile.TemporaryDirectory() as folder:
         return {
@@ -26,24 +26,25 @@ def repositories(preset: Preset, allowed: tuple[float, ...] | None = None) -> di
         }
 
 
-def _own_files(preset: Preset, folder: Path, allowed: tuple[float, ...] | None) -> Files:
-    tensors, said = original.state(preset.vae), original.metadata(preset.vae)
-    said["transformer"]["num_layers"] = LAYERS[preset.name.split("-")[1]]
+def _own_files(preset: LTXPreset, folder: Path, allowed: tuple[float, ...] | None) -> Files:
+    tensors = original.state(preset.vae)
+    config = original.metadata(preset.vae)
+    config["transformer"]["num_layers"] = LAYERS[preset.name.split("-")[1]]
     block = {key: tensor for key, tensor in tensors.items() if "transformer_blocks.1." in key}
-    if preset.name.endswith("-fp8"):  # of each block the matrices
+    if preset.name.endswith("-fp8"):  # the matrices of each block
         block |= {
-            k: t.to(torch.float8_e4m3fn)
-            for k, t in block.items()
-            if k.endswith("weight") and t.ndim == 2
+            key: tensor.to(torch.float8_e4m3fn)
+            for key, tensor in block.items()
+            if key.endswith("weight") and tensor.ndim == 2
         }
-    for number in range(said["transformer"]["num_layers"]):
+    for number in range(config["transformer"]["num_layers"]):
         tensors |= {
             key.replace("blocks.1.", f"blocks.{number}."): tensor.clone()
             for key, tensor in block.items()
         }
     if allowed is not None:
-        said["allowed_inference_steps"] = list(allowed)
-    files = {preset.file: original.write(folder / "one", tensors, said).read_bytes()}
+        config["allowed_inference_steps"] = list(allowed)
+    files = {preset.file: original.write(folder / "one", tensors, config).read_bytes()}
     if preset.upscaler is not None:
         sizes = {"in_channels": original.CHANNELS, "mid_channels": 32, "num_blocks_per_stage": 1}
         model = LTXLatentUpsamplerModel(**sizes)

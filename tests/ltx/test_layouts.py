@@ -1,18 +1,14 @@
-"""The authors' single files give what diffusers makes of them, and are refused with reasons
-otherwise.
-"""
+"""The authors' single files are read as diffusers reads them, or refused with the reason."""
 
-import contextlib
 from collections import Counter
 
 import pytest
 import torch
 from diffusers import (
-    AutoencoderKLLTXVideo as TheirVAE,
-    LTXVideoTransformer3DModel as TheirTransformer,
+    AutoencoderKLLTXVideo as DiffusersVAE,
+    LTXVideoTransformer3DModel as DiffusersTransformer,
 )
 from diffusers.loaders.single_file_utils import convert_ltx_vae_checkpoint_to_diffusers
-from safetensors.torch import safe_open
 
 import filmstrip
 from filmstrip import (
@@ -25,9 +21,10 @@ from filmstrip import (
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.ltx.layouts import CheckpointInfo, read_info
 from filmstrip.ltx.schedules import RectifiedFlowSchedule
+from filmstrip.weights.safetensors_files import SafetensorsSource
 from tests.ltx import original
 
-# What the published folders of diffusers say, but for widths.
+# The configs of the folders that diffusers published, with smaller widths.
 PUBLISHED = {
     "0.9.0": {
         "block_out_channels": [4, 8, 16, 16],
@@ -79,50 +76,51 @@ def upsampler(tmp_path):
     config = {"in_channels": 6, "mid_channels": 32, "num_blocks_per_stage": 1, "dims": 3}
     config |= {"spatial_upsample": True, "temporal_upsample": False}
     model = LTXLatentUpsamplerModel(**config)
-    said = {"_class_name": "LatentUpsampler", **config}
-    return model, original.write(tmp_path / "upsampler.safetensors", model.state_dict(), said)
+    metadata = {"_class_name": "LatentUpsampler", **config}
+    return model, original.write(tmp_path / "upsampler.safetensors", model.state_dict(), metadata)
 
 
-def assert_same_state(ours, theirs):
-    assert set(ours) == set(theirs)
-    for key, tensor in ours.items():
-        torch.testing.assert_close(tensor, theirs[key].float(), rtol=0, atol=0)
+def assert_same_state(read, expected):
+    assert set(read) == set(expected)
+    for key, tensor in read.items():
+        torch.testing.assert_close(tensor, expected[key].float(), rtol=0, atol=0)
 
 
 def test_the_transformer_is_what_diffusers_makes_of_the_file(checkpoint, tmp_path):
     _, file, _ = checkpoint
-    ours = LTXVideoTransformer3DModel.from_single_file(file)
-    ours.save_config(tmp_path / "transformer")
-    theirs = TheirTransformer.from_single_file(
+    read = LTXVideoTransformer3DModel.from_single_file(file)
+    read.save_config(tmp_path / "transformer")
+    expected = DiffusersTransformer.from_single_file(
         str(file), config=str(tmp_path), subfolder="transformer"
     )
-    assert_same_state(ours.state_dict(), theirs.state_dict())
+    assert_same_state(read.state_dict(), expected.state_dict())
     assert {
-        k: v for k, v in ours.config.items() if k in theirs.config and not k.startswith("_")
-    } == {k: v for k, v in theirs.config.items() if not k.startswith("_")}
+        k: v for k, v in read.config.items() if k in expected.config and not k.startswith("_")
+    } == {k: v for k, v in expected.config.items() if not k.startswith("_")}
 
 
 def test_the_autoencoder_is_what_diffusers_makes_of_the_file(checkpoint, tmp_path):
     variant, file, tensors = checkpoint
-    ours = AutoencoderKLLTXVideo.from_single_file(file)
-    ours.save_config(tmp_path / "vae")
+    read = AutoencoderKLLTXVideo.from_single_file(file)
+    read.save_config(tmp_path / "vae")
     if variant == "0.9.5":  # which diffusers knows by the width of this layer alone
         wide = "vae.encoder.conv_out.conv.weight"
         converted = convert_ltx_vae_checkpoint_to_diffusers(
             tensors | {wide: torch.empty(7, 2048, 1, 1, 1)}
         )
-        theirs = TheirVAE(**{k: v for k, v in ours.config.items() if not k.startswith("_")})
-        theirs.load_state_dict(converted | {wide.removeprefix("vae."): tensors[wide]})
+        expected = DiffusersVAE(**{k: v for k, v in read.config.items() if not k.startswith("_")})
+        expected.load_state_dict(converted | {wide.removeprefix("vae."): tensors[wide]})
     else:
-        theirs = TheirVAE.from_single_file(str(file), config=str(tmp_path), subfolder="vae")
-    assert_same_state(ours.state_dict(), theirs.state_dict())
+        expected = DiffusersVAE.from_single_file(str(file), config=str(tmp_path), subfolder="vae")
+    assert_same_state(read.state_dict(), expected.state_dict())
 
 
 def test_the_config_is_that_of_the_published_folder(checkpoint):
     variant, file, _ = checkpoint
     config = AutoencoderKLLTXVideo.from_single_file(file).config
-    for name, wanted in PUBLISHED[variant].items():
-        assert (list(config[name]) if isinstance(wanted, list) else config[name]) == wanted, name
+    for name, expected in PUBLISHED[variant].items():
+        value = list(config[name]) if isinstance(expected, list) else config[name]
+        assert value == expected, name
 
 
 def test_the_upsampler_is_read_as_it_is(upsampler):
@@ -132,20 +130,20 @@ def test_the_upsampler_is_read_as_it_is(upsampler):
     assert read.config.mid_channels == 32
 
 
-def test_how_a_checkpoint_wants_to_be_sampled_is_read_from_it(tmp_path):
+def test_how_a_checkpoint_is_to_be_sampled_is_read_from_its_metadata(tmp_path):
     tensors = {"a": torch.zeros(1)}
     first = original.write(tmp_path / "a.safetensors", tensors, original.metadata("0.9.0"))
     assert read_info(first) == CheckpointInfo(
         RectifiedFlowSchedule(shifting="SD3", target_shift_terminal=0.1)
     )
-    said = original.metadata("0.9.5") | {"allowed_inference_steps": [1.0, 0.9937, 0.725]}
-    last = original.write(tmp_path / "b.safetensors", tensors, said)
+    config = original.metadata("0.9.5") | {"allowed_inference_steps": [1.0, 0.9937, 0.725]}
+    last = original.write(tmp_path / "b.safetensors", tensors, config)
     assert read_info(last) == CheckpointInfo(
         RectifiedFlowSchedule("LinearQuadratic"), True, (1.0, 0.9937, 0.725)
     )
 
 
-def test_weights_go_to_the_type_asked_for_from_whatever_the_file_has(tmp_path):
+def test_weights_get_the_requested_dtype_whatever_the_file_has(tmp_path):
     tensors = original.state("0.9.0")
     key = "model.diffusion_model.transformer_blocks.0.ff.net.2.weight"
     tensors[key] = tensors[key].to(torch.float8_e4m3fn)  # as in the published fp8 files
@@ -159,27 +157,16 @@ def test_weights_go_to_the_type_asked_for_from_whatever_the_file_has(tmp_path):
 
 def test_each_tensor_is_read_once_and_those_of_the_other_model_never(checkpoint, monkeypatch):
     _, file, tensors = checkpoint
-    seen = Counter()
+    reads = Counter()
+    read = SafetensorsSource.read
 
-    class Counting:
-        def __init__(self, tensors):
-            self.tensors = tensors
+    def counting_read(source, name, device):
+        reads[name] += 1
+        return read(source, name, device)
 
-        def __getattr__(self, name):
-            return getattr(self.tensors, name)
-
-        def get_tensor(self, key):
-            seen[key] += 1
-            return self.tensors.get_tensor(key)
-
-    @contextlib.contextmanager
-    def open_tensors(file, device="cpu"):
-        with safe_open(file, "pt", device=str(device)) as opened:
-            yield Counting(opened)
-
-    monkeypatch.setattr("filmstrip.weights.model.open_tensors", open_tensors)
+    monkeypatch.setattr(SafetensorsSource, "read", counting_read)
     LTXVideoTransformer3DModel.from_single_file(file)
-    assert seen == Counter(key for key in tensors if not key.startswith("vae."))
+    assert reads == Counter(name for name in tensors if not name.startswith("vae."))
 
 
 def test_a_pipeline_takes_what_the_file_lacks_from_a_folder(checkpoint):
@@ -219,7 +206,7 @@ def test_a_pipeline_without_a_text_encoder_says_how_to_give_one(checkpoint):
         LTXPipeline.from_single_file(checkpoint[1])
 
 
-def test_a_file_of_another_kind_is_refused(checkpoint, upsampler, tmp_path):
+def test_a_file_of_another_model_is_refused(checkpoint, upsampler, tmp_path):
     with pytest.raises(CheckpointError, match="holds no LTX transformer"):
         LTXVideoTransformer3DModel.from_single_file(upsampler[1])
     with pytest.raises(CheckpointError, match="holds no LTX autoencoder"):
@@ -228,31 +215,48 @@ def test_a_file_of_another_kind_is_refused(checkpoint, upsampler, tmp_path):
         LTXLatentUpsamplerModel.from_single_file(checkpoint[1])
     with pytest.raises(CheckpointError, match="is a folder"):
         LTXVideoTransformer3DModel.from_single_file(tmp_path)
-    with pytest.raises(InputError, match="no single files of this kind"):
+    with pytest.raises(InputError, match="no single files of UNetSpatio"):
         filmstrip.UNetSpatioTemporalConditionModel.from_single_file(checkpoint[1])
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t, s: t.pop("vae.decoder.conv_in.conv.bias"), "lack decoder.conv_in.conv.bias"),
         (
-            lambda t, s: t.update({"vae.decoder.conv_in.conv.bias": torch.zeros(3)}),
+            lambda t, c: t.pop("vae.decoder.conv_in.conv.bias"),
+            "lack decoder.conv_in.conv.bias",
+        ),
+        (
+            lambda t, c: t.update({"vae.decoder.conv_in.conv.bias": torch.zeros(3)}),
             r"vae.decoder.conv_in.conv.bias of",
         ),
-        (lambda t, s: t.update({"a.scale_weight": torch.zeros(1)}), "scales beside its weights"),
-        (lambda t, s: s["vae"].pop("blocks"), "none of LTX"),
-        (lambda t, s: s.pop("vae"), "none of LTX"),
-        (lambda t, s: s["vae"].update(norm_layer="group_norm"), "norm_layer 'group_norm'"),
-        (lambda t, s: s["vae"].update(blocks=[["res_x", 4], ["attn_res_x", 1]]), "attn_res_x"),
-        (lambda t, s: s["vae"].update(latent_channels="many"), "cannot be made as"),
+        (
+            lambda t, c: t.update({"a.scale_weight": torch.zeros(1)}),
+            "scales beside its weights",
+        ),
+        (
+            lambda t, c: t.update({"a.weight_scale": torch.zeros(1)}),
+            "scales beside its weights",
+        ),
+        (lambda t, c: c["vae"].pop("blocks"), "none of LTX"),
+        (lambda t, c: c.pop("vae"), "none of LTX"),
+        (
+            lambda t, c: c["vae"].update(norm_layer="group_norm"),
+            "norm_layer 'group_norm'",
+        ),
+        (
+            lambda t, c: c["vae"].update(blocks=[["res_x", 4], ["attn_res_x", 1]]),
+            "attn_res_x",
+        ),
+        (lambda t, c: c["vae"].update(latent_channels="many"), "cannot be made as"),
     ],
 )
 def test_a_damaged_file_is_refused_with_the_reason(change, message, tmp_path):
-    tensors, said = original.state("0.9.0"), original.metadata("0.9.0")
-    said["vae"] = dict(said["vae"])
-    change(tensors, said)
-    file = original.write(tmp_path / "damaged.safetensors", tensors, said)
+    tensors = original.state("0.9.0")
+    config = original.metadata("0.9.0")
+    config["vae"] = dict(config["vae"])
+    change(tensors, config)
+    file = original.write(tmp_path / "damaged.safetensors", tensors, config)
     with pytest.raises(CheckpointError, match=message):
         AutoencoderKLLTXVideo.from_single_file(file)
 

@@ -1,18 +1,18 @@
-"""Recipes as data: schedules of guidance, steps that are taken, and what of them can be changed."""
+"""Recipes as data: guidance at each timestep, steps that are taken, and what can be changed."""
 
 import pytest
 
 from filmstrip.errors import InputError
-from filmstrip.ltx.recipes import GuidanceSchedule, Pass, Recipe
+from filmstrip.ltx.recipes import SECOND_PASS_TIMESTEPS, GuidanceSchedule, Pass, Recipe
 from filmstrip.ltx.schedules import RectifiedFlowSchedule
 from filmstrip.pipeline.guiders import SpatioTemporalGuidance
 
 
-def at(schedule, timestep):
+def guidance_at(schedule, timestep):
     return SpatioTemporalGuidance(**schedule.at(timestep))
 
 
-def test_a_schedule_gives_the_entry_of_the_first_timestep_that_is_not_above():
+def test_a_guidance_schedule_gives_the_first_entry_whose_timestep_is_not_above():
     schedule = GuidanceSchedule(
         scale=(1, 6, 8),
         stg_scale=(0, 4, 2),
@@ -20,18 +20,20 @@ def test_a_schedule_gives_the_entry_of_the_first_timestep_that_is_not_above():
         blocks=((), (0, 1), (2,)),
         timesteps=(1.0, 0.9937, 0.6),
     )
-    assert at(schedule, 1.0) == SpatioTemporalGuidance(1, 0, 0.5)
-    assert at(schedule, 0.9937) == SpatioTemporalGuidance(6, 4, 0.5, blocks=(0, 1))
+    assert guidance_at(schedule, 1.0) == SpatioTemporalGuidance(1, 0, 0.5)
+    assert guidance_at(schedule, 0.9937) == SpatioTemporalGuidance(6, 4, 0.5, blocks=(0, 1))
     assert (
-        at(schedule, 0.9936) == at(schedule, 0.1) == SpatioTemporalGuidance(8, 2, 0.5, blocks=(2,))
+        guidance_at(schedule, 0.9936)
+        == guidance_at(schedule, 0.1)
+        == SpatioTemporalGuidance(8, 2, 0.5, blocks=(2,))
     )
     assert schedule.largest_scale == 8
 
 
-def test_a_schedule_of_single_values_holds_throughout():
+def test_single_values_hold_at_every_timestep():
     schedule = GuidanceSchedule(3.0, 1.0, 0.7, (19,), cfg_zero_star=True, mode="attention_skip")
-    wanted = SpatioTemporalGuidance(3.0, 1.0, 0.7, True, (19,), "attention_skip")
-    assert at(schedule, 1.0) == at(schedule, 0.0) == wanted
+    expected = SpatioTemporalGuidance(3.0, 1.0, 0.7, True, (19,), "attention_skip")
+    assert guidance_at(schedule, 1.0) == guidance_at(schedule, 0.0) == expected
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,7 @@ def test_a_schedule_of_single_values_holds_throughout():
         ({"timesteps": (), "stg_scale": (1.0,)}, "1 values of stg_scale for 0 timesteps"),
     ],
 )
-def test_a_schedule_whose_lists_do_not_match_is_refused(lists, message):
+def test_a_guidance_schedule_whose_lengths_differ_is_refused(lists, message):
     with pytest.raises(InputError, match=message):
         GuidanceSchedule(**({"timesteps": (1.0, 0.9, 0.5)} | lists))
 
@@ -54,7 +56,7 @@ def test_a_pass_counts_the_steps_that_it_takes():
     assert Pass(steps=4, skip_initial=1).schedule(RectifiedFlowSchedule(), 8) == [0.75, 0.5, 0.25]
 
 
-def test_steps_and_guidance_may_be_changed_where_the_recipe_has_one_number_for_a_walk():
+def test_steps_and_guidance_can_be_changed_where_a_pass_has_one_number_of_them():
     recipe = Recipe(Pass(GuidanceSchedule(3.0, 1.0, 0.7, (19,)), steps=40))
     assert recipe.adjusted(None, None) == recipe
     changed = recipe.adjusted(12, 1.0)
@@ -74,7 +76,31 @@ def test_steps_and_guidance_may_be_changed_where_the_recipe_has_one_number_for_a
         ),
     ],
 )
-def test_what_a_recipe_sets_step_by_step_cannot_be_changed(one, change, message):
+def test_what_a_pass_sets_step_by_step_cannot_be_changed(one, change, message):
     for recipe in (Recipe(one), Recipe(Pass(), one)):
         with pytest.raises(InputError, match=message):
             recipe.adjusted(*change)
+
+
+@pytest.mark.parametrize("scales", [(3.0, 1.0), (1.0, 3.0), ((1, 3, 1), 2.0), (2.0, (1, 3, 1))])
+def test_the_largest_scale_is_that_of_all_passes_and_timesteps(scales):
+    passes = []
+    for scale in scales:
+        timesteps = (1.0, 0.9, 0.5) if isinstance(scale, tuple) else ()
+        passes.append(Pass(GuidanceSchedule(scale, timesteps=timesteps)))
+    assert Recipe(*passes).largest_scale == 3.0
+
+
+def test_upscaling_adds_a_second_pass_with_the_guidance_of_the_first_at_half_the_size():
+    first = Pass(GuidanceSchedule(3.0), steps=40)
+    recipe = Recipe(first, downscale=0.7).adjusted(guidance_scale=2.0, upscale=True)
+    guidance = GuidanceSchedule(2.0)
+    assert recipe.first == Pass(guidance, steps=40)
+    assert recipe.second == Pass(guidance, steps=40, timesteps=SECOND_PASS_TIMESTEPS)
+    assert recipe.downscale == 0.5
+
+
+def test_upscaling_keeps_a_second_pass_of_the_recipe():
+    second = Pass(timesteps=(0.9, 0.4))
+    recipe = Recipe(Pass(steps=8), second, downscale=2 / 3)
+    assert recipe.adjusted(upscale=True) == Recipe(Pass(steps=8), second, downscale=0.5)

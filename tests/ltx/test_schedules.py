@@ -9,7 +9,6 @@ from diffusers.pipelines.ltx.pipeline_ltx_condition import (
 
 from filmstrip import FlowMatchEulerDiscreteScheduler, LTXPipeline
 from filmstrip.errors import InputError
-from filmstrip.ltx.layouts import CheckpointInfo
 from filmstrip.ltx.schedules import (
     RectifiedFlowSchedule,
     euler_step_to_next,
@@ -83,10 +82,8 @@ def test_each_token_goes_to_the_next_timestep_below_its_own(stochastic):
     [
         {"shift": 1.0},
         {"shift": 2.5},
-        CheckpointInfo(
-            RectifiedFlowSchedule(shifting="SD3", target_shift_terminal=0.1)
-        ).scheduler_config,
-        CheckpointInfo(RectifiedFlowSchedule(shifting="SD3")).scheduler_config,
+        RectifiedFlowSchedule(shifting="SD3", target_shift_terminal=0.1).to_scheduler_config(),
+        RectifiedFlowSchedule(shifting="SD3").to_scheduler_config(),
     ],
 )
 def test_the_scheduler_of_a_folder_says_how_its_steps_are_spaced(config):

@@ -14,7 +14,7 @@ from filmstrip.errors import CheckpointError, InputError
 from filmstrip.ltx.video_shape import VideoShape
 from filmstrip.presets import PRESETS, locate
 from filmstrip.presets.ltx import REPO, TEXT_ENCODER
-from filmstrip.weights.hub import Source
+from filmstrip.weights.hub import CheckpointLocation
 from tests.cli.conftest import store
 from tests.ltx.published import repositories
 from tests.weights import hub
@@ -77,23 +77,23 @@ def test_a_preset_is_the_authors_pipeline_with_the_recipe_and_sizes_of_its_row(c
     assert make(pipe, **SMALL).shape == (1, 9, 3, 64, 64)
 
 
-def test_what_a_call_does_not_say_is_the_presets(cached):
+def test_arguments_that_a_call_leaves_out_are_those_of_the_preset(cached):
     pipe = filmstrip.load("ltx-2b-0.9.1", cache_dir=cached("ltx-2b-0.9.1"), dtype=torch.float32)
     pipe.recipe = pipe.recipe.adjusted(num_inference_steps=2)
     pipe.default_shape = VideoShape(32, 64, 9, 25)
-    said = {
+    arguments = {
         "height": 32,
         "width": 64,
         "num_frames": 9,
         "frame_rate": 25,
         "negative_prompt": pipe.default_negative_prompt,
     }
-    assert torch.equal(make(pipe), make(pipe, **said))
+    assert torch.equal(make(pipe), make(pipe, **arguments))
     assert not torch.equal(make(pipe), make(pipe, negative_prompt="blue"))
     assert make(pipe, num_frames=17, width=40).shape == (1, 17, 3, 32, 40)
 
 
-def test_the_weights_are_bfloat16_unless_another_type_is_asked_for(cached):
+def test_the_weights_are_bfloat16_unless_a_dtype_is_passed(cached):
     folder = cached(DISTILLED)
     pipe = filmstrip.load(DISTILLED, cache_dir=folder)
     models = (pipe.transformer, pipe.vae, pipe.text_encoder, pipe.latent_upsampler)
@@ -104,7 +104,7 @@ def test_the_weights_are_bfloat16_unless_another_type_is_asked_for(cached):
     )
 
 
-def test_matrices_in_fp8_are_read_as_the_type_that_is_asked_for(cached):
+def test_matrices_in_fp8_are_read_as_the_dtype_that_is_passed(cached):
     pipe = filmstrip.load(
         f"{DISTILLED}-fp8", cache_dir=cached(f"{DISTILLED}-fp8"), dtype=torch.float32
     )
@@ -123,8 +123,8 @@ def test_only_what_a_preset_needs_is_downloaded_and_its_licence_is_named_before(
 ):
     pipe = filmstrip.load(DISTILLED, cache_dir=tmp_path)
     assert make(pipe, **SMALL).shape == (1, 9, 3, 64, 64)
-    own = {"ltxv-2b-0.9.8-distilled.safetensors", "ltxv-spatial-upscaler-0.9.8.safetensors"}
-    assert {name for name in online if "/" not in name} == own
+    files = {"ltxv-2b-0.9.8-distilled.safetensors", "ltxv-spatial-upscaler-0.9.8.safetensors"}
+    assert {name for name in online if "/" not in name} == files
     assert {name.split("/")[0] for name in online if "/" in name} == {"text_encoder", "tokenizer"}
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warning.startswith(
@@ -135,7 +135,7 @@ def test_only_what_a_preset_needs_is_downloaded_and_its_licence_is_named_before(
     assert not caplog.records
 
 
-def test_a_plan_downloads_nothing(online, tmp_path):
+def test_locating_a_preset_downloads_nothing(online, tmp_path):
     assert locate(PRESETS[DISTILLED], {"cache_dir": tmp_path}).name == hub.COMMIT
     assert online == []
 
@@ -143,28 +143,30 @@ def test_a_plan_downloads_nothing(online, tmp_path):
 def test_offline_the_error_has_a_command_for_each_repository_that_lacks_something(
     published, tmp_path
 ):
-    own = (
+    preset_command = (
         f"hf download {REPO} ltxv-13b-0.9.7-dev-fp8.safetensors "
         "ltxv-spatial-upscaler-0.9.7.safetensors"
     )
-    texts = f'hf download {TEXT_ENCODER} --include "text_encoder/*" --include "tokenizer/*"'
+    text_command = f'hf download {TEXT_ENCODER} --include "text_encoder/*" --include "tokenizer/*"'
     with pytest.raises(CheckpointError) as error:
         filmstrip.load("ltx-13b-0.9.7-dev-fp8", cache_dir=tmp_path)
-    where = f"--cache-dir {tmp_path}"
-    assert str(error.value).endswith(f"Download it with: {own} {where} && {texts} {where}")
+    option = f"--cache-dir {tmp_path}"
+    assert str(error.value).endswith(
+        f"Download it with: {preset_command} {option} && {text_command} {option}"
+    )
     store(tmp_path, TEXT_ENCODER, published[DISTILLED][TEXT_ENCODER])
     store(tmp_path, REPO, {"ltxv-13b-0.9.7-dev-fp8.safetensors": b"x"})
     with pytest.raises(
         CheckpointError, match=r"lacks ltxv-spatial-upscaler-0\.9\.7\.safetensors, and"
     ) as error:
         filmstrip.load("ltx-13b-0.9.7-dev-fp8", cache_dir=tmp_path)
-    assert str(error.value).endswith(f"Download it with: {own} {where}")
+    assert str(error.value).endswith(f"Download it with: {preset_command} {option}")
 
 
 def test_an_incomplete_text_encoder_is_missed(cached, published):
     folder = cached(DISTILLED)
     shard = next(name for name in published[DISTILLED][TEXT_ENCODER] if "of-" in name)
-    (Source(TEXT_ENCODER, cache_dir=folder).fetch(lambda names: []) / shard).unlink()
+    (CheckpointLocation(TEXT_ENCODER, cache_dir=folder).fetch(lambda names: []) / shard).unlink()
     with pytest.raises(CheckpointError, match=r"shards .* are missing.*hf download PixArt"):
         filmstrip.load(DISTILLED, cache_dir=folder)
 
@@ -191,12 +193,12 @@ def test_the_demo_is_a_preset_with_a_recipe_of_its_own():
     torch.testing.assert_close(torch.tensor(ours), times, rtol=0, atol=1e-6)
 
 
-def test_a_folder_is_what_it_says(tmp_path):
+def test_a_folder_is_loaded_as_the_pipeline_that_it_names(tmp_path):
     LTXPipeline(**components()).save_pretrained(tmp_path)
     assert type(filmstrip.load(tmp_path, dtype="float32")) is LTXPipeline
 
 
-def test_a_folder_may_be_asked_for_the_authors_way_with_or_without_an_upsampler(tmp_path):
+def test_a_folder_is_loaded_as_a_recipe_pipeline_with_or_without_an_upsampler(tmp_path):
     models = components()
     LTXPipeline(**models).save_pretrained(tmp_path / "without")
     pipe = LTXRecipePipeline.from_pretrained(tmp_path / "without")
@@ -231,7 +233,7 @@ def test_names_of_svd_are_its_pipelines(tmp_path):
         ),
     ],
 )
-def test_names_that_are_none_are_refused(name, message):
+def test_unknown_names_are_refused(name, message):
     with pytest.raises(InputError, match=message):
         filmstrip.load(name)
 

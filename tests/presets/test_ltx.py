@@ -7,7 +7,7 @@ import pytest
 from filmstrip.ltx.recipes import Recipe
 from filmstrip.ltx.schedules import RectifiedFlowSchedule
 from filmstrip.pipeline.guiders import SpatioTemporalGuidance
-from filmstrip.presets.ltx import PARTS, PRESETS
+from filmstrip.presets.ltx import EXTRA_FILES, PRESETS
 
 ROWS = {row.name: row for row in PRESETS}
 PUBLISHED = [row for row in PRESETS if row.name != "demo"]
@@ -65,7 +65,7 @@ def test_there_is_a_row_for_every_published_checkpoint():
     ]
     assert {row.name: row.files for row in PUBLISHED if row.name in FILES} == FILES
     assert {row.repo for row in PUBLISHED} == {"Lightricks/LTX-Video"}
-    assert {part.file for part in PARTS} == {
+    assert {part.file for part in EXTRA_FILES} == {
         "ltxv-spatial-upscaler-0.9.7.safetensors",
         "ltxv-spatial-upscaler-0.9.8.safetensors",
         "ltxv-temporal-upscaler-0.9.7.safetensors",
@@ -76,7 +76,7 @@ def test_there_is_a_row_for_every_published_checkpoint():
 
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: row.name)
-def test_what_the_script_of_the_authors_sets_for_all(row):
+def test_every_row_has_the_settings_of_the_authors_script(row):
     assert (row.height, row.width, row.frames, row.fps, row.seed) == (704, 1216, 121, 30, 171198)
     assert row.negative == "worst quality, inconsistent motion, blurry, jittery, distorted"
     assert row.text_encoder == "PixArt-alpha/PixArt-XL-2-1024-MS"
@@ -108,12 +108,12 @@ def test_dev_models_change_their_guidance_in_the_first_pass(name):
     recipe = ROWS[name].recipe
     first, second = recipe.passes
     assert recipe.downscale == 0.6666666
-    walked = steps(first)
-    assert len(walked) == first.count == 27
-    assert [round(time, 5) for time, _ in walked[:10]] == [
+    taken = steps(first)
+    assert len(taken) == first.count == 27
+    assert [round(time, 5) for time, _ in taken[:10]] == [
         *(1.0, 0.99833, 0.99667, 0.995, 0.99333, 0.99167, 0.99, 0.98833, 0.98667, 0.985)
     ]
-    wanted = [
+    expected = [
         SpatioTemporalGuidance(1, 0, 1, True, ()),  # at 1
         *[SpatioTemporalGuidance(1, 0, 1, True, (11, 25, 35, 39))] * 2,  # at 0.996 and above
         *[SpatioTemporalGuidance(6, 4, 0.5, True, (22, 35, 39))] * 2,  # at 0.9933 and above
@@ -121,8 +121,8 @@ def test_dev_models_change_their_guidance_in_the_first_pass(name):
         * 5,  # at 0.985 and above, which a step hits
         *[SpatioTemporalGuidance(6, 4, 1, True, (28,))] * 4,  # at 0.9767 and above: 0.97667 is not
     ]
-    assert [guidance for _, guidance in walked[: len(wanted)]] == wanted
-    late = dict(walked[len(wanted) :])
+    assert [guidance for _, guidance in taken[: len(expected)]] == expected
+    late = dict(taken[len(expected) :])
     middle, last = (
         SpatioTemporalGuidance(1, 2, 1, True, (28,)),
         SpatioTemporalGuidance(1, 1, 1, True, (28,)),
@@ -130,10 +130,10 @@ def test_dev_models_change_their_guidance_in_the_first_pass(name):
     assert all(guidance == (middle if time >= 0.9008 else last) for time, guidance in late.items())
     assert set(late.values()) == {middle, last}
 
-    walked = steps(second)
-    assert len(walked) == 13
-    assert {guidance for _, guidance in walked} == {SpatioTemporalGuidance(1, 1, 1, True, (27,))}
-    assert walked[-1][0] == RectifiedFlowSchedule("LinearQuadratic").timesteps(30, 1000)[-1]
+    taken = steps(second)
+    assert len(taken) == 13
+    assert {guidance for _, guidance in taken} == {SpatioTemporalGuidance(1, 1, 1, True, (27,))}
+    assert taken[-1][0] == RectifiedFlowSchedule("LinearQuadratic").timesteps(30, 1000)[-1]
     assert second.tone_map == 0
 
 

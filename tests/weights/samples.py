@@ -1,4 +1,4 @@
-"""Small things to save and load: a model of every kind of tensor, and the components of an LTX
+"""Small things to save and load: a model with tensors of all sorts, and the components of an LTX
 pipeline.
 """
 
@@ -21,7 +21,7 @@ class Steps(Configurable):
         self,
         count: int = 10,
         shift: float = 1.0,
-        kind: str = "linear",
+        schedule: str = "linear",
         sizes: tuple[int, ...] = (1, 2),
         clip: bool = False,
         limit: float | None = None,

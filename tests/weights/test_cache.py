@@ -90,7 +90,7 @@ def test_a_pipeline_with_a_damaged_index_is_not_complete(tmp_path):
     assert not cached_models(tmp_path)[0].complete
 
 
-def test_a_link_to_nothing_is_a_missing_file(tmp_path):
+def test_a_dangling_link_is_a_missing_file(tmp_path):
     repository = put(tmp_path, "someone/film")
     (repository / "blobs" / "3").unlink()
     (found,) = cached_models(tmp_path)

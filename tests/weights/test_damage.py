@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from safetensors.torch import load, save
 
 from filmstrip.errors import FilmstripError
-from filmstrip.weights.folder import load_components, read_index, save_components
+from filmstrip.weights.folder import load_components, save_components
+from filmstrip.weights.pipeline_index import read_index
 
 from . import samples
 
@@ -164,7 +165,7 @@ def assert_ends_well(files, load):
 
 @EXAMPLES
 @given(data=st.data())
-def test_a_damaged_model_never_ends_in_a_foreign_error(data, tiny_files):
+def test_a_damaged_model_loads_or_raises_a_filmstrip_error(data, tiny_files):
     files = damaged(data.draw, tiny_files)
     dtype = data.draw(st.sampled_from([None, torch.float16]))
     assert_ends_well(files, lambda folder: samples.Tiny.from_pretrained(folder, dtype=dtype))
@@ -172,7 +173,7 @@ def test_a_damaged_model_never_ends_in_a_foreign_error(data, tiny_files):
 
 @EXAMPLES
 @given(data=st.data())
-def test_a_damaged_pipeline_never_ends_in_a_foreign_error(data, pipeline_files):
+def test_a_damaged_pipeline_loads_or_raises_a_filmstrip_error(data, pipeline_files):
     files = damaged(data.draw, pipeline_files)
     names = ("scheduler", "transformer", "tokenizer")
     assert_ends_well(files, lambda folder: load_components(folder, read_index(folder), names, {}))

@@ -9,7 +9,8 @@ import torch
 
 from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
 from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
-from filmstrip.weights.folder import load_components, read_index, save_components
+from filmstrip.weights.folder import load_components, save_components
+from filmstrip.weights.pipeline_index import read_index
 
 from . import samples
 
@@ -21,64 +22,64 @@ def public(config):
     return json.loads(json.dumps({k: v for k, v in config.items() if not k.startswith("_")}))
 
 
-def test_a_scheduler_config_goes_there_and_back(tmp_path):
+def test_a_scheduler_config_survives_a_round_trip_through_diffusers(tmp_path):
     options = {
         "shift": 3.0,
         "use_dynamic_shifting": True,
         "shift_terminal": 0.1,
         "time_shift_type": "linear",
     }
-    theirs = diffusers.FlowMatchEulerDiscreteScheduler(**options)
-    theirs.save_pretrained(tmp_path / "theirs")
-    ours = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "theirs")
-    assert public(ours.config) == public(theirs.config)
+    stock = diffusers.FlowMatchEulerDiscreteScheduler(**options)
+    stock.save_pretrained(tmp_path / "stock")
+    ours = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "stock")
+    assert public(ours.config) == public(stock.config)
     ours.save_pretrained(tmp_path / "ours")
     again = diffusers.FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "ours")
-    assert public(again.config) == public(theirs.config)
+    assert public(again.config) == public(stock.config)
 
 
-def test_from_config_crosses_over():
+def test_from_config_takes_configs_of_diffusers_classes_and_the_reverse():
     ours = FlowMatchEulerDiscreteScheduler(shift=3.0)
-    theirs = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    stock = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
     for other in (diffusers.FlowMatchEulerDiscreteScheduler, diffusers.UniPCMultistepScheduler):
         assert public(other.from_config(ours.config).config) == public(
-            other.from_config(theirs.config).config
+            other.from_config(stock.config).config
         )
     back = FlowMatchEulerDiscreteScheduler.from_config(
-        diffusers.UniPCMultistepScheduler.from_config(theirs.config).config
+        diffusers.UniPCMultistepScheduler.from_config(stock.config).config
     )
     stock = diffusers.FlowMatchEulerDiscreteScheduler.from_config(
-        diffusers.UniPCMultistepScheduler.from_config(theirs.config).config
+        diffusers.UniPCMultistepScheduler.from_config(stock.config).config
     )
     assert back.config.shift == stock.config.shift == 3.0
-    assert sorted(ours.config._use_default_values) == sorted(theirs.config._use_default_values)
+    assert sorted(ours.config._use_default_values) == sorted(stock.config._use_default_values)
 
 
-def test_a_model_config_goes_there_and_back(tmp_path):
+def test_a_model_config_survives_a_round_trip_through_diffusers(tmp_path):
     ours = samples.vae()
     ours.save_config(tmp_path / "ours")
-    theirs = diffusers.AutoencoderKLLTXVideo.from_config(
+    stock = diffusers.AutoencoderKLLTXVideo.from_config(
         diffusers.AutoencoderKLLTXVideo.load_config(tmp_path / "ours")
     )
-    assert public(theirs.config) == public(ours.config)
-    theirs.save_config(tmp_path / "theirs")
-    again = AutoencoderKLLTXVideo.from_config(
-        AutoencoderKLLTXVideo.load_config(tmp_path / "theirs")
-    )
+    assert public(stock.config) == public(ours.config)
+    stock.save_config(tmp_path / "stock")
+    again = AutoencoderKLLTXVideo.from_config(AutoencoderKLLTXVideo.load_config(tmp_path / "stock"))
     assert public(again.config) == public(ours.config)
 
 
 @pytest.mark.parametrize("variant", [None, "fp16"])
 @pytest.mark.parametrize("size", ["10GB", "20KB"])
-def test_weights_go_there_and_back(variant, size, tmp_path):
+def test_weights_survive_a_round_trip_through_diffusers(variant, size, tmp_path):
     ours = samples.vae()
     ours.save_pretrained(tmp_path / "ours", variant=variant, max_shard_size=size)
-    theirs = diffusers.AutoencoderKLLTXVideo.from_pretrained(tmp_path / "ours", variant=variant)
-    assert samples.same_weights(theirs, ours)
-    theirs.save_pretrained(tmp_path / "theirs", variant=variant, max_shard_size=size)
-    names = [{path.name for path in (tmp_path / side).iterdir()} for side in ("ours", "theirs")]
+    stock = diffusers.AutoencoderKLLTXVideo.from_pretrained(tmp_path / "ours", variant=variant)
+    assert samples.same_weights(stock, ours)
+    stock.save_pretrained(tmp_path / "stock", variant=variant, max_shard_size=size)
+    names = [
+        {path.name for path in (tmp_path / library).iterdir()} for library in ("ours", "stock")
+    ]
     assert names[0] == names[1]
-    again = AutoencoderKLLTXVideo.from_pretrained(tmp_path / "theirs", variant=variant)
+    again = AutoencoderKLLTXVideo.from_pretrained(tmp_path / "stock", variant=variant)
     assert samples.same_weights(again, ours)
 
 
@@ -108,12 +109,12 @@ def test_a_pipeline_with_missing_components_opens_in_diffusers(components, tmp_p
 def test_a_pipeline_that_diffusers_saved_is_loaded(options, components, tmp_path):
     save_components(tmp_path / "ours", "LTXPipeline", components)
     diffusers.LTXPipeline.from_pretrained(tmp_path / "ours").save_pretrained(
-        tmp_path / "theirs", **options
+        tmp_path / "stock", **options
     )
-    index = read_index(tmp_path / "theirs")
+    index = read_index(tmp_path / "stock")
     assert index.class_name == "LTXPipeline"
     read = load_components(
-        tmp_path / "theirs", index, tuple(components), {}, variant=options.get("variant")
+        tmp_path / "stock", index, tuple(components), {}, variant=options.get("variant")
     )
     assert all(samples.same_weights(read[name], components[name]) for name in MODELS)
     assert public(read["scheduler"].config) == public(components["scheduler"].config)
@@ -123,7 +124,7 @@ def test_a_pipeline_that_diffusers_saved_is_loaded(options, components, tmp_path
 @pytest.mark.parametrize(
     "dtype", [None, torch.float16, {"vae": torch.bfloat16}, {"default": torch.bfloat16}]
 )
-def test_every_component_has_the_type_that_diffusers_gives_it(dtype, components, tmp_path):
+def test_every_component_has_the_dtype_that_diffusers_gives_it(dtype, components, tmp_path):
     half = {name: value for name, value in samples.components().items() if name != "scheduler"}
     for name in MODELS:
         half[name].to(torch.bfloat16)

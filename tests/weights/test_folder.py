@@ -7,13 +7,8 @@ import torch
 
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.registry import COMPONENT_CLASSES
-from filmstrip.weights.folder import (
-    PipelineIndex,
-    is_complete,
-    load_components,
-    read_index,
-    save_components,
-)
+from filmstrip.weights.folder import load_components, save_components
+from filmstrip.weights.pipeline_index import PipelineIndex, is_complete, read_index
 
 from . import samples
 
@@ -140,12 +135,12 @@ def test_none_is_saved_as_null(tmp_path):
         ),
     ],
 )
-def test_the_type_may_be_one_for_all_or_one_for_each(dtype, found, saved):
+def test_the_dtype_may_be_one_for_all_components_or_one_for_each(dtype, found, saved):
     read = load(saved, dtype=dtype)
     assert {name: read[name].dtype for name in MODELS} == found
 
 
-def test_a_type_for_a_component_that_is_not_there_is_warned_of(saved, warnings):
+def test_a_dtype_for_an_absent_component_gives_a_warning(saved, warnings):
     load(saved, dtype={"unet": torch.float16, "default": torch.float32})
     assert len(warnings) == 1
     assert "unet" in warnings[0]
@@ -197,7 +192,7 @@ def test_saving_again_leaves_no_weights_of_before(components, copied):
     assert all(len([*(copied / name).iterdir()]) == 2 for name in MODELS)
 
 
-def test_compiled_components_are_saved_as_what_they_are(components, tmp_path):
+def test_compiled_components_are_saved_without_the_compiled_wrapper(components, tmp_path):
     compiled = torch.compile(components["transformer"])
     save_components(tmp_path, "LTXPipeline", {"transformer": compiled})
     assert read_index(tmp_path).components["transformer"] == (
@@ -220,7 +215,7 @@ def test_what_cannot_be_saved_is_refused_before_anything_is_written(
     "tag",
     [["os", "system"], ["diffusers", "UNet2DModel"], ["custom", "LTXVideoTransformer3DModel"]],
 )
-def test_a_class_beyond_the_table_is_refused_unless_it_is_passed(tag, copied):
+def test_a_class_that_is_not_in_the_table_is_refused_unless_the_component_is_passed(tag, copied):
     content = json.loads((copied / "model_index.json").read_text()) | {"transformer": tag}
     (copied / "model_index.json").write_text(json.dumps(content))
     with pytest.raises(
@@ -232,7 +227,7 @@ def test_a_class_beyond_the_table_is_refused_unless_it_is_passed(tag, copied):
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ({}, "class as None"),
         ({"_class_name": ["pipeline", "Custom"]}, "code of their own"),
@@ -249,9 +244,9 @@ def test_a_class_beyond_the_table_is_refused_unless_it_is_passed(tag, copied):
         ([], "JSON object"),
     ],
 )
-def test_an_index_of_another_form_is_refused(content, says, tmp_path):
+def test_an_index_of_another_form_is_refused(content, message, tmp_path):
     (tmp_path / "model_index.json").write_text(json.dumps(content))
-    with pytest.raises(CheckpointError, match=says):
+    with pytest.raises(CheckpointError, match=message):
         read_index(tmp_path)
 
 
@@ -296,7 +291,7 @@ def test_a_text_encoder_that_lacks_weights_is_refused(copied):
     "file",
     ["tokenizer/tokenizer.json", "text_encoder/config.json", "scheduler/scheduler_config.json"],
 )
-def test_a_damaged_json_is_an_error_of_our_own(file, copied):
+def test_a_damaged_json_is_a_checkpoint_error(file, copied):
     (copied / file).write_text("{")
     with pytest.raises(CheckpointError, match=file.split("/")[0]):
         load(copied)

@@ -6,9 +6,9 @@ import pytest
 from huggingface_hub import constants
 
 from filmstrip.errors import CheckpointError, InputError
-from filmstrip.weights import folder
+from filmstrip.weights import folder, pipeline_index
 from filmstrip.weights.cache import cached_models
-from filmstrip.weights.hub import Source
+from filmstrip.weights.hub import CheckpointLocation
 
 from . import hub, samples
 
@@ -38,14 +38,14 @@ def pipeline(tmp_path_factory):
         for name, content in contents(path).items()
         if "fp16/model" not in name
     }
-    unwanted = (
+    unneeded = (
         "film-2b.safetensors",
         "README.md",
         "vae/diffusion_pytorch_model.bin",
         "transformer/code.py",
         "text_encoder/flax_model.msgpack",
     )
-    return files | dict.fromkeys(unwanted, b"unwanted")
+    return files | dict.fromkeys(unneeded, b"unneeded")
 
 
 @pytest.fixture
@@ -71,17 +71,19 @@ def online(pipeline, monkeypatch):
 
 
 def fetch(cache, variant=None, skip=(), **options):
-    return folder.fetch_pipeline(Source(REPO, cache_dir=cache, **options), skip, variant)
+    return pipeline_index.fetch_pipeline(
+        CheckpointLocation(REPO, cache_dir=cache, **options), skip, variant
+    )
 
 
 def test_only_the_files_that_are_needed_are_downloaded(online, pipeline, tmp_path):
     found = fetch(tmp_path)
     assert set(contents(found)) == set(online)
     assert set(online) == {
-        name for name in pipeline if "fp16" not in name and pipeline[name] != b"unwanted"
+        name for name in pipeline if "fp16" not in name and pipeline[name] != b"unneeded"
     }
     read = folder.load_components(
-        found, folder.read_index(found), ["vae", "text_encoder", "tokenizer"], {}
+        found, pipeline_index.read_index(found), ["vae", "text_encoder", "tokenizer"], {}
     )
     assert samples.same_weights(read["vae"], samples.components()["vae"])
 
@@ -99,7 +101,7 @@ def test_a_variant_is_downloaded_instead_of_the_plain_weights(online, tmp_path, 
         fetch(tmp_path, variant="bf16")
 
 
-def test_components_that_are_not_wanted_are_not_downloaded(online, tmp_path):
+def test_skipped_components_are_not_downloaded(online, tmp_path):
     fetch(tmp_path, skip=("vae", "text_encoder", "tokenizer", "scheduler"))
     assert {name.split("/")[0] for name in online} == {"model_index.json", "transformer"}
 
@@ -131,25 +133,25 @@ def test_a_revision_is_passed_on(online, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("someone/absent", "no such repository"),
         ("someone/gated", r"terms accepted first, at https://huggingface\.co/someone/gated"),
         ("someone/broken", "cannot be reached"),
     ],
 )
-def test_why_the_hub_gives_nothing_is_said(name, says, online, tmp_path):
+def test_the_error_says_why_the_hub_gives_nothing(name, message, online, tmp_path):
     with pytest.raises(
-        CheckpointError, match=f"{name} is neither a folder nor in the Hub's cache, and .*{says}"
+        CheckpointError, match=f"{name} is neither a folder nor in the Hub's cache, and .*{message}"
     ):
-        folder.fetch_pipeline(Source(name, cache_dir=tmp_path))
+        pipeline_index.fetch_pipeline(CheckpointLocation(name, cache_dir=tmp_path))
 
 
 def test_a_file_that_the_repository_lacks_is_named(online, tmp_path):
     with pytest.raises(
         CheckpointError, match=r"someone/model on the Hub has no file model_index.json"
     ):
-        folder.fetch_pipeline(Source("someone/model", cache_dir=tmp_path))
+        pipeline_index.fetch_pipeline(CheckpointLocation("someone/model", cache_dir=tmp_path))
     with pytest.raises(
         CheckpointError, match=r"someone/model on the Hub has no file unet/config.json"
     ):
@@ -198,21 +200,21 @@ def test_what_the_cached_copy_lacks_is_named(online, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["", None, 3])
-def test_what_is_no_name_is_refused(name):
+def test_only_a_path_or_a_text_names_a_checkpoint(name):
     with pytest.raises(InputError, match=r"give a folder, or the id"):
-        Source(name)
+        CheckpointLocation(name)
 
 
 @pytest.mark.parametrize("name", ["./absent", "/absent/folder", "a/b/c", "a b", "../film"])
 def test_what_is_neither_a_folder_nor_an_id_is_refused(name):
     with pytest.raises(CheckpointError, match=r"no folder .* no id of a repository"):
-        Source(name).fetch(lambda names: [])
+        CheckpointLocation(name).fetch(lambda names: [])
 
 
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path):
     (tmp_path / "film.safetensors").write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"is a file"):
-        Source(tmp_path / "film.safetensors").fetch(lambda names: [])
+        CheckpointLocation(tmp_path / "film.safetensors").fetch(lambda names: [])
 
 
 def test_the_cache_is_listed(online, tmp_path):

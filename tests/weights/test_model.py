@@ -61,7 +61,7 @@ def test_a_memory_format_that_the_constructor_chose_is_kept_and_not_saved(saved)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("name", ["dtype", "torch_dtype"])
 @pytest.mark.parametrize("spelling", [lambda d: d, str, lambda d: str(d).removeprefix("torch.")])
-def test_the_type_may_be_asked_for_in_every_spelling(dtype, name, spelling, saved):
+def test_every_spelling_of_a_dtype_is_accepted(dtype, name, spelling, saved):
     read = Tiny.from_pretrained(saved, **{name: spelling(dtype)})
     assert read.dtype == dtype
     assert {tensor.dtype for tensor in read.state_dict().values()} == {dtype, torch.int64}
@@ -69,27 +69,27 @@ def test_the_type_may_be_asked_for_in_every_spelling(dtype, name, spelling, save
     assert torch.equal(read.table, tiny(width=5).table.to(dtype))
 
 
-def test_without_a_type_weights_are_float32_whatever_the_file_has(tmp_path):
+def test_without_a_dtype_weights_are_float32_whatever_the_file_has(tmp_path):
     tiny().to(torch.bfloat16).save_pretrained(tmp_path)
     assert load_file(tmp_path / WEIGHTS)["table"].dtype == torch.bfloat16
     assert Tiny.from_pretrained(tmp_path).dtype == torch.float32
 
 
 @pytest.mark.parametrize("dtype", ["int8", "banana", torch.int32, 16, "__name__"])
-def test_what_is_no_floating_point_type_is_refused(dtype, saved):
+def test_only_floating_point_dtypes_are_accepted(dtype, saved):
     with pytest.raises(InputError, match="dtype is"):
         Tiny.from_pretrained(saved, dtype=dtype)
 
 
 @pytest.mark.parametrize("device", ["gpu", "auto", "meta", {"": 0}, "cuda:banana"])
 @pytest.mark.parametrize("name", ["device", "device_map"])
-def test_what_is_no_device_is_refused(device, name, saved):
+def test_only_devices_of_this_machine_are_accepted(device, name, saved):
     with pytest.raises(InputError, match="device is"):
         Tiny.from_pretrained(saved, **{name: device})
     assert Tiny.from_pretrained(saved, **{name: "cpu"}).device == torch.device("cpu")
 
 
-def test_a_variant_is_read_by_its_name_only(tmp_path):
+def test_a_variant_is_read_only_where_it_is_named(tmp_path):
     tiny().save_pretrained(tmp_path, variant="fp16")
     assert same_weights(Tiny.from_pretrained(tmp_path, variant="fp16"), tiny())
     with pytest.raises(
@@ -99,7 +99,7 @@ def test_a_variant_is_read_by_its_name_only(tmp_path):
 
 
 @pytest.mark.parametrize("variant", [None, "fp16"])
-def test_shards_are_read_in_one_piece(variant, tmp_path):
+def test_all_shards_are_read(variant, tmp_path):
     tiny(width=8).save_pretrained(tmp_path, max_shard_size=300, variant=variant)
     assert len(list(tmp_path.glob("*.safetensors"))) > 2
     assert same_weights(Tiny.from_pretrained(tmp_path, variant=variant), tiny(width=8))
@@ -113,7 +113,7 @@ def test_config_entries_may_be_changed_while_reading(saved):
         Tiny.from_pretrained(saved, width=6)
 
 
-def test_switches_of_diffusers_for_what_is_always_so_are_taken_silently(saved, warnings):
+def test_loading_options_of_diffusers_that_change_nothing_are_ignored_silently(saved, warnings):
     Tiny.from_pretrained(saved, low_cpu_mem_usage=False, use_safetensors=True, disable_mmap=False)
     assert warnings == []
     with pytest.raises(InputError, match="pickles"):
@@ -158,10 +158,10 @@ def test_no_second_copy_is_ever_in_memory(dtype, saved, monkeypatch):
             return tensor
 
     built: list[nn.Module] = []
-    load, safe_open = module._load, safetensors.safe_open
+    load, safe_open = module.load_weights, safetensors.safe_open
     monkeypatch.setattr(safetensors, "safe_open", Counting)
     monkeypatch.setattr(
-        module, "_load", lambda model, *rest: (built.append(model), load(model, *rest))
+        module, "load_weights", lambda model, *rest: (built.append(model), load(model, *rest))
     )
     read = Tiny.from_pretrained(saved, dtype=dtype)
     assert len(alive) == len(read.state_dict())
@@ -174,7 +174,7 @@ def test_no_second_copy_is_ever_in_memory(dtype, saved, monkeypatch):
         assert most <= 2  # the one before, and integers that need no conversion
 
 
-def test_a_model_without_weights_has_a_type_and_a_place():
+def test_a_model_without_weights_has_a_dtype_and_a_device():
     class Empty(Model):
         def __init__(self) -> None:
             super().__init__()
@@ -240,7 +240,7 @@ def test_weights_of_another_shape_are_named_with_file_key_and_shapes(saved):
 @pytest.mark.parametrize(
     ("key", "dtype"), [("table", torch.int8), ("count", torch.float32), ("table", torch.bool)]
 )
-def test_weights_of_another_kind_are_named(key, dtype, saved):
+def test_weights_of_another_class_of_dtype_are_named(key, dtype, saved):
     edit(saved, lambda state: state.update({key: state[key].to(dtype)}))
     with pytest.raises(CheckpointError, match=f"holds {key} of type"):
         Tiny.from_pretrained(saved)

@@ -14,17 +14,17 @@ from filmstrip.files import read_json
 from filmstrip.jobs.checkpoint import INDEX
 from filmstrip.jobs.families import FAMILIES
 from filmstrip.presets import is_cached
-from filmstrip.presets.base import Published
-from filmstrip.presets.ltx import PARTS
+from filmstrip.presets.base import PublishedWeights
+from filmstrip.presets.ltx import EXTRA_FILES
 
 if TYPE_CHECKING:
     from filmstrip.weights.cache import CachedModel
 
-Known: TypeAlias = tuple[str, Published, bool]  # command, preset, whether it is on this disk
+Known: TypeAlias = tuple[str, PublishedWeights, bool]  # command, preset, whether it is on this disk
 
-KNOWN: tuple[tuple[str, Published], ...] = (
+KNOWN: tuple[tuple[str, PublishedWeights], ...] = (
     *((family.task, preset) for family in FAMILIES for preset in family.presets),
-    *(("", part) for part in PARTS),
+    *(("", part) for part in EXTRA_FILES),
 )
 JSON_FIELDS = ("repo_id", "revision", "size", "complete")
 COMMANDS = {name: family.task for family in FAMILIES for name in family.folder_pipelines}

@@ -10,8 +10,8 @@ from filmstrip.errors import CheckpointError, InputError
 from filmstrip.files import read_json
 from filmstrip.jobs.families import FAMILIES, RECIPE_PIPELINE, UPSAMPLER, Family, P
 from filmstrip.ltx.recipes import Recipe
-from filmstrip.presets import locate, ltx as ltx, near
-from filmstrip.weights.hub import HubOptions, Source
+from filmstrip.presets import locate, ltx as ltx, suggest_names
+from filmstrip.weights.hub import CheckpointLocation, HubOptions
 
 INDEX = "model_index.json"
 CONFIG_FILES = ("/config.json", "/scheduler_config.json")
@@ -31,7 +31,7 @@ class Checkpoint(Generic[P]):
     @property
     def recipe(self) -> Recipe | None:
         """How the authors make videos with it; None for folders and Hub ids that are no preset."""
-        return self.preset.recipe if isinstance(self.preset, ltx.Preset) else None
+        return self.preset.recipe if isinstance(self.preset, ltx.LTXPreset) else None
 
     @property
     def pipeline(self) -> str:
@@ -76,8 +76,8 @@ class Checkpoint(Generic[P]):
         """
         if self.recipe is not None and not Path(self.location).is_dir():
             return locate(self.preset, HubOptions(revision=self.revision))
-        source = Source(self.location, revision=self.revision)
-        folder = source.fetch(_json_files)
+        location = CheckpointLocation(self.location, revision=self.revision)
+        folder = location.fetch(_json_files)
         if not (folder / INDEX).is_file():
             raise CheckpointError(
                 f"{folder} has no {INDEX}, so it is not a model folder in diffusers' layout."
@@ -129,7 +129,7 @@ def find_checkpoint(model: str | None, family: Family[P]) -> Checkpoint[P]:
     raise InputError(_unknown_model(model, presets))
 
 
-def check_upsampler(checkpoint: Checkpoint[ltx.Preset]) -> None:
+def check_upsampler(checkpoint: Checkpoint[ltx.LTXPreset]) -> None:
     """Refuse a model without a latent upsampler that doubles width and height.
 
     Raises:
@@ -164,5 +164,5 @@ def _unknown_model(model: str, names: Collection[str]) -> str:
         return f"--model {model} is a model for `filmstrip {tasks[model]}`."
     return (
         f"--model {model!r} is no known model, no folder and no Hub id (owner/name): "
-        f"{near(model, names)}"
+        f"{suggest_names(model, names)}"
     )

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from filmstrip.presets import ltx as ltx, svd as svd
-from filmstrip.presets.base import KnownModel
+from filmstrip.presets.base import ModelPreset
 
-P = TypeVar("P", bound=KnownModel)
+P = TypeVar("P", bound=ModelPreset)
 
 RECIPE_PIPELINE = "LTXRecipePipeline"  # of presets, which follow the authors' recipes
 CONDITION_PIPELINE = "LTXConditionPipeline"
@@ -56,4 +56,4 @@ SVD = Family(
     demo="svd",
     example="filmstrip animate picture.png --model svd-xt -o out.mp4",
 )
-FAMILIES: tuple[Family[ltx.Preset] | Family[svd.Preset], ...] = (LTX, SVD)
+FAMILIES: tuple[Family[ltx.LTXPreset] | Family[svd.SVDPreset], ...] = (LTX, SVD)

@@ -25,14 +25,14 @@ def fetch(job: Job) -> None:
     Raises:
         CheckpointError: a file is missing and cannot be downloaded.
     """
-    from filmstrip.weights.folder import fetch_pipeline
-    from filmstrip.weights.hub import Source
+    from filmstrip.weights.hub import CheckpointLocation
+    from filmstrip.weights.pipeline_index import fetch_pipeline
 
     hub = HubOptions(revision=job.revision)
     if job.uses_recipe:
         fetch_preset(PRESETS[job.model], hub)
     else:
-        fetch_pipeline(Source(job.source, **hub))
+        fetch_pipeline(CheckpointLocation(job.source, **hub))
 
 
 def load(job: Job) -> Models:

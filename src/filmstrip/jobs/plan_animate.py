@@ -15,7 +15,7 @@ from filmstrip.jobs.media_input import MediaFile, MediaInput, describe, read_pic
 from filmstrip.jobs.request import AnimateRequest
 from filmstrip.jobs.settings import override, seeds_from
 from filmstrip.jobs.sizes import snap_size
-from filmstrip.presets.svd import Preset
+from filmstrip.presets.svd import SVDPreset
 from filmstrip.svd.limits import (
     BEST_SIZE_MULTIPLE,
     SIZE_MULTIPLE,
@@ -69,7 +69,7 @@ def plan_animate(request: AnimateRequest) -> Job:
     )
 
 
-def _settings(request: AnimateRequest, preset: Preset) -> Preset:
+def _settings(request: AnimateRequest, preset: SVDPreset) -> SVDPreset:
     settings = override(
         preset,
         width=request.width,

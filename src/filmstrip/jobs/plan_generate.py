@@ -19,7 +19,7 @@ from filmstrip.jobs.sizes import odd_size, snap_frames, snap_size
 from filmstrip.jobs.windows import Windows, last_frame, plan_long_video
 from filmstrip.ltx.recipes import Recipe
 from filmstrip.ltx.size_grid import PUBLISHED_GRID, SizeGrid, size_grid
-from filmstrip.presets.ltx import Preset
+from filmstrip.presets.ltx import LTXPreset
 
 
 def plan_generate(request: GenerateRequest) -> Job:
@@ -42,11 +42,11 @@ def plan_generate(request: GenerateRequest) -> Job:
     num_frames: int = call.value["num_frames"]
     windows: Adjusted[Windows | None] = Adjusted(None)
     if is_long:
-        windows = _windows(request, checkpoint.preset, num_frames, settings.fps, grid.stride)
+        windows = _windows(request, checkpoint.preset, num_frames, settings.fps, grid.frame_stride)
     room = Room(
         num_frames=num_frames,
         window=num_frames if windows.value is None else windows.value.window,
-        stride=grid.stride,
+        stride=grid.frame_stride,
         snap=request.snap,
     )
     inputs = place_conditions(conditions.value, room)
@@ -87,8 +87,8 @@ def _check_request(request: GenerateRequest) -> None:
 
 
 def _settings(
-    request: GenerateRequest, preset: Preset, conditions: Sequence[ReadCondition]
-) -> Preset:
+    request: GenerateRequest, preset: LTXPreset, conditions: Sequence[ReadCondition]
+) -> LTXPreset:
     """The preset's numbers, with those of the request in their place."""
     fps = request.fps
     if fps is None:  # that of a clip that is continued
@@ -109,7 +109,7 @@ def _settings(
     return settings
 
 
-def _model_grid(checkpoint: Checkpoint[Preset], folder: Path) -> SizeGrid:
+def _model_grid(checkpoint: Checkpoint[LTXPreset], folder: Path) -> SizeGrid:
     """The sizes and lengths of the model itself."""
     if checkpoint.preset.file:
         return PUBLISHED_GRID
@@ -119,7 +119,7 @@ def _model_grid(checkpoint: Checkpoint[Preset], folder: Path) -> SizeGrid:
 
 
 def _request_grid(
-    request: GenerateRequest, checkpoint: Checkpoint[Preset], grid: SizeGrid
+    request: GenerateRequest, checkpoint: Checkpoint[LTXPreset], grid: SizeGrid
 ) -> SizeGrid:
     """The sizes and lengths that a request can have.
 
@@ -127,15 +127,17 @@ def _request_grid(
     """
     if checkpoint.recipe is None:
         return grid
-    return SizeGrid(side=1, stride=grid.stride if request.extend_before else 1)
+    return SizeGrid(size_multiple=1, frame_stride=grid.frame_stride if request.extend_before else 1)
 
 
-def _call(request: GenerateRequest, settings: Preset, grid: SizeGrid) -> Adjusted[dict[str, Any]]:
+def _call(
+    request: GenerateRequest, settings: LTXPreset, grid: SizeGrid
+) -> Adjusted[dict[str, Any]]:
     """The arguments that every pipeline of LTX takes."""
-    width = snap_size("width", settings.width, grid.side, request.snap)
-    height = snap_size("height", settings.height, grid.side, request.snap)
+    width = snap_size("width", settings.width, grid.size_multiple, request.snap)
+    height = snap_size("height", settings.height, grid.size_multiple, request.snap)
     num_frames = snap_frames(
-        settings.frames, request.seconds, settings.fps, grid.stride, request.snap
+        settings.frames, request.seconds, settings.fps, grid.frame_stride, request.snap
     )
     call = {
         "prompt": request.prompt,
@@ -149,7 +151,7 @@ def _call(request: GenerateRequest, settings: Preset, grid: SizeGrid) -> Adjuste
 
 
 def _windows(
-    request: GenerateRequest, preset: Preset, num_frames: int, fps: float, stride: int
+    request: GenerateRequest, preset: LTXPreset, num_frames: int, fps: float, stride: int
 ) -> Adjusted[Windows | None]:
     """The windows of a long video, by default as long as the model makes at once."""
     windows = plan_long_video(
@@ -164,7 +166,7 @@ def _windows(
     return Adjusted(windows.value, windows.adjustments)
 
 
-def _sampling(settings: Preset) -> dict[str, Any]:
+def _sampling(settings: LTXPreset) -> dict[str, Any]:
     """Steps and guidance where they are set, by the names of the pipelines and of `adjusted`."""
     sampling: dict[str, Any] = {}
     if settings.steps is not None:
@@ -176,7 +178,7 @@ def _sampling(settings: Preset) -> dict[str, Any]:
 
 def _num_steps(
     request: GenerateRequest,
-    checkpoint: Checkpoint[Preset],
+    checkpoint: Checkpoint[LTXPreset],
     recipe: Recipe,
     windows: Windows | None,
 ) -> int:
@@ -196,7 +198,7 @@ def _unused_negative(request: GenerateRequest, recipe: Recipe) -> tuple[str, ...
 
 
 def _odd_size(
-    request: GenerateRequest, checkpoint: Checkpoint[Preset], call: dict[str, Any]
+    request: GenerateRequest, checkpoint: Checkpoint[LTXPreset], call: dict[str, Any]
 ) -> tuple[str, ...]:
     """What a video file makes of an odd width or height, which only a recipe can make."""
     if checkpoint.recipe is None:

@@ -13,7 +13,7 @@ from filmstrip.jobs.request import UpscaleRequest
 from filmstrip.jobs.settings import override, seeds_from
 from filmstrip.jobs.sizes import cut_clip, snap_size
 from filmstrip.ltx.size_grid import PUBLISHED_GRID, size_grid
-from filmstrip.presets.ltx import Preset
+from filmstrip.presets.ltx import LTXPreset
 
 
 def plan_upscale(request: UpscaleRequest) -> Job:
@@ -37,9 +37,11 @@ def plan_upscale(request: UpscaleRequest) -> Job:
     grid = PUBLISHED_GRID
     if not preset.file:
         grid = size_grid(read_json(folder / "vae" / "config.json"), {})
-    width = snap_size("width", settings.width, grid.side, request.snap)
-    height = snap_size("height", settings.height, grid.side, request.snap)
-    num_frames = cut_clip(request.video, len(frames), settings.frames, grid.stride, request.snap)
+    width = snap_size("width", settings.width, grid.size_multiple, request.snap)
+    height = snap_size("height", settings.height, grid.size_multiple, request.snap)
+    num_frames = cut_clip(
+        request.video, len(frames), settings.frames, grid.frame_stride, request.snap
+    )
     call: dict[str, Any] = {
         "width": width.value,
         "height": height.value,
@@ -63,7 +65,7 @@ def plan_upscale(request: UpscaleRequest) -> Job:
     )
 
 
-def _second_pass(prompt: str, preset: Preset) -> dict[str, Any]:
+def _second_pass(prompt: str, preset: LTXPreset) -> dict[str, Any]:
     """The arguments of a second pass's call that say what the clip shows, and how to draw it."""
     call: dict[str, Any] = {"prompt": prompt, "negative_prompt": preset.negative}
     if preset.recipe is None:
@@ -72,7 +74,7 @@ def _second_pass(prompt: str, preset: Preset) -> dict[str, Any]:
     return call
 
 
-def _second_pass_steps(preset: Preset) -> int:
+def _second_pass_steps(preset: LTXPreset) -> int:
     if preset.recipe is None:
         return int((preset.steps or 0) * SECOND_PASS_STRENGTH)
     return preset.recipe.adjusted(upscale=True).passes[-1].count

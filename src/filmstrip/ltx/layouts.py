@@ -1,13 +1,12 @@
-"""The authors' single files: transformer and VAE in one safetensors file, or a latent upsampler
-(Lightricks/LTX-Video).
+"""The authors' single files: transformer and VAE in one safetensors file, or a latent upsampler.
 
-The metadata of such a file hold under "config", as JSON, how its models were made and want to be
-sampled: the authors' own loaders need it, so every file of theirs has it. Their fp8 files hold the
-blocks' matrices cast as they are, with no scales beside them (`convert_weights.py` of
-Lightricks/LTX-Video-Q8-Kernels), and are read like the others.
+The metadata of such a file have under "config", as JSON, the configs of its models and how it is
+to be sampled. The authors' own loaders (Lightricks/LTX-Video) need it, so every file of theirs has
+it. Their fp8 files hold the blocks' matrices cast as they are, with no scales beside them
+(`convert_weights.py` of Lightricks/LTX-Video-Q8-Kernels), and are read like the others.
 
-What reads a file raises `CheckpointError` if it is damaged, or holds no such model as the published
-ones.
+Every `read_` function raises a `CheckpointError` if the file is damaged, or holds no such model as
+the published ones.
 """
 
 import contextlib
@@ -15,21 +14,20 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from filmstrip.errors import CheckpointError
 from filmstrip.ltx.schedules import RectifiedFlowSchedule
-from filmstrip.weights.model import OriginalCheckpoint
-from filmstrip.weights.tensors import TensorInfo, read_header
+from filmstrip.weights.safetensors_files import SafetensorsSource
+from filmstrip.weights.tensor_source import OriginalCheckpoint, RenamedSource
 
-Tensors: TypeAlias = Mapping[str, TensorInfo]
-Blocks: TypeAlias = Sequence[
-    tuple[str, Mapping[str, Any]]
-]  # the authors' names of blocks, and their parameters
+TRANSFORMER_PREFIX = "model.diffusion_model."
+VAE_PREFIX = "vae."
+STATISTICS_PREFIX = "per_channel_statistics."
+# The endings of the scales of fp8 weights in other people's files.
+SCALE_SUFFIXES = ("scale_weight", "weight_scale")
 
-BLOCKS = {"encoder": "down_blocks", "decoder": "up_blocks"}
-TRANSFORMER, VAE, STATISTICS = "model.diffusion_model.", "vae.", "per_channel_statistics."
-# What is called otherwise here.
+# Parts of the authors' names, and what they are called here.
 TRANSFORMER_NAMES: Mapping[str, str] = {
     "patchify_proj.": "proj_in.",
     "adaln_single.": "time_embed.",
@@ -42,270 +40,345 @@ VAE_NAMES: Mapping[str, str] = {
     ".norm3.norm.": ".norm3.",
     ".last_time_embedder.": ".time_embedder.",
     ".last_scale_shift_table": ".scale_shift_table",
-    f"{STATISTICS}mean-of-means": "latents_mean",
-    f"{STATISTICS}std-of-means": "latents_std",
+    f"{STATISTICS_PREFIX}mean-of-means": "latents_mean",
+    f"{STATISTICS_PREFIX}std-of-means": "latents_std",
 }
 
-
-@dataclass(frozen=True)
-class CoderLayout:
-    """One way in which the encoder or the decoder of a published autoencoder is built.
-
-    The authors count all blocks; here resampling and widening are parts of stages of layers, or of
-    the middle block.
-    """
-
-    theirs: str  # the authors' blocks, in the order of the keys; with a + where residual
-    ours: str  # where each is here, within `BLOCKS`
-    widths: tuple[int, ...]  # in the config, over that at the pixels
-    config: Mapping[str, Any]
-
-
-ENCODERS = (
-    CoderLayout(  # 0.9.0, 0.9.1
-        "res_x compress_all res_x_y res_x compress_all res_x_y res_x compress_all res_x res_x",
-        "0 0.downsamplers.0 0.conv_out 1 1.downsamplers.0 1.conv_out 2 2.downsamplers.0 3 "
-        "mid_block",
-        (1, 2, 4, 4),
-        {"spatio_temporal_scaling": (True, True, True, False)},
-    ),
-    CoderLayout(  # 0.9.5 and later
-        "res_x compress_space_res res_x compress_time_res res_x compress_all_res res_x "
-        "compress_all_res res_x",
-        "0 0.downsamplers.0 1 1.downsamplers.0 2 2.downsamplers.0 3 3.downsamplers.0 mid_block",
-        (1, 2, 4, 8, 16),
-        {
-            "spatio_temporal_scaling": (True, True, True, True),
-            "down_block_types": ("LTXVideo095DownBlock3D",) * 4,
-            "downsample_type": ("spatial", "temporal", "spatiotemporal", "spatiotemporal"),
-        },
-    ),
+# Entries of the authors' configs that have the same name here.
+TRANSFORMER_ENTRIES = (
+    "in_channels",
+    "out_channels",
+    "num_attention_heads",
+    "attention_head_dim",
+    "cross_attention_dim",
+    "num_layers",
+    "caption_channels",
+    "activation_fn",
+    "norm_elementwise_affine",
+    "norm_eps",
+    "attention_bias",
 )
-DECODERS = (
-    CoderLayout(  # 0.9.0
-        "res_x res_x compress_all res_x res_x_y compress_all res_x res_x_y compress_all res_x",
-        "mid_block 0 1.upsamplers.0 1 2.conv_in 2.upsamplers.0 2 3.conv_in 3.upsamplers.0 3",
-        (1, 2, 4, 4),
-        {"decoder_spatio_temporal_scaling": (True, True, True, False)},
-    ),
-    CoderLayout(  # 0.9.1 and later
-        "res_x compress_all+ res_x compress_all+ res_x compress_all+ res_x",
-        "mid_block 0.upsamplers.0 0 1.upsamplers.0 1 2.upsamplers.0 2",
-        (2, 4, 8),
-        {
-            "decoder_spatio_temporal_scaling": (True, True, True),
-            "upsample_residual": (True, True, True),
-            "upsample_factor": (2, 2, 2),
-        },
-    ),
+VAE_ENTRIES = (
+    "in_channels",
+    "out_channels",
+    "latent_channels",
+    "scaling_factor",
+    "timestep_conditioning",
 )
-# What is not built otherwise here.
-FIXED: Mapping[str, Any] = {
+UPSAMPLER_ENTRIES = (
+    "in_channels",
+    "mid_channels",
+    "num_blocks_per_stage",
+    "dims",
+    "spatial_upsample",
+    "temporal_upsample",
+)
+SCHEDULE_ENTRIES = ("sampler", "shifting", "base_resolution", "target_shift_terminal", "shift")
+# Entries of the authors' VAE configs that have one value in all published files.
+FIXED_VAE_ENTRIES: Mapping[str, Any] = {
     "norm_layer": "pixel_norm",
     "use_quant_conv": False,
     "latent_log_var": "uniform",
     "spatial_padding_mode": "zeros",
     "patch_size": 4,
 }
-TRANSFORMER_ENTRIES = (
-    "in_channels out_channels num_attention_heads attention_head_dim cross_attention_dim "
-    "num_layers caption_channels "
-    "activation_fn norm_elementwise_affine norm_eps attention_bias"
+
+
+@dataclass(frozen=True)
+class OriginalBlock:
+    """One of the authors' blocks, as their config lists it."""
+
+    name: str  # "res_x", "compress_all" …
+    options: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The name, with a + where the block is residual."""
+        return f"{self.name}+" if self.options.get("residual") else self.name
+
+
+@dataclass(frozen=True)
+class BlockLayout:
+    """One way in which the encoder or the decoder of a published autoencoder is built.
+
+    The authors count all blocks; here resampling and widening are parts of stages of layers, or of
+    the middle block.
+    """
+
+    # The authors' block at each index of their state dict, and the module that it is here.
+    blocks: tuple[tuple[str, str], ...]
+    width_factors: tuple[int, ...]  # `block_out_channels` over the channels next to the pixels
+    config: Mapping[str, Any]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the authors' blocks, in the order of their state dict."""
+        return tuple(label for label, _ in self.blocks)
+
+
+ENCODER_0_9_0 = BlockLayout(  # 0.9.0 and 0.9.1
+    blocks=(
+        ("res_x", "down_blocks.0"),
+        ("compress_all", "down_blocks.0.downsamplers.0"),
+        ("res_x_y", "down_blocks.0.conv_out"),
+        ("res_x", "down_blocks.1"),
+        ("compress_all", "down_blocks.1.downsamplers.0"),
+        ("res_x_y", "down_blocks.1.conv_out"),
+        ("res_x", "down_blocks.2"),
+        ("compress_all", "down_blocks.2.downsamplers.0"),
+        ("res_x", "down_blocks.3"),
+        ("res_x", "mid_block"),
+    ),
+    width_factors=(1, 2, 4, 4),
+    config={"spatio_temporal_scaling": (True, True, True, False)},
 )
-VAE_ENTRIES = "in_channels out_channels latent_channels scaling_factor timestep_conditioning"
-UPSAMPLER_ENTRIES = (
-    "in_channels mid_channels num_blocks_per_stage dims spatial_upsample temporal_upsample"
+ENCODER_0_9_5 = BlockLayout(  # 0.9.5 and later
+    blocks=(
+        ("res_x", "down_blocks.0"),
+        ("compress_space_res", "down_blocks.0.downsamplers.0"),
+        ("res_x", "down_blocks.1"),
+        ("compress_time_res", "down_blocks.1.downsamplers.0"),
+        ("res_x", "down_blocks.2"),
+        ("compress_all_res", "down_blocks.2.downsamplers.0"),
+        ("res_x", "down_blocks.3"),
+        ("compress_all_res", "down_blocks.3.downsamplers.0"),
+        ("res_x", "mid_block"),
+    ),
+    width_factors=(1, 2, 4, 8, 16),
+    config={
+        "spatio_temporal_scaling": (True, True, True, True),
+        "down_block_types": ("LTXVideo095DownBlock3D",) * 4,
+        "downsample_type": ("spatial", "temporal", "spatiotemporal", "spatiotemporal"),
+    },
 )
-SCHEDULER_ENTRIES = "sampler shifting base_resolution target_shift_terminal shift"
+DECODER_0_9_0 = BlockLayout(
+    blocks=(
+        ("res_x", "mid_block"),
+        ("res_x", "up_blocks.0"),
+        ("compress_all", "up_blocks.1.upsamplers.0"),
+        ("res_x", "up_blocks.1"),
+        ("res_x_y", "up_blocks.2.conv_in"),
+        ("compress_all", "up_blocks.2.upsamplers.0"),
+        ("res_x", "up_blocks.2"),
+        ("res_x_y", "up_blocks.3.conv_in"),
+        ("compress_all", "up_blocks.3.upsamplers.0"),
+        ("res_x", "up_blocks.3"),
+    ),
+    width_factors=(1, 2, 4, 4),
+    config={"decoder_spatio_temporal_scaling": (True, True, True, False)},
+)
+DECODER_0_9_1 = BlockLayout(  # 0.9.1 and later
+    blocks=(
+        ("res_x", "mid_block"),
+        ("compress_all+", "up_blocks.0.upsamplers.0"),
+        ("res_x", "up_blocks.0"),
+        ("compress_all+", "up_blocks.1.upsamplers.0"),
+        ("res_x", "up_blocks.1"),
+        ("compress_all+", "up_blocks.2.upsamplers.0"),
+        ("res_x", "up_blocks.2"),
+    ),
+    width_factors=(2, 4, 8),
+    config={
+        "decoder_spatio_temporal_scaling": (True, True, True),
+        "upsample_residual": (True, True, True),
+        "upsample_factor": (2, 2, 2),
+    },
+)
+ENCODER_LAYOUTS = (ENCODER_0_9_0, ENCODER_0_9_5)
+DECODER_LAYOUTS = (DECODER_0_9_0, DECODER_0_9_1)
 
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """How a checkpoint wants to be sampled."""
+    """How a checkpoint is to be sampled.
+
+    Args:
+        sampling: How its timesteps are spaced.
+        causal_positions: Whether positions in time take into account that the first latent frame
+            stands for one frame alone.
+        allowed_timesteps: The only timesteps that a distilled model was trained for; None: any.
+    """
 
     sampling: RectifiedFlowSchedule = field(default_factory=RectifiedFlowSchedule)
-    causal_positions: bool = (
-        False  # whether positions in time know that the first latent is one frame alone
-    )
-    allowed_timesteps: tuple[float, ...] | None = (
-        None  # all that a distilled model knows; None: any
-    )
-
-    @property
-    def scheduler_config(self) -> dict[str, Any]:
-        """The `FlowMatchEulerDiscreteScheduler` that diffusers' folder of the checkpoint has."""
-        if self.sampling.shifting != "SD3":
-            return {}
-        tokens = {"base_image_seq_len": 1024, "max_image_seq_len": 4096}
-        shifts = {
-            "base_shift": 0.95,
-            "max_shift": 2.05,
-            "shift_terminal": self.sampling.target_shift_terminal,
-        }
-        return {"use_dynamic_shifting": True, **tokens, **shifts}
+    causal_positions: bool = False
+    allowed_timesteps: tuple[float, ...] | None = None
 
 
 def read_info(file: Path) -> CheckpointInfo:
-    """How the checkpoint in a file wants to be sampled."""
-    said = _open(file)[1]
-    with _reading(file):
-        causal = said["transformer"].get("causal_temporal_positioning", False)
-        allowed = tuple(said.get("allowed_inference_steps") or ()) or None
-        return CheckpointInfo(
-            RectifiedFlowSchedule(**_pick(said["scheduler"], SCHEDULER_ENTRIES)), causal, allowed
-        )
+    """How the checkpoint in a file is to be sampled."""
+    _, config = _open(file)
+    with _config_errors(file):
+        causal_positions = config["transformer"].get("causal_temporal_positioning", False)
+        allowed_timesteps = tuple(config.get("allowed_inference_steps") or ())
+        schedule = RectifiedFlowSchedule(**_pick(config["scheduler"], SCHEDULE_ENTRIES))
+        return CheckpointInfo(schedule, causal_positions, allowed_timesteps or None)
 
 
 def read_transformer(file: Path) -> OriginalCheckpoint:
     """The transformer in a file."""
-    stored, said = _open(file)
-    stored = {
-        key.removeprefix(TRANSFORMER): tensor
-        for key, tensor in stored.items()
-        if not key.startswith(VAE)
+    source, config = _open(file)
+    stored_names = {
+        name.removeprefix(TRANSFORMER_PREFIX): name
+        for name in source.infos
+        if not name.startswith(VAE_PREFIX)
     }
-    _require(file, stored, "transformer", "patchify_proj.weight")
-    with _reading(file):
-        config = _pick(said["transformer"], TRANSFORMER_ENTRIES)
-    return OriginalCheckpoint(
-        config, {_rename(key, TRANSFORMER_NAMES): tensor for key, tensor in stored.items()}
-    )
+    _require(file, stored_names, "transformer", "patchify_proj.weight")
+    with _config_errors(file):
+        transformer_config = _pick(config["transformer"], TRANSFORMER_ENTRIES)
+    renamed = {
+        _replace_all(name, TRANSFORMER_NAMES): stored for name, stored in stored_names.items()
+    }
+    return OriginalCheckpoint(transformer_config, RenamedSource(source, renamed))
 
 
 def read_vae(file: Path) -> OriginalCheckpoint:
     """The autoencoder in a file."""
-    stored, said = _open(file)
-    stored = {
-        key.removeprefix(VAE): tensor for key, tensor in stored.items() if key.startswith(VAE)
+    source, config = _open(file)
+    stored_names = {
+        name.removeprefix(VAE_PREFIX): name for name in source.infos if name.startswith(VAE_PREFIX)
     }
-    for key in ("encoder.conv_in.conv.weight", "decoder.conv_out.conv.weight"):
-        _require(file, stored, "autoencoder", key)
-    with _reading(file):
-        theirs = said["vae"]
-        for name, value in FIXED.items():
-            if theirs.get(name, value) != value:
-                raise CheckpointError(
-                    f"The autoencoder of {file} has {name} {theirs[name]!r}; only {value!r} is "
-                    "known."
-                )
-        down, up = (
-            _blocks(theirs, "encoder"),
-            _blocks(theirs, "decoder")[::-1],
-        )  # in the order of the keys
-        config = _pick(theirs, VAE_ENTRIES) | {
-            "decoder_causal": theirs.get("causal_decoder", False)
+    conv_in = "encoder.conv_in.conv.weight"
+    conv_out = "decoder.conv_out.conv.weight"
+    _require(file, stored_names, "autoencoder", conv_in)
+    _require(file, stored_names, "autoencoder", conv_out)
+    with _config_errors(file):
+        vae_config = config["vae"]
+        _check_fixed_entries(file, vae_config)
+        encoder_blocks = _listed_blocks(vae_config, "encoder_blocks")
+        # A decoder is listed from its pixels to its latents, and runs the other way.
+        decoder_blocks = _listed_blocks(vae_config, "decoder_blocks")[::-1]
+        encoder = _find_layout(file, ENCODER_LAYOUTS, encoder_blocks)
+        decoder = _find_layout(file, DECODER_LAYOUTS, decoder_blocks)
+        encoder_stages = [block.options for block in encoder_blocks if block.name == "res_x"]
+        decoder_stages = [block.options for block in decoder_blocks if block.name == "res_x"]
+        encoder_width = source.infos[stored_names[conv_in]].shape[0]
+        decoder_width = source.infos[stored_names[conv_out]].shape[1]
+        model_config = {
+            **_pick(vae_config, VAE_ENTRIES),
+            **encoder.config,
+            **decoder.config,
+            "decoder_causal": vae_config.get("causal_decoder", False),
+            "layers_per_block": [options["num_layers"] for options in encoder_stages],
+            # diffusers lists the decoder's stages from the pixels to the latents, too.
+            "decoder_layers_per_block": [
+                options["num_layers"] for options in reversed(decoder_stages)
+            ],
+            "decoder_inject_noise": [
+                options.get("inject_noise", False) for options in reversed(decoder_stages)
+            ],
+            "block_out_channels": [encoder_width * factor for factor in encoder.width_factors],
+            "decoder_block_out_channels": [
+                decoder_width * factor for factor in decoder.width_factors
+            ],
+            "spatial_compression_ratio": 32,
+            "temporal_compression_ratio": 8,
         }
-        encoder, decoder = _side(file, ENCODERS, down), _side(file, DECODERS, up)
-        layers, decoder_layers = (
-            [said["num_layers"] for kind, said in side if kind == "res_x"] for side in (down, up)
-        )
-        noise = [said.get("inject_noise", False) for kind, said in up if kind == "res_x"]
-    inner, outer = (
-        stored["encoder.conv_in.conv.weight"].shape[0],
-        stored["decoder.conv_out.conv.weight"].shape[1],
-    )
-    config |= {
-        **encoder.config,
-        **decoder.config,
-        "layers_per_block": layers,
-        "decoder_layers_per_block": decoder_layers[::-1],
-        "decoder_inject_noise": noise[::-1],
-        "block_out_channels": [inner * width for width in encoder.widths],
-        "decoder_block_out_channels": [outer * width for width in decoder.widths],
-        "spatial_compression_ratio": 32,
-        "temporal_compression_ratio": 8,
+    modules = {
+        **_module_names("encoder", "down_blocks", encoder),
+        **_module_names("decoder", "up_blocks", decoder),
     }
-    modules = _modules("encoder", encoder) | _modules("decoder", decoder)
-    keys = {_rename(_in_module(key, modules), VAE_NAMES): key for key in stored}
-    return OriginalCheckpoint(
-        config, {new: stored[key] for new, key in keys.items() if not new.startswith(STATISTICS)}
-    )
+    renamed = {}
+    for name, stored in stored_names.items():
+        new_name = _replace_all(_rename_block(name, modules), VAE_NAMES)
+        if not new_name.startswith(STATISTICS_PREFIX):  # statistics that are not needed
+            renamed[new_name] = stored
+    return OriginalCheckpoint(model_config, RenamedSource(source, renamed))
 
 
 def read_upsampler(file: Path) -> OriginalCheckpoint:
-    """The latent upsampler in a file; its keys are the same here."""
-    stored, said = _open(file)
-    _require(file, stored, "latent upsampler", "upsampler.0.weight")
-    return OriginalCheckpoint(_pick(said, UPSAMPLER_ENTRIES), stored)
+    """The latent upsampler in a file; its tensors have the same names here."""
+    source, config = _open(file)
+    _require(file, source.infos, "latent upsampler", "upsampler.0.weight")
+    return OriginalCheckpoint(_pick(config, UPSAMPLER_ENTRIES), source)
 
 
-def _open(file: Path) -> tuple[Tensors, dict[str, Any]]:
+def _open(file: Path) -> tuple[SafetensorsSource, dict[str, Any]]:
     """The tensors of a file, and the config in its metadata."""
-    stored, metadata = read_header(file)
-    if any(key.endswith(("scale_weight", "weight_scale")) for key in stored):
+    source = SafetensorsSource.from_file(file)
+    if any(name.endswith(SCALE_SUFFIXES) for name in source.infos):
         raise CheckpointError(
             f"{file} has scales beside its weights, which are not read; use one of the authors' "
             "files."
         )
-    if "config" not in metadata:
+    if "config" not in source.metadata:
         raise CheckpointError(
             f"{file} has no config in its metadata, as the authors' files have; use one of those."
         )
-    with _reading(file):
-        return stored, dict(json.loads(metadata["config"]))
+    with _config_errors(file):
+        return source, dict(json.loads(source.metadata["config"]))
 
 
 @contextlib.contextmanager
-def _reading(file: Path) -> Iterator[None]:
-    """Say in which file something was not as expected."""
+def _config_errors(file: Path) -> Iterator[None]:
+    """Raise a `CheckpointError` for what an unexpected config makes the block raise."""
     try:
         yield
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        what = f"{type(error).__name__}: {error}"
         raise CheckpointError(
-            f"The config in the metadata of {file} is none of LTX ({what})."
+            f"The config in the metadata of {file} is none of LTX "
+            f"({type(error).__name__}: {error})."
         ) from error
 
 
-def _require(file: Path, stored: Tensors, what: str, key: str) -> None:
-    if key not in stored:
+def _require(file: Path, names: Mapping[str, Any], model: str, name: str) -> None:
+    if name not in names:
         raise CheckpointError(
-            f"{file} holds no LTX {what} in the authors' layout: it has no {key}."
+            f"{file} holds no LTX {model} in the authors' layout: it has no {name}."
         )
 
 
-def _pick(said: Mapping[str, Any], names: str) -> dict[str, Any]:
-    return {name: said[name] for name in names.split() if said.get(name) is not None}
+def _pick(config: Mapping[str, Any], entries: Sequence[str]) -> dict[str, Any]:
+    """These entries of a config, without those that are absent or None."""
+    return {name: config[name] for name in entries if config.get(name) is not None}
 
 
-def _rename(key: str, names: Mapping[str, str]) -> str:
-    for old, new in names.items():
-        key = key.replace(old, new)
-    return key
+def _check_fixed_entries(file: Path, vae_config: Mapping[str, Any]) -> None:
+    for name, value in FIXED_VAE_ENTRIES.items():
+        if vae_config.get(name, value) != value:
+            raise CheckpointError(
+                f"The autoencoder of {file} has {name} {vae_config[name]!r}; only {value!r} is "
+                "known."
+            )
 
 
-def _in_module(key: str, modules: Mapping[str, str]) -> str:
-    """A key of the authors' block, such as "encoder.down_blocks.3.x", in the module that it is part
-    of here.
-    """
-    parts = key.split(".", 3)
-    block = modules.get(".".join(parts[:3]))
-    return f"{block}.{parts[3]}" if block else key
+def _listed_blocks(vae_config: Mapping[str, Any], entry: str) -> list[OriginalBlock]:
+    """The blocks of the encoder or the decoder as the config lists them, from pixels to latents."""
+    listed = vae_config[entry] if entry in vae_config else vae_config["blocks"]
+    return [
+        OriginalBlock(name, {"num_layers": options} if isinstance(options, int) else options)
+        for name, options in listed
+    ]
 
 
-def _side(file: Path, known: Sequence[CoderLayout], blocks: Blocks) -> CoderLayout:
-    theirs = " ".join(f"{kind}{'+' if said.get('residual') else ''}" for kind, said in blocks)
-    for side in known:
-        if side.theirs == theirs:
-            return side
+def _find_layout(
+    file: Path, layouts: Sequence[BlockLayout], blocks: Sequence[OriginalBlock]
+) -> BlockLayout:
+    """The layout that consists of these blocks."""
+    labels = tuple(block.label for block in blocks)
+    for layout in layouts:
+        if layout.labels == labels:
+            return layout
     raise CheckpointError(
-        f"The autoencoder of {file} is built as none of the published ones: {theirs}."
+        f"The autoencoder of {file} is built as none of the published ones: {' '.join(labels)}."
     )
 
 
-def _modules(coder: str, side: CoderLayout) -> dict[str, str]:
-    """Where each of the authors' blocks is here."""
-    blocks = f"{coder}.{BLOCKS[coder]}"
-    here = [
-        f"{coder}.mid_block" if place == "mid_block" else f"{blocks}.{place}"
-        for place in side.ours.split()
-    ]
-    return {f"{blocks}.{number}": place for number, place in enumerate(here)}
+def _module_names(coder: str, block_list: str, layout: BlockLayout) -> dict[str, str]:
+    """The module here for each block in the authors' state dict ("encoder.down_blocks.3")."""
+    return {
+        f"{coder}.{block_list}.{index}": f"{coder}.{module}"
+        for index, (_, module) in enumerate(layout.blocks)
+    }
 
 
-def _blocks(theirs: Mapping[str, Any], side: str) -> Blocks:
-    """A side's blocks as the metadata list them, from pixels to latents."""
-    listed = theirs[f"{side}_blocks"] if f"{side}_blocks" in theirs else theirs["blocks"]
-    return [
-        (kind, {"num_layers": said} if isinstance(said, int) else said) for kind, said in listed
-    ]
+def _rename_block(name: str, modules: Mapping[str, str]) -> str:
+    """A tensor's name, such as "encoder.down_blocks.3.x", with the block's module here."""
+    parts = name.split(".", 3)
+    module = modules.get(".".join(parts[:3]))
+    return f"{module}.{parts[3]}" if module else name
+
+
+def _replace_all(name: str, replacements: Mapping[str, str]) -> str:
+    for original, replacement in replacements.items():
+        name = name.replace(original, replacement)
+    return name

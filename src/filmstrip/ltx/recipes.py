@@ -1,7 +1,8 @@
-"""What a recipe is, as plain data: walks from noise to data, and their guidance. Needs no torch, so
-tables are fast.
+"""How the authors of LTX-Video sample a checkpoint, as plain data. Needs no torch, so that tables
+of presets are fast.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,152 +11,199 @@ from filmstrip.errors import InputError
 if TYPE_CHECKING:
     from filmstrip.ltx.schedules import RectifiedFlowSchedule
 
+# Timesteps of the second pass, for recipes that have no second pass.
+SECOND_PASS_TIMESTEPS = (0.6, 0.45, 0.3, 0.18, 0.09, 0.04)
 
-SECOND_PASS = (
-    0.6,
-    0.45,
-    0.3,
-    0.18,
-    0.09,
-    0.04,
-)  # timesteps, for recipes that have none of their own
+# A timestep this little below an entry of a guidance schedule still reaches it.
+TIMESTEP_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
 class GuidanceSchedule:
-    """`SpatioTemporalGuidance` over a walk: values that hold throughout, or one for each of
-    `timesteps`, which fall.
+    """The arguments of `SpatioTemporalGuidance` at each timestep.
+
+    A tuple has one value for each of `timesteps`; a single value holds throughout.
+
+    Args:
+        scale: Scale of classifier-free guidance; 1 is off.
+        stg_scale: Scale of spatio-temporal guidance; 0 is off.
+        rescale: How much of the prediction's standard deviation is kept, 0 to 1; 1 is off.
+        blocks: Indices of the transformer blocks that are perturbed.
+        timesteps: In [0, 1], falling. An entry holds from its timestep up to the entry before; the
+            last one also holds below its timestep.
+        cfg_zero_star: Whether the negative prediction is scaled as in CFG-Zero*.
+        mode: What is perturbed, as in `SpatioTemporalGuidance`.
+
+    Raises:
+        InputError: A tuple has another length than `timesteps`, or these do not fall.
     """
 
     scale: float | tuple[float, ...] = 1.0
     stg_scale: float | tuple[float, ...] = 0.0
     rescale: float | tuple[float, ...] = 1.0
     blocks: tuple[int, ...] | tuple[tuple[int, ...], ...] = ()
-    timesteps: tuple[
-        float, ...
-    ] = ()  # in [0, 1]; an entry holds up to the timestep before, the last below too
+    timesteps: tuple[float, ...] = ()
     cfg_zero_star: bool = False
     mode: str = "attention_values"
 
     def __post_init__(self) -> None:
-        for name, values in self._lists.items():
+        for name, values in self._scheduled().items():
             if len(values) != len(self.timesteps):
                 raise InputError(
                     f"The guidance has {len(values)} values of {name} for {len(self.timesteps)} "
-                    "timesteps; "
-                    "give one for each, or a single one for all."
+                    "timesteps; give one for each, or a single one for all."
                 )
         if list(self.timesteps) != sorted(self.timesteps, reverse=True):
             raise InputError(f"The timesteps of the guidance, {self.timesteps}, must fall.")
 
     @property
-    def _lists(self) -> dict[str, tuple[Any, ...]]:
-        """The values that change with the timestep."""
-        given = {name: getattr(self, name) for name in ("scale", "stg_scale", "rescale")}
-        given["blocks"] = self.blocks if self.blocks and isinstance(self.blocks[0], tuple) else None
-        return {name: values for name, values in given.items() if isinstance(values, tuple)}
-
-    @property
     def largest_scale(self) -> float:
-        """The largest of the scales; above 1, a step of the walk asks about the negative prompt."""
+        """The largest scale; above 1, some step needs the negative prompt."""
         return max(self.scale) if isinstance(self.scale, tuple) else self.scale
 
     def at(self, timestep: float) -> dict[str, Any]:
         """The arguments of `SpatioTemporalGuidance` at a timestep in [0, 1]."""
-        reached = (place for place, least in enumerate(self.timesteps) if least <= timestep + 1e-6)
-        place = next(reached, len(self.timesteps) - 1)
-        values = {
-            name: getattr(self, name)
-            for name in ("scale", "stg_scale", "rescale", "cfg_zero_star", "blocks", "mode")
+        arguments = {
+            "scale": self.scale,
+            "stg_scale": self.stg_scale,
+            "rescale": self.rescale,
+            "cfg_zero_star": self.cfg_zero_star,
+            "blocks": self.blocks,
+            "mode": self.mode,
         }
-        return values | {name: values[place] for name, values in self._lists.items()}
+        index = self._index(timestep)
+        for name, values in self._scheduled().items():
+            arguments[name] = values[index]
+        return arguments
+
+    def _index(self, timestep: float) -> int:
+        """The index of the entry that holds at a timestep."""
+        for index, lowest in enumerate(self.timesteps):
+            if lowest <= timestep + TIMESTEP_TOLERANCE:
+                return index
+        return len(self.timesteps) - 1
+
+    def _scheduled(self) -> Mapping[str, tuple[Any, ...]]:
+        """The arguments that have one value for each timestep."""
+        scheduled: dict[str, tuple[Any, ...]] = {}
+        for name in ("scale", "stg_scale", "rescale"):
+            values = getattr(self, name)
+            if isinstance(values, tuple):
+                scheduled[name] = values
+        if self.blocks and isinstance(self.blocks[0], tuple):
+            scheduled["blocks"] = self.blocks
+        return scheduled
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One walk from noise to data."""
+    """One denoising pass.
+
+    Args:
+        guidance: The guidance at each timestep.
+        steps: Number of steps, spaced as the checkpoint says.
+        timesteps: In [0, 1], falling, instead of `steps`.
+        skip_initial: Steps that are left out at the noisy end, for a pass that starts from latents.
+        skip_final: Steps that are left out at the other end.
+        tone_map: How much large latents are compressed before decoding, 0 to 1.
+    """
 
     guidance: GuidanceSchedule = field(default_factory=GuidanceSchedule)
     steps: int = 40
-    timesteps: tuple[float, ...] | None = (
-        None  # in [0, 1], falling, instead of `steps` as the checkpoint spaces them
-    )
-    skip_initial: int = (
-        0  # steps that are left out at the noisy end, for a walk that starts from latents
-    )
-    skip_final: int = 0  # and at the other
-    tone_map: float = 0.0  # how much large latents are compressed before decoding, 0 to 1
+    timesteps: tuple[float, ...] | None = None
+    skip_initial: int = 0
+    skip_final: int = 0
+    tone_map: float = 0.0
 
     @property
     def count(self) -> int:
-        """The steps that are taken."""
-        return (
-            self.steps - self.skip_initial - self.skip_final
-            if self.timesteps is None
-            else len(self.timesteps)
-        )
+        """The number of steps that are taken."""
+        if self.timesteps is not None:
+            return len(self.timesteps)
+        return self.steps - self.skip_initial - self.skip_final
 
     def schedule(self, sampling: "RectifiedFlowSchedule", tokens: int) -> list[float]:
-        """The timesteps in [0, 1] for a video of so many tokens."""
+        """The timesteps in [0, 1].
+
+        Args:
+            sampling: How the checkpoint spaces its timesteps.
+            tokens: The number of latent tokens of the video.
+        """
         if self.timesteps is not None:
             return list(self.timesteps)
-        times: list[float] = sampling.timesteps(self.steps, tokens).tolist()
-        return times[self.skip_initial : self.steps - self.skip_final]
+        timesteps: list[float] = sampling.timesteps(self.steps, tokens).tolist()
+        return timesteps[self.skip_initial : self.steps - self.skip_final]
 
     def adjusted(
         self, num_inference_steps: int | None = None, guidance_scale: float | None = None
     ) -> "Pass":
-        """The pass with another number of steps or scale of guidance; None keeps its own.
+        """The pass with another number of steps or guidance scale; None keeps its own.
 
-        An `InputError` says that the pass is made of timesteps or scales of its own.
+        Raises:
+            InputError: The pass has timesteps of its own or leaves out steps, and a number of steps
+                is asked for; or it has a scale for each timestep, and another is asked for.
         """
-        steps = num_inference_steps
-        if steps is not None and (
-            self.timesteps is not None or self.skip_initial or self.skip_final
-        ):
-            own = (
-                "timesteps of its own" if self.timesteps is not None else "steps that are left out"
-            )
-            raise InputError(
-                f"This model's recipe has {own} ({self.count} steps); leave out the number of "
-                "steps."
-            )
-        if guidance_scale is not None and isinstance(self.guidance.scale, tuple):
+        changes: dict[str, Any] = {}
+        if num_inference_steps is not None:
+            self._refuse_fixed_steps()
+            changes["steps"] = num_inference_steps
+        if guidance_scale is not None:
+            self._refuse_scheduled_scale()
+            changes["guidance"] = replace(self.guidance, scale=guidance_scale)
+        return replace(self, **changes)
+
+    def _refuse_fixed_steps(self) -> None:
+        if self.timesteps is not None:
+            reason = "timesteps of its own"
+        elif self.skip_initial or self.skip_final:
+            reason = "steps that are left out"
+        else:
+            return
+        raise InputError(
+            f"This model's recipe has {reason} ({self.count} steps); leave out the number of steps."
+        )
+
+    def _refuse_scheduled_scale(self) -> None:
+        if isinstance(self.guidance.scale, tuple):
             scales = ", ".join(f"{scale:g}" for scale in self.guidance.scale)
             raise InputError(
                 f"This model's recipe changes its guidance on the way ({scales}); leave out the "
                 "guidance."
             )
-        guidance = (
-            self.guidance
-            if guidance_scale is None
-            else replace(self.guidance, scale=guidance_scale)
-        )
-        return replace(self, guidance=guidance, steps=self.steps if steps is None else steps)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a checkpoint makes its best videos."""
+    """How the authors sample a checkpoint.
+
+    Args:
+        first: The first pass, or the only one.
+        second: A pass at twice the size of the first, on its upsampled latents.
+        downscale: The size of the first pass over that of the video, where there is a second.
+        stochastic: Whether each step goes to the predicted data and adds fresh noise.
+        image_noise: Scale of the noise on conditioned tokens, times the square of the timestep.
+        decode_timestep: Timestep that the decoder gets.
+        decode_noise: Fraction of noise that is mixed into the latents before decoding.
+    """
 
     first: Pass = field(default_factory=Pass)
-    second: Pass | None = (
-        None  # at twice the size of the first, which is then smaller than what was asked for
-    )
-    downscale: float = 2 / 3  # size of the first pass, where there is a second
-    stochastic: bool = False  # step to the predicted data and add fresh noise
-    image_noise: float = 0.15  # on what is wholly conditioned, times the square of the timestep
+    second: Pass | None = None
+    downscale: float = 2 / 3
+    stochastic: bool = False
+    image_noise: float = 0.15
     decode_timestep: float = 0.05
     decode_noise: float = 0.025
 
     @property
     def passes(self) -> tuple[Pass, ...]:
-        """The walks, one or two."""
+        """The passes, one or two."""
         return (self.first,) if self.second is None else (self.first, self.second)
 
     @property
     def largest_scale(self) -> float:
-        """The largest scale of guidance; above 1, some step asks about the negative prompt."""
+        """The largest guidance scale of all passes; above 1, some step needs the negative
+        prompt.
+        """
         return max(one.guidance.largest_scale for one in self.passes)
 
     def adjusted(
@@ -164,15 +212,19 @@ class Recipe:
         guidance_scale: float | None = None,
         upscale: bool = False,
     ) -> "Recipe":
-        """The recipe with another number of steps or scale of guidance; see `Pass.adjusted`.
+        """The recipe with another number of steps or guidance scale in each pass.
 
-        With `upscale`, the first pass is at half the size that is asked for, and a recipe without a
-        second one gets `SECOND_PASS`, with the guidance of the first.
+        Args:
+            num_inference_steps, guidance_scale: As in `Pass.adjusted`; None keeps the recipe's.
+            upscale: Make the first pass at half the size of the video. A recipe without a second
+                pass gets one of `SECOND_PASS_TIMESTEPS` with the guidance of the first.
         """
-        first, *second = (one.adjusted(num_inference_steps, guidance_scale) for one in self.passes)
-        made = replace(self, first=first, second=second[0] if second else None)
+        first = self.first.adjusted(num_inference_steps, guidance_scale)
+        second = self.second
+        if second is not None:
+            second = second.adjusted(num_inference_steps, guidance_scale)
         if not upscale:
-            return made
-        return replace(
-            made, second=made.second or replace(first, timesteps=SECOND_PASS), downscale=0.5
-        )
+            return replace(self, first=first, second=second)
+        if second is None:
+            second = replace(first, timesteps=SECOND_PASS_TIMESTEPS)
+        return replace(self, first=first, second=second, downscale=0.5)

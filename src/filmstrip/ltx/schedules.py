@@ -12,6 +12,13 @@ from filmstrip.errors import InputError
 from filmstrip.schedulers.euler_steps import euler_step_per_token
 from filmstrip.schedulers.sigmas import Array, exponential_shift, static_shift, stretch_to_terminal
 
+# The line from the number of tokens to the shift `mu` (Lightricks/LTX-Video, `rf.py`). The names
+# are those of the scheduler's config in diffusers.
+BASE_IMAGE_SEQ_LEN = 1024  # tokens
+MAX_IMAGE_SEQ_LEN = 4096  # tokens
+BASE_SHIFT = 0.95
+MAX_SHIFT = 2.05
+
 
 def calculate_shift(
     tokens: int, base_tokens: int, max_tokens: int, base_shift: float, max_shift: float
@@ -103,12 +110,25 @@ class RectifiedFlowSchedule:
 
     @classmethod
     def from_scheduler_config(cls, config: Mapping[str, Any]) -> Self:
-        """As a `FlowMatchEulerDiscreteScheduler` of this config in diffusers' folder spaces
-        them.
-        """
+        """The schedule of a `FlowMatchEulerDiscreteScheduler` with this config."""
         if config["use_dynamic_shifting"]:
             return cls(shifting="SD3", target_shift_terminal=config["shift_terminal"])
         return cls("Constant", shift=math.log(config["shift"]))
+
+    def to_scheduler_config(self) -> dict[str, Any]:
+        """The config of the `FlowMatchEulerDiscreteScheduler` in diffusers' folder of a checkpoint
+        with this schedule: the scheduler's defaults, unless `shifting` is "SD3".
+        """
+        if self.shifting != "SD3":
+            return {}
+        return {
+            "use_dynamic_shifting": True,
+            "base_image_seq_len": BASE_IMAGE_SEQ_LEN,
+            "max_image_seq_len": MAX_IMAGE_SEQ_LEN,
+            "base_shift": BASE_SHIFT,
+            "max_shift": MAX_SHIFT,
+            "shift_terminal": self.target_shift_terminal,
+        }
 
     def timesteps(self, steps: int, tokens: int) -> Array:
         """The timestep of each step.
@@ -130,6 +150,9 @@ class RectifiedFlowSchedule:
             return static_shift(tokens / self.base_resolution, times)
         if self.shifting is None:
             return times
-        times = exponential_shift(calculate_shift(tokens, 1024, 4096, 0.95, 2.05), 1, times)
+        shift = calculate_shift(
+            tokens, BASE_IMAGE_SEQ_LEN, MAX_IMAGE_SEQ_LEN, BASE_SHIFT, MAX_SHIFT
+        )
+        times = exponential_shift(shift, 1, times)
         terminal = self.target_shift_terminal
         return times if terminal is None else stretch_to_terminal(terminal, times)

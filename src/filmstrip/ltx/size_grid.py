@@ -8,41 +8,55 @@ from typing import Any
 
 from filmstrip.errors import CheckpointError
 
+# LTX refuses heights and widths that are no multiple of this, whatever its VAE compresses
+# (diffusers, pipeline_ltx.py).
+MIN_SIZE_MULTIPLE = 32
+
 
 @dataclass(frozen=True)
 class SizeGrid:
-    """The sizes a checkpoint can make: sides of `side` * k pixels, lengths of `stride` * k + 1
-    frames.
+    """The sizes that a checkpoint can make.
+
+    Args:
+        size_multiple: Height and width are multiples of this.
+        frame_stride: The number of frames is a multiple of this, plus 1.
     """
 
-    side: int
-    stride: int
+    size_multiple: int
+    frame_stride: int
 
 
-PUBLISHED_GRID = SizeGrid(side=32, stride=8)  # of all published checkpoints
+PUBLISHED_GRID = SizeGrid(size_multiple=32, frame_stride=8)  # of all published checkpoints
 
 
 def size_grid(vae: Mapping[str, Any], transformer: Mapping[str, Any]) -> SizeGrid:
     """The grid of a checkpoint with these `config.json`s.
 
-    LTX refuses sides that are no multiple of 32, whatever its VAE compresses (diffusers,
-    pipeline_ltx.py). The VAE's ratios stand in its config or follow from its patch and its blocks
-    (autoencoder_kl_ltx.py). A CheckpointError says that an entry is of the wrong kind.
+    The compression ratios of the VAE are in its config, or follow from its patch and its blocks
+    (diffusers, autoencoder_kl_ltx.py).
+
+    Raises:
+        CheckpointError: The configs give no such numbers.
     """
     try:
         halvings = sum(vae.get("spatio_temporal_scaling", (True, True, True, False)))
-        spatial = vae.get("spatial_compression_ratio") or vae.get("patch_size", 4) * 2**halvings
-        temporal = vae.get("temporal_compression_ratio") or vae.get("patch_size_t", 1) * 2**halvings
-        found = SizeGrid(
-            side=math.lcm(32, spatial * transformer.get("patch_size", 1)),
-            stride=operator.index(temporal),
+        spatial_ratio = vae.get("spatial_compression_ratio")
+        if not spatial_ratio:
+            spatial_ratio = vae.get("patch_size", 4) * 2**halvings
+        temporal_ratio = vae.get("temporal_compression_ratio")
+        if not temporal_ratio:
+            temporal_ratio = vae.get("patch_size_t", 1) * 2**halvings
+        patch_size = transformer.get("patch_size", 1)
+        grid = SizeGrid(
+            size_multiple=math.lcm(MIN_SIZE_MULTIPLE, spatial_ratio * patch_size),
+            frame_stride=operator.index(temporal_ratio),
         )
     except TypeError as error:
         raise CheckpointError(
             f"The configs of the VAE and the transformer give no sizes: {error}."
         ) from None
-    if found.side < 1 or found.stride < 1:
+    if grid.size_multiple < 1 or grid.frame_stride < 1:
         raise CheckpointError(
-            f"The configs of the VAE and the transformer give sizes that cannot be: {found}."
+            f"The configs of the VAE and the transformer give impossible sizes: {grid}."
         )
-    return found
+    return grid

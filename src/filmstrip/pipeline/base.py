@@ -13,15 +13,10 @@ from filmstrip.errors import CheckpointError, InputError
 from filmstrip.pipeline.denoise import Step
 from filmstrip.pipeline.progress import Progress, ProgressBar
 from filmstrip.registry import PIPELINES, public
-from filmstrip.weights.folder import (
-    Dtypes,
-    fetch_pipeline,
-    load_components,
-    read_index,
-    save_components,
-)
-from filmstrip.weights.hub import Source, split_options
+from filmstrip.weights.folder import Dtypes, load_components, save_components
+from filmstrip.weights.hub import CheckpointLocation, split_options
 from filmstrip.weights.model import as_device, warn_of_pickles
+from filmstrip.weights.pipeline_index import fetch_pipeline, read_index
 
 
 class DiffusionPipeline:
@@ -205,7 +200,7 @@ class DiffusionPipeline:
         name = os.fspath(pretrained_model_name_or_path)
         if cls is not DiffusionPipeline:  # which learns its class from the folder
             cls._refuse_unknown("from_pretrained", components)
-        folder = fetch_pipeline(Source(name, **hub), components, variant)
+        folder = fetch_pipeline(CheckpointLocation(name, **hub), components, variant)
         index = read_index(folder)
         pipeline_class = cls._class_for(index.class_name, name)
         pipeline_class._refuse_unknown("from_pretrained", components)

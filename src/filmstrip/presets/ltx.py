@@ -1,4 +1,4 @@
-"""The LTX checkpoints that filmstrip knows by name, a row each.
+"""The LTX checkpoints that have a name, a row each.
 
 Files, recipes, sizes, seed and negative prompt are those of Lightricks/LTX-Video: `configs/` (those
 of 0.9.7 before commit 02844ce) and `ltx_video/inference.py`; the licences are those that the model
@@ -6,19 +6,22 @@ card names. The authors let language models rewrite short prompts first, which i
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from filmstrip.ltx.recipes import GuidanceSchedule, Pass, Recipe
-from filmstrip.presets.base import KnownModel, Published
+from filmstrip.presets.base import ModelPreset, PublishedWeights
 
 REPO = "Lightricks/LTX-Video"
 TEXT_ENCODER = "PixArt-alpha/PixArt-XL-2-1024-MS"
-T5_GB, UPSCALER_GB = 19.1, 0.5
+UPSCALER_GB = 0.5
+
+LICENCE_FOLDER = f"https://huggingface.co/{REPO}/blob/main"
+OPEN_WEIGHTS = "LTXV Open Weights 0.X"
+OPEN_WEIGHTS_URL = f"{LICENCE_FOLDER}/LTX-Video-Open-Weights-License-0.X.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preset(KnownModel):
-    """One known checkpoint of LTX, and what to use when nothing else is asked for."""
+class LTXPreset(ModelPreset):
+    """A checkpoint of LTX, and what to use when a call does not say otherwise."""
 
     width: int = 1216
     height: int = 704
@@ -26,29 +29,31 @@ class Preset(KnownModel):
     fps: float = 30
     negative: str = "worst quality, inconsistent motion, blurry, jittery, distorted"
     seed: int | None = 171198  # None: another one each time
-    recipe: Recipe | None = None  # None: a folder of no preset, for diffusers' pipelines
-    steps: int | None = None  # instead of the recipe's
-    guidance: float | None = None
+    recipe: Recipe | None = None  # None: a folder that is no preset, for diffusers' pipelines
+    steps: int | None = None  # None: the recipe's
+    guidance: float | None = None  # None: the recipe's
     file: str = ""  # in the repository, with transformer and autoencoder
-    upscaler: str | None = None  # beside it
-    vae: str = "0.9.5"  # the version that brought this kind of autoencoder
+    upscaler: str | None = None  # a file beside it
+    vae: str = "0.9.5"  # the first version with this kind of autoencoder
     text_encoder: str = TEXT_ENCODER
 
     @property
     def files(self) -> tuple[str, ...]:
-        """What is read of the repository."""
+        """The files that are read of the repository."""
         return tuple(file for file in (self.file, self.upscaler) if file)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part(Published):
-    """A file that belongs to other checkpoints."""
+class ExtraFile(PublishedWeights):
+    """A published file that is used with other checkpoints and is none of its own."""
 
     file: str
     repo: str | None = REPO
+    licence: str = OPEN_WEIGHTS
+    licence_url: str = OPEN_WEIGHTS_URL
 
 
-CALL_DEFAULTS = Preset(
+CALL_DEFAULTS = LTXPreset(
     name="",
     about="The defaults of diffusers' LTXPipeline call, for folders that are no preset.",
     width=704,
@@ -61,17 +66,12 @@ CALL_DEFAULTS = Preset(
     guidance=3.0,
 )
 
-_LICENCES = f"https://huggingface.co/{REPO}/blob/main/"
-_OPEN_WEIGHTS: dict[str, Any] = {
-    "licence": "LTXV Open Weights 0.X",
-    "licence_url": _LICENCES + "LTX-Video-Open-Weights-License-0.X.txt",
-}
+# Recipes.
 
-_BASE = Recipe(
-    Pass(GuidanceSchedule(scale=3.0, stg_scale=1.0, rescale=0.7, blocks=(19,)), steps=40)
-)
-_EIGHT_STEPS = Recipe(Pass(steps=8), stochastic=True)
-_DEV = Recipe(
+DEMO = Recipe(Pass(GuidanceSchedule(scale=4.0), steps=25))
+BASE = Recipe(Pass(GuidanceSchedule(scale=3.0, stg_scale=1.0, rescale=0.7, blocks=(19,)), steps=40))
+EIGHT_STEPS = Recipe(Pass(steps=8), stochastic=True)
+DEV = Recipe(
     Pass(
         GuidanceSchedule(
             scale=(1, 1, 6, 8, 6, 1, 1),
@@ -85,48 +85,23 @@ _DEV = Recipe(
         skip_final=3,
     ),
     Pass(
-        GuidanceSchedule(stg_scale=1.0, blocks=(27,), cfg_zero_star=True), steps=30, skip_initial=17
+        GuidanceSchedule(stg_scale=1.0, blocks=(27,), cfg_zero_star=True),
+        steps=30,
+        skip_initial=17,
     ),
     downscale=0.6666666,
 )
-_DISTILLED = Recipe(
+DISTILLED = Recipe(
     Pass(timesteps=(1.0, 0.9937, 0.9875, 0.9812, 0.9750, 0.9094, 0.7250)),
     Pass(timesteps=(0.9094, 0.7250, 0.4219)),
     downscale=0.6666666,
 )
-_TONE_MAPPED = replace(_DISTILLED, second=Pass(timesteps=(0.9094, 0.7250, 0.4219), tone_map=0.6))
+TONE_MAPPED = replace(DISTILLED, second=Pass(timesteps=(0.9094, 0.7250, 0.4219), tone_map=0.6))
 
-
-def _row(
-    name: str, about: str, file: str, gb: float, recipe: Recipe, licence: str = "", **more: Any
-) -> Preset:
-    """A published checkpoint, whose file has so many gigabytes; a licence of its own lies beside
-    it.
-    """
-    total = gb + T5_GB + (UPSCALER_GB if "upscaler" in more else 0)
-    more |= {"repo": REPO, "file": f"{file}.safetensors", "download_gb": round(total)}
-    more |= (
-        {"licence": licence, "licence_url": f"{_LICENCES}{file}.license.txt"}
-        if licence
-        else _OPEN_WEIGHTS
-    )
-    return Preset(name=name, about=about, recipe=recipe, **more)
-
-
-def _pair(
-    name: str, about: str, recipe: Recipe, sizes: tuple[float, float]
-) -> tuple[Preset, Preset]:
-    """The two rows of a checkpoint with two passes: in bfloat16, and with matrices in fp8."""
-    upscaler = f"ltxv-spatial-upscaler-{name.split('-')[2]}.safetensors"
-    file = name.replace("ltx-", "ltxv-")
-    return (
-        _row(name, about, file, sizes[0], recipe, upscaler=upscaler),
-        _row(f"{name}-fp8", f"{about}, fp8", f"{file}-fp8", sizes[1], recipe, upscaler=upscaler),
-    )
-
+# Rows. `download_gb` is the file, the text encoder (19.1) and the upscaler, if there is one (0.5).
 
 PRESETS = (
-    Preset(
+    LTXPreset(
         name="demo",
         about="moving shapes, to try things out",
         licence="Apache-2.0",
@@ -137,45 +112,195 @@ PRESETS = (
         one_size=True,
         negative="",
         seed=None,
-        recipe=Recipe(Pass(GuidanceSchedule(scale=4.0), steps=25)),
+        recipe=DEMO,
     ),
-    _row(
-        "ltx-2b-0.9.0",
-        "2B, the first",
-        "ltx-video-2b-v0.9",
-        9.4,
-        _BASE,
-        "LTXV 2B v0.9 licence",
+    LTXPreset(
+        name="ltx-2b-0.9.0",
+        about="2B, the first",
+        repo=REPO,
+        file="ltx-video-2b-v0.9.safetensors",
+        download_gb=28,
+        licence="LTXV 2B v0.9 licence",
+        licence_url=f"{LICENCE_FOLDER}/ltx-video-2b-v0.9.license.txt",
+        recipe=BASE,
         vae="0.9.0",
     ),
-    _row(
-        "ltx-2b-0.9.1",
-        "2B, decoder denoises",
-        "ltx-video-2b-v0.9.1",
-        5.7,
-        _BASE,
-        "LTXV 2B v0.9.1 licence",
+    LTXPreset(
+        name="ltx-2b-0.9.1",
+        about="2B, decoder denoises",
+        repo=REPO,
+        file="ltx-video-2b-v0.9.1.safetensors",
+        download_gb=25,
+        licence="LTXV 2B v0.9.1 licence",
+        licence_url=f"{LICENCE_FOLDER}/ltx-video-2b-v0.9.1.license.txt",
+        recipe=BASE,
         vae="0.9.1",
     ),
-    _row("ltx-2b-0.9.5", "2B, better VAE", "ltx-video-2b-v0.9.5", 6.3, _BASE, "OpenRAIL-M"),
-    _row("ltx-2b-0.9.6-dev", "2B, better motion", "ltxv-2b-0.9.6-dev-04-25", 6.3, _BASE),
-    _row(
-        "ltx-2b-0.9.6-distilled", "2B, 8 steps", "ltxv-2b-0.9.6-distilled-04-25", 6.3, _EIGHT_STEPS
+    LTXPreset(
+        name="ltx-2b-0.9.5",
+        about="2B, better VAE",
+        repo=REPO,
+        file="ltx-video-2b-v0.9.5.safetensors",
+        download_gb=25,
+        licence="OpenRAIL-M",
+        licence_url=f"{LICENCE_FOLDER}/ltx-video-2b-v0.9.5.license.txt",
+        recipe=BASE,
     ),
-    *_pair("ltx-2b-0.9.8-distilled", "2B, 7 + 3 steps", _DISTILLED, (6.3, 4.5)),
-    *_pair("ltx-13b-0.9.7-dev", "13B", _DEV, (28.6, 15.7)),
-    *_pair("ltx-13b-0.9.7-distilled", "13B, 7 + 3 steps", _DISTILLED, (28.6, 15.7)),
-    *_pair("ltx-13b-0.9.8-dev", "13B, the last", _DEV, (28.6, 15.7)),
-    *_pair("ltx-13b-0.9.8-distilled", "13B, 7 + 3 steps", _TONE_MAPPED, (28.6, 15.7)),
+    LTXPreset(
+        name="ltx-2b-0.9.6-dev",
+        about="2B, better motion",
+        repo=REPO,
+        file="ltxv-2b-0.9.6-dev-04-25.safetensors",
+        download_gb=25,
+        licence=OPEN_WEIGHTS,
+        licence_url=OPEN_WEIGHTS_URL,
+        recipe=BASE,
+    ),
+    LTXPreset(
+        name="ltx-2b-0.9.6-distilled",
+        about="2B, 8 steps",
+        repo=REPO,
+        file="ltxv-2b-0.9.6-distilled-04-25.safetensors",
+        download_gb=25,
+        licence=OPEN_WEIGHTS,
+        licence_url=OPEN_WEIGHTS_URL,
+        recipe=EIGHT_STEPS,
+    ),
+    LTXPreset(
+        name="ltx-2b-0.9.8-distilled",
+        about="2B, 7 + 3 steps",
+        repo=REPO,
+        file="ltxv-2b-0.9.8-distilled.safetensors",
+        upscaler="ltxv-spatial-upscaler-0.9.8.safetensors",
+        download_gb=26,
+        licence=OPEN_WEIGHTS,
+        licence_url=OPEN_WEIGHTS_URL,
+        recipe=DISTILLED,
+    ),
+    LTXPreset(
+        name="ltx-2b-0.9.8-distilled-fp8",
+        about="2B, 7 + 3 steps, fp8",
+        repo=REPO,
+        file="ltxv-2b-0.9.8-distilled-fp8.safetensors",
+        upscaler="ltxv-spatial-upscaler-0.9.8.safetensors",
+        download_gb=24,
+        licence=OPEN_WEIGHTS,
+        licence_url=OPEN_WEIGHTS_URL,
+        recipe=DISTILLED,
+    ),
+    LTXPreset(
+        name="ltx-13b-0.9.7-dev",
+        about="13B",
+        repo=REPO,
+        file="ltxv-13b-0.9.7-dev.safetensors",
+        upscaler="ltxv-spatial-upscaler-0.9.7.safetensors",
+        download_gb=48,
+        licence=OPEN_WEIGHTS,
+        licence_url=OPEN_WEIGHTS_URL,
+        recipe=DEV,
+    ),
+    LTXPreset(
+        name="ltx-13b-0.9.7-dev-fp8",
+        about="13B, fp8",
+        repo=REPO,
+        file="ltxv-13b-0.9.7-dev-fp8.safetensors",
+        upscaler="ltxv-spatial-upscaler-0.9.7.safetensors",
+        download_gb=35,
+        licence=OPEN_WEIGHTS,
+        licence_url=OPEN_WEIGHTS_URL,
+        recipe=DEV,
+    ),
+    LTXPreset(
+        name="ltx-13b-0.9.7-distilled",
+        about="13B, 7 + 3 steps",
+        repo=REPO,
+        file="ltxv-13b-0.9.7-distilled.safetensors",
+        upscaler="ltxv-spatial-upscaler-0.9.7.safetensors",
+        download_gb=48,
+        licence=OPEN_WEIGHTS,
+        licence_url=OPEN_WEIGHTS_URL,
+        recipe=DISTILLED,
+    ),
+    LTXPreset(
+        name="ltx-13b-0.9.7-distilled-fp8",
+        about="13B, 7 + 3 steps, fp8",
+        repo=REPO,
+        file="ltxv-13b-0.9.7-distilled-fp8.safetensors",
+        upscaler="ltxv-spatial-upscaler-0.9.7.safetensors",
+        download_gb=35,
+        licence=OPEN_WEIGHTS,
+        licence_url=OPEN_WEIGHTS_URL,
+        recipe=DISTILLED,
+    ),
+    LTXPreset(
+        name="ltx-13b-0.9.8-dev",
+        about="13B, the last",
+        repo=REPO,
+        file="ltxv-13b-0.9.8-dev.safetensors",
+        upscaler="ltxv-spatial-upscaler-0.9.8.safetensors",
+        download_gb=48,
+        licence=OPEN_WEIGHTS,
+        licence_url=OPEN_WEIGHTS_URL,
+        recipe=DEV,
+    ),
+    LTXPreset(
+        name="ltx-13b-0.9.8-dev-fp8",
+        about="13B, the last, fp8",
+        repo=REPO,
+        file="ltxv-13b-0.9.8-dev-fp8.safetensors",
+        upscaler="ltxv-spatial-upscaler-0.9.8.safetensors",
+        download_gb=35,
+        licence=OPEN_WEIGHTS,
+        licence_url=OPEN_WEIGHTS_URL,
+        recipe=DEV,
+    ),
+    LTXPreset(
+        name="ltx-13b-0.9.8-distilled",
+        about="13B, 7 + 3 steps",
+        repo=REPO,
+        file="ltxv-13b-0.9.8-distilled.safetensors",
+        upscaler="ltxv-spatial-upscaler-0.9.8.safetensors",
+        download_gb=48,
+        licence=OPEN_WEIGHTS,
+        licence_url=OPEN_WEIGHTS_URL,
+        recipe=TONE_MAPPED,
+    ),
+    LTXPreset(
+        name="ltx-13b-0.9.8-distilled-fp8",
+        about="13B, 7 + 3 steps, fp8",
+        repo=REPO,
+        file="ltxv-13b-0.9.8-distilled-fp8.safetensors",
+        upscaler="ltxv-spatial-upscaler-0.9.8.safetensors",
+        download_gb=35,
+        licence=OPEN_WEIGHTS,
+        licence_url=OPEN_WEIGHTS_URL,
+        recipe=TONE_MAPPED,
+    ),
 )
 
-
-PARTS = tuple(
-    Part(name=name, about=about, file=f"{name}.safetensors", download_gb=gb, **_OPEN_WEIGHTS)
-    for name, about, gb in (
-        ("ltxv-spatial-upscaler-0.9.7", "doubles the sides of latents", UPSCALER_GB),
-        ("ltxv-spatial-upscaler-0.9.8", "doubles the sides of latents", UPSCALER_GB),
-        ("ltxv-temporal-upscaler-0.9.7", "doubles the frames of latents", UPSCALER_GB),
-        ("ltxv-13b-0.9.7-distilled-lora128", "distils ltx-13b-0.9.7-dev (LoRA)", 1.3),
-    )
+EXTRA_FILES = (
+    ExtraFile(
+        name="ltxv-spatial-upscaler-0.9.7",
+        about="doubles height and width of latents",
+        file="ltxv-spatial-upscaler-0.9.7.safetensors",
+        download_gb=UPSCALER_GB,
+    ),
+    ExtraFile(
+        name="ltxv-spatial-upscaler-0.9.8",
+        about="doubles height and width of latents",
+        file="ltxv-spatial-upscaler-0.9.8.safetensors",
+        download_gb=UPSCALER_GB,
+    ),
+    ExtraFile(
+        name="ltxv-temporal-upscaler-0.9.7",
+        about="doubles the frames of latents",
+        file="ltxv-temporal-upscaler-0.9.7.safetensors",
+        download_gb=UPSCALER_GB,
+    ),
+    ExtraFile(
+        name="ltxv-13b-0.9.7-distilled-lora128",
+        about="distils ltx-13b-0.9.7-dev (LoRA)",
+        file="ltxv-13b-0.9.7-distilled-lora128.safetensors",
+        download_gb=1.3,
+    ),
 )

@@ -1,5 +1,4 @@
-"""The SVD checkpoints that filmstrip knows by name, a row each, and the schedulers that SVD works
-with.
+"""The SVD checkpoints that have a name, a row each.
 
 Repositories, sizes and licences are those of the model cards of stabilityai; settings are the
 defaults of diffusers' `StableVideoDiffusionPipeline`.
@@ -7,14 +6,15 @@ defaults of diffusers' `StableVideoDiffusionPipeline`.
 
 from dataclasses import dataclass
 
-from filmstrip.presets.base import KnownModel
+from filmstrip.presets.base import ModelPreset
 
-_HUB = "https://huggingface.co/stabilityai/"
+HUB = "https://huggingface.co"
+LICENCE = "Stable Video Diffusion Community License"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preset(KnownModel):
-    """One known checkpoint of SVD, and the settings to use when none are given."""
+class SVDPreset(ModelPreset):
+    """A checkpoint of SVD, and the settings to use when a call gives none."""
 
     width: int = 1024
     height: int = 576
@@ -27,26 +27,12 @@ class Preset(KnownModel):
     guidance_max: float = 3.0
 
 
-def _published(name: str, about: str, repo: str, licence: str, frames: int) -> Preset:
-    where = f"{_HUB}{repo}/blob/main/LICENSE.md"
-    return Preset(
-        name=name,
-        about=about,
-        repo=f"stabilityai/{repo}",
-        licence=licence,
-        licence_url=where,
-        download_gb=9,
-        frames=frames,
-    )
-
-
-CALL_DEFAULTS = Preset(
+CALL_DEFAULTS = SVDPreset(
     name="", about="The defaults of diffusers' call, for folders that are no preset."
 )
-_LICENCE = "Stable Video Diffusion Community License"
 
 PRESETS = (
-    Preset(
+    SVDPreset(
         name="demo",
         about="things that go where they point, to try it out",
         licence="Apache-2.0",
@@ -56,13 +42,31 @@ PRESETS = (
         guidance_max=1.5,
         one_size=True,
     ),
-    _published("svd", "SVD, 14 frames", "stable-video-diffusion-img2vid", _LICENCE, 14),
-    _published("svd-xt", "SVD-XT, 25 frames", "stable-video-diffusion-img2vid-xt", _LICENCE, 25),
-    _published(
-        "svd-xt-1.1",
-        "SVD-XT 1.1, tuned at fps 7 and motion 127",
-        "stable-video-diffusion-img2vid-xt-1-1",
-        "Stable Video Diffusion 1.1 Community License",
-        25,
+    SVDPreset(
+        name="svd",
+        about="SVD, 14 frames",
+        repo="stabilityai/stable-video-diffusion-img2vid",
+        download_gb=9,
+        licence=LICENCE,
+        licence_url=f"{HUB}/stabilityai/stable-video-diffusion-img2vid/blob/main/LICENSE.md",
+        frames=14,
+    ),
+    SVDPreset(
+        name="svd-xt",
+        about="SVD-XT, 25 frames",
+        repo="stabilityai/stable-video-diffusion-img2vid-xt",
+        download_gb=9,
+        licence=LICENCE,
+        licence_url=f"{HUB}/stabilityai/stable-video-diffusion-img2vid-xt/blob/main/LICENSE.md",
+        frames=25,
+    ),
+    SVDPreset(
+        name="svd-xt-1.1",
+        about="SVD-XT 1.1, tuned at fps 7 and motion 127",
+        repo="stabilityai/stable-video-diffusion-img2vid-xt-1-1",
+        download_gb=9,
+        licence="Stable Video Diffusion 1.1 Community License",
+        licence_url=f"{HUB}/stabilityai/stable-video-diffusion-img2vid-xt-1-1/blob/main/LICENSE.md",
+        frames=25,
     ),
 )

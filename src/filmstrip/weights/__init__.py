@@ -1,1 +1,1 @@
-"""From the Hub or a disk to modules, and back."""
+"""From a folder, a file or the Hub to modules with weights, and back."""

@@ -1,5 +1,6 @@
-"""Where a checkpoint is: a local folder, or a repository on the Hub, of which what is needed is put
-in the cache.
+"""Finding a checkpoint: in a local folder, or in a repository on the Hub.
+
+The files of a repository are downloaded into the Hub's cache as they are needed.
 """
 
 import os
@@ -7,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypeAlias, TypedDict, Unpack
 
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.files import AnyPath
@@ -15,24 +16,31 @@ from filmstrip.logging import get_logger
 
 logger = get_logger(__name__)
 
-Choice = Callable[[list[str]], list[str]]
+# Picks the files that are needed from the names of all.
+FileFilter: TypeAlias = Callable[[list[str]], list[str]]
 
-# Arguments of diffusers' loaders for what is always so here.
-ALWAYS_ON = ("low_cpu_mem_usage", "use_safetensors", "disable_mmap")
+# Arguments of diffusers' loaders that change nothing here: what they ask for is always done.
+IGNORED_OPTIONS = ("low_cpu_mem_usage", "use_safetensors", "disable_mmap")
 
 
 class NotCachedError(CheckpointError):
-    """Files are neither in the Hub's cache nor to be had now."""
+    """Files are not in the Hub's cache and cannot be downloaded now.
 
-    def __init__(self, lack: str, reason: str, commands: Sequence[str]) -> None:
-        super().__init__(f"{lack}, and {reason}. Download it with: {' && '.join(commands)}")
-        self.lack, self.reason, self.commands = lack, reason, commands
+    Args:
+        missing: What is missing, the first part of the message.
+        reason: Why nothing can be downloaded.
+        commands: The shell commands that download it.
+    """
+
+    def __init__(self, missing: str, reason: str, commands: Sequence[str]) -> None:
+        super().__init__(f"{missing}, and {reason}. Download it with: {' && '.join(commands)}")
+        self.missing = missing
+        self.reason = reason
+        self.commands = commands
 
 
 class HubOptions(TypedDict, total=False):
-    """How to reach the Hub: the arguments that every loader takes for it, as huggingface_hub
-    does.
-    """
+    """How to reach the Hub: arguments of every loader, with huggingface_hub's names."""
 
     revision: str | None  # branch, tag or commit
     cache_dir: AnyPath | None
@@ -42,9 +50,13 @@ class HubOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Source:
-    """A checkpoint: a local folder or a repository on the Hub, the part of it that is meant, and
-    how to reach it.
+class CheckpointLocation:
+    """A local folder or a repository on the Hub, the part of it to load, and how to reach it.
+
+    Args:
+        name: The folder, or the repository's id.
+        subfolder: The subfolder to load from.
+        files: The names or patterns of the only files that are needed, for `download_command`.
     """
 
     name: AnyPath
@@ -54,7 +66,7 @@ class Source:
     local_files_only: bool = False
     token: str | bool | None = None
     force_download: bool = False
-    files: tuple[str, ...] = ()  # when only these are meant, by names or patterns
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, (str, os.PathLike)) or not os.fspath(self.name):
@@ -62,17 +74,20 @@ class Source:
                 f"The model is {self.name!r}; give a folder, or the id of a repository on the Hub."
             )
 
-    def fetch(self, choose: Choice) -> Path:
-        """The local folder that holds what is needed, after downloading it where the source is a
-        repository.
+    def fetch(self, choose: FileFilter) -> Path:
+        """The local folder that holds the needed files, which are downloaded if need be.
 
-        `choose` picks the needed files from the names of all, relative to the subfolder, or raises
-        a CheckpointError. So does this if there is no such folder or repository, it cannot be
-        reached, or lacks something.
+        Args:
+            choose: Picks the needed files from the names of all, relative to the subfolder. It may
+                raise a `CheckpointError`.
+
+        Raises:
+            CheckpointError: There is no such folder or repository, it cannot be reached, or it
+                lacks a file.
         """
         path = Path(self.name)
         if path.is_dir():
-            return self._inside(path)
+            return self._with_subfolder(path)
         name = os.fspath(self.name)
         if path.exists():
             raise CheckpointError(
@@ -83,8 +98,8 @@ class Source:
                 f"There is no folder {path}, and {name!r} is no id of a repository on the Hub."
             )
         if self.offline:
-            return self._cached(choose, "nothing is downloaded in offline mode")
-        return self._downloaded(name, choose)
+            return self._find_in_cache(choose, "nothing is downloaded in offline mode")
+        return self._download(name, choose)
 
     @property
     def offline(self) -> bool:
@@ -95,47 +110,50 @@ class Source:
 
     @property
     def download_command(self) -> str:
-        """The command that downloads the source into the Hub's cache."""
-        what = (
-            [f"{self.subfolder}/*"]
-            if self.subfolder
-            else self.files or ["model_index.json", "config.json", "*/*"]
-        )
-        parts = (
-            [f'--include "{name}"' for name in what] if any("*" in name for name in what) else what
-        )
-        words = ["hf download", os.fspath(self.name), *parts]
-        words += [f"--revision {self.revision}"] if self.revision else []
-        words += [f"--cache-dir {os.fspath(self.cache_dir)}"] if self.cache_dir else []
+        """The command that downloads the needed files into the Hub's cache."""
+        if self.subfolder:
+            files = [f"{self.subfolder}/*"]
+        elif self.files:
+            files = list(self.files)
+        else:
+            files = ["model_index.json", "config.json", "*/*"]
+        if any("*" in file for file in files):
+            files = [f'--include "{file}"' for file in files]
+        words = ["hf download", os.fspath(self.name), *files]
+        if self.revision:
+            words.append(f"--revision {self.revision}")
+        if self.cache_dir:
+            words.append(f"--cache-dir {os.fspath(self.cache_dir)}")
         return " ".join(words)
 
-    def _inside(self, folder: Path) -> Path:
+    def _with_subfolder(self, folder: Path) -> Path:
         return folder / self.subfolder if self.subfolder else folder
 
-    def _cached(self, choose: Choice, reason: str) -> Path:
+    def _find_in_cache(self, choose: FileFilter, reason: str) -> Path:
+        """The folder in the cache; a `NotCachedError` with the `reason` if something is missing."""
         commands = [self.download_command]
-        repository = (
-            cache_folder(self.cache_dir) / f"models--{os.fspath(self.name).replace('/', '--')}"
-        )
+        folder_name = f"models--{os.fspath(self.name).replace('/', '--')}"
+        repository = cache_folder(self.cache_dir) / folder_name
         reference = repository / "refs" / (self.revision or "main")
         commit = reference.read_text().strip() if reference.is_file() else self.revision
         if not commit or not (repository / "snapshots" / commit).is_dir():
             raise NotCachedError(
                 f"{self.name} is neither a folder nor in the Hub's cache", reason, commands
             )
-        folder = self._inside(repository / "snapshots" / commit)
+        folder = self._with_subfolder(repository / "snapshots" / commit)
         names = list_files(folder)
         copy = f"The cached copy of {self.name}"
         try:
             absent = [name for name in choose(names) if name not in names]
         except CheckpointError as error:
-            lack = f"{copy} is not complete ({str(error).rstrip('.')})"
-            raise NotCachedError(lack, reason, commands) from error
+            message = f"{copy} is not complete ({str(error).rstrip('.')})"
+            raise NotCachedError(message, reason, commands) from error
         if absent:
             raise NotCachedError(f"{copy} lacks {', '.join(absent)}", reason, commands)
         return folder
 
-    def _downloaded(self, name: str, choose: Choice) -> Path:
+    def _download(self, name: str, choose: FileFilter) -> Path:
+        """The folder in the cache after downloading; what is cached if the Hub is out of reach."""
         from huggingface_hub import HfApi, snapshot_download
 
         prefix = f"{self.subfolder}/" if self.subfolder else ""
@@ -143,68 +161,82 @@ class Source:
             info = HfApi(token=self.token).model_info(name, revision=self.revision)
         # its HTTP library, and with it the errors, changed between versions of the client
         except Exception as error:
-            return self._cached(choose, _explain(error, name, self.revision))
+            return self._find_in_cache(choose, _explain(error, name, self.revision))
         remote = [sibling.rfilename for sibling in info.siblings or ()]
-        wanted = [
-            prefix + file
-            for file in choose([f.removeprefix(prefix) for f in remote if f.startswith(prefix)])
-        ]
-        if absent := [file for file in wanted if file not in remote]:
+        names = [file.removeprefix(prefix) for file in remote if file.startswith(prefix)]
+        needed = [prefix + file for file in choose(names)]
+        absent = [file for file in needed if file not in remote]
+        if absent:
             raise CheckpointError(
                 f"{name} on the Hub has no file {', '.join(absent)}. Check subfolder and revision."
             )
-        hub: HubOptions = {
-            "revision": self.revision,
-            "cache_dir": self.cache_dir,
-            "token": self.token,
-        }
         try:
             folder = snapshot_download(
-                name, **hub, force_download=self.force_download, allow_patterns=wanted
+                name,
+                revision=self.revision,
+                cache_dir=self.cache_dir,
+                token=self.token,
+                force_download=self.force_download,
+                allow_patterns=needed,
             )
         except Exception as error:
             raise CheckpointError(f"{name} could not be downloaded: {error}") from error
-        return self._inside(Path(folder))
+        return self._with_subfolder(Path(folder))
 
 
-def fetch_all(wanted: Sequence[tuple[Source, Choice]]) -> list[Path]:
-    """`Source.fetch` for each; the error names all that is not cached, and a command for each
-    repository.
+def fetch_all(needed: Sequence[tuple[CheckpointLocation, FileFilter]]) -> list[Path]:
+    """`CheckpointLocation.fetch` for each location, in order.
+
+    Raises:
+        NotCachedError: It names all that is not cached, and a command for each repository.
+        CheckpointError: As `CheckpointLocation.fetch`.
     """
-    folders, absent = list[Path](), list[NotCachedError]()
-    for source, choose in wanted:
+    folders: list[Path] = []
+    errors: list[NotCachedError] = []
+    for location, choose in needed:
         try:
-            folders.append(source.fetch(choose))
+            folders.append(location.fetch(choose))
         except NotCachedError as error:
-            absent.append(error)
-    if absent:
-        commands = [command for error in absent for command in error.commands]
-        raise NotCachedError(
-            " and ".join(error.lack for error in absent), absent[0].reason, commands
-        )
+            errors.append(error)
+    if errors:
+        missing = " and ".join(error.missing for error in errors)
+        commands = [command for error in errors for command in error.commands]
+        raise NotCachedError(missing, errors[0].reason, commands)
     return folders
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[HubOptions, dict[str, Any]]:
-    """Part a loader's further arguments into those for the Hub and the rest, without what is always
-    so here.
+    """Split a loader's further arguments into those for the Hub and the rest.
+
+    Arguments of diffusers' that change nothing here are left out.
+
+    Raises:
+        InputError: Pickles are asked for.
     """
     if options.get("use_safetensors") is False:
         raise InputError(
             "use_safetensors=False asks for pickles, which can run code when read; only "
             "safetensors are. Leave it out."
         )
-    hub: Any = {name: options[name] for name in HubOptions.__annotations__ if name in options}
-    return hub, {
-        name: value for name, value in options.items() if name not in hub and name not in ALWAYS_ON
-    }
+    hub: Any = {}
+    others = {}
+    for name, value in options.items():
+        if name in HubOptions.__annotations__:
+            hub[name] = value
+        elif name not in IGNORED_OPTIONS:
+            others[name] = value
+    return hub, others
 
 
 def fetch_file(name: AnyPath, **hub: Unpack[HubOptions]) -> Path:
-    """A single file, after downloading it where `name` is "owner/repository/file" or its whole
-    address on the Hub.
+    """A single file, which is downloaded if need be.
 
-    A CheckpointError says that there is none or that it cannot be reached.
+    Args:
+        name: Its path; or "owner/repository/file" or its whole address on the Hub.
+
+    Raises:
+        InputError: `name` is no path or text.
+        CheckpointError: There is no such file, or it cannot be reached.
     """
     if not isinstance(name, (str, os.PathLike)):
         raise InputError(
@@ -229,40 +261,36 @@ def fetch_file(name: AnyPath, **hub: Unpack[HubOptions]) -> Path:
         )
     repository, branch, file = match.groups()
     hub["revision"] = hub.get("revision") or branch
-    source = Source(repository, **hub, files=(file,))
-    return source.fetch(lambda names: [file]) / file
+    location = CheckpointLocation(repository, **hub, files=(file,))
+    return location.fetch(lambda names: [file]) / file
 
 
 def cache_folder(cache_dir: AnyPath | None) -> Path:
-    """The Hub's cache: the one given, or the usual one."""
+    """The folder of the Hub's cache: `cache_dir`, or the usual one."""
     from huggingface_hub import constants
 
     return Path(cache_dir or constants.HF_HUB_CACHE)
 
 
 def list_files(folder: Path) -> list[str]:
-    """The files below a folder, relative to it, with forward slashes. Dangling links are left
-    out.
-    """
+    """The files below a folder, relative to it, with forward slashes, without dangling links."""
     return sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )
 
 
 def _explain(error: Exception, name: str, revision: str | None) -> str:
-    """Why the Hub did not answer, in words."""
+    """Why the Hub did not answer, for a message."""
     from huggingface_hub.errors import (
         GatedRepoError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
-    reasons = {
-        GatedRepoError: "its authors want their terms accepted first, at "
-        f"https://huggingface.co/{name}",
-        RepositoryNotFoundError: "the Hub has no such repository (or a private one, which needs "
-        "token=)",
-        RevisionNotFoundError: f"it has no revision {revision!r} on the Hub",
-    }
-    reached = f"the Hub cannot be reached ({type(error).__name__}: {error})"
-    return next((words for kind, words in reasons.items() if isinstance(error, kind)), reached)
+    if isinstance(error, GatedRepoError):
+        return f"its authors want their terms accepted first, at https://huggingface.co/{name}"
+    if isinstance(error, RepositoryNotFoundError):
+        return "the Hub has no such repository (or a private one, which needs token=)"
+    if isinstance(error, RevisionNotFoundError):
+        return f"it has no revision {revision!r} on the Hub"
+    return f"the Hub cannot be reached ({type(error).__name__}: {error})"

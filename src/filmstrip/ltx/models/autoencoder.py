@@ -7,7 +7,6 @@ from functools import partial
 
 import torch
 
-from filmstrip.ltx.layouts import read_vae
 from filmstrip.ltx.models.autoencoder_blocks import Decoder3d, Encoder3d
 from filmstrip.nn.gaussian import DiagonalGaussianDistribution
 from filmstrip.nn.layout import weights_channels_last
@@ -51,8 +50,6 @@ class AutoencoderKLLTXVideo(Tiled, Model):
         InputError: an unknown block or downsampling type, or widths that a conditioned decoder
             cannot have.
     """
-
-    read_original_checkpoint = staticmethod(read_vae)
 
     def __init__(
         self,

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from filmstrip.errors import InputError
-from filmstrip.ltx.layouts import read_upsampler
 from filmstrip.ltx.models.autoencoder_blocks import depth_to_space
 from filmstrip.nn.layout import as_frames, as_video, weights_channels_last
 from filmstrip.nn.norms import GroupNorm
@@ -51,8 +50,6 @@ class LTXLatentUpsamplerModel(Model):
     Raises:
         InputError: nothing to upsample, or `dims` is neither 2 nor 3.
     """
-
-    read_original_checkpoint = staticmethod(read_upsampler)
 
     def __init__(
         self,

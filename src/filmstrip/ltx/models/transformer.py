@@ -10,7 +10,6 @@ from torch import nn
 
 from filmstrip.config import Config
 from filmstrip.errors import InputError
-from filmstrip.ltx.layouts import read_transformer
 from filmstrip.nn.attention import attention
 from filmstrip.nn.embeddings import TextProjection, TimestepEmbedder
 from filmstrip.nn.feed_forward import FeedForward
@@ -261,7 +260,6 @@ class LTXVideoTransformer3DModel(Model):
         InputError: an unknown `activation_fn` or `qk_norm`.
     """
 
-    read_original_checkpoint = staticmethod(read_transformer)
     _repeated_blocks = ("LTXVideoTransformerBlock",)
 
     def __init__(

@@ -115,7 +115,9 @@ class LTXBase(DiffusionPipeline):
             "transformer": lambda: LTXVideoTransformer3DModel.from_single_file(
                 file, **load_options
             ),
-            "scheduler": lambda: FlowMatchEulerDiscreteScheduler(**info.scheduler_config),
+            "scheduler": lambda: FlowMatchEulerDiscreteScheduler(
+                **info.sampling.to_scheduler_config()
+            ),
         }
         loaded: dict[str, Any] = dict.fromkeys([*cls._optional_components, *loaders])
         loaded |= components

@@ -1,80 +1,27 @@
-"""Weight files: names, shards, indexes, and what is wrong with them."""
+"""Safetensors files: shards, indexes, and what is wrong with them."""
 
 import json
 import resource
 import struct
 
 import pytest
+import safetensors
 import torch
 from safetensors.torch import save_file
 
 from filmstrip.errors import CheckpointError, InputError
-from filmstrip.weights.tensors import (
-    open_tensors,
-    read_headers,
-    variants,
-    weight_files,
-    write_tensors,
-)
+from filmstrip.weights.safetensors_files import SafetensorsSource, write_safetensors
+from filmstrip.weights.weight_files import weight_files
 
+CPU = torch.device("cpu")
 STEM = "model"
 STATE = {f"layer.{i}": torch.full((4, 2), float(i)) for i in range(3)}
 BYTES = 4 * 2 * 4
 
 
 def write(folder, variant=None, size="10GB"):
-    write_tensors(folder, STATE, STEM, variant, size)
+    write_safetensors(folder, STATE, STEM, variant, size)
     return sorted(path.name for path in folder.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("names", "variant", "found"),
-    [
-        (["model.safetensors", "config.json"], None, ["model.safetensors"]),
-        (["model.safetensors"], "fp16", []),
-        (["model.fp16.safetensors"], None, []),
-        (["model.fp16.safetensors", "model.safetensors"], "fp16", ["model.fp16.safetensors"]),
-        (["other.safetensors", "model.bin"], None, []),
-        (
-            [
-                "model.safetensors.index.json",
-                "model-00002-of-00002.safetensors",
-                "model-00001-of-00002.safetensors",
-            ],
-            None,
-            [
-                "model.safetensors.index.json",
-                "model-00001-of-00002.safetensors",
-                "model-00002-of-00002.safetensors",
-            ],
-        ),
-        (
-            ["model.safetensors.index.fp16.json", "model.fp16-00001-of-00001.safetensors"],
-            "fp16",
-            ["model.safetensors.index.fp16.json", "model.fp16-00001-of-00001.safetensors"],
-        ),
-    ],
-)
-def test_the_files_of_a_variant_are_found_by_name(names, variant, found):
-    assert weight_files(names, STEM, variant) == found
-
-
-def test_missing_shards_are_numbered():
-    names = ["model.safetensors.index.json", "model-00002-of-00003.safetensors"]
-    with pytest.raises(CheckpointError, match=r"shards 1, 3 of 3 are missing"):
-        weight_files(names, STEM)
-    with pytest.raises(CheckpointError, match=r"its shards are missing"):
-        weight_files(names[:1], STEM)
-
-
-def test_variants_are_listed():
-    names = [
-        "model.safetensors",
-        "model.fp16.safetensors",
-        "model.bf16-00001-of-00002.safetensors",
-        "model.fp8.bin",
-    ]
-    assert variants(names, STEM) == ["bf16", "fp16"]
 
 
 @pytest.mark.parametrize("variant", [None, "fp16"])
@@ -83,28 +30,63 @@ def test_what_is_written_is_read(variant, size, tmp_path):
     names = write(tmp_path, variant, size)
     assert weight_files(names, STEM, variant) != []
     assert sorted(weight_files(names, STEM, variant)) == names
-    stored = read_headers(tmp_path, STEM, variant)
-    assert {key: (tensor.shape, tensor.dtype) for key, tensor in stored.items()} == dict.fromkeys(
-        STATE, ((4, 2), "F32")
-    )
-    for key, tensor in stored.items():
-        with open_tensors(tensor.file) as tensors:
-            assert torch.equal(tensors.get_tensor(key), STATE[key])
+    with SafetensorsSource.from_folder(tmp_path, STEM, variant) as source:
+        assert {
+            name: (info.shape, info.stored_dtype, info.is_floating_point)
+            for name, info in source.infos.items()
+        } == dict.fromkeys(STATE, ((4, 2), "F32", True))
+        for name in source.infos:
+            assert torch.equal(source.read(name, CPU), STATE[name])
+
+
+def test_one_file_is_open_at_a_time(tmp_path, monkeypatch):
+    opened = []
+    safe_open = safetensors.safe_open
+
+    class Recording:
+        def __init__(self, file, **options):
+            self.file = safe_open(file, **options)
+            self.name = file.name
+
+        def __enter__(self):
+            opened.append(self.name)
+            return self.file.__enter__()
+
+        def __exit__(self, *error):
+            opened.remove(self.name)
+            return self.file.__exit__(*error)
+
+    write(tmp_path, size=BYTES)
+    monkeypatch.setattr(safetensors, "safe_open", Recording)
+    with SafetensorsSource.from_folder(tmp_path, STEM) as source:
+        assert opened == []
+        for number, name in enumerate(source.infos, start=1):
+            source.read(name, CPU)
+            assert opened == [f"model-{number:05}-of-00003.safetensors"]
+    assert opened == []
+
+
+def test_a_file_that_is_damaged_after_its_header_was_read_is_named(tmp_path):
+    write(tmp_path)
+    source = SafetensorsSource.from_folder(tmp_path, STEM)
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"model.safetensors is not a whole"), source:
+        source.read("layer.0", CPU)
 
 
 def test_names_and_index_are_those_of_diffusers(tmp_path):
     from diffusers import AutoencoderKL
 
     for variant in (None, "fp16"):
-        theirs, ours = tmp_path / f"theirs{variant}", tmp_path / f"ours{variant}"
+        stock, ours = tmp_path / f"stock{variant}", tmp_path / f"ours{variant}"
         model = AutoencoderKL(block_out_channels=(8,), norm_num_groups=2)
-        model.save_pretrained(theirs, max_shard_size="10KB", variant=variant)
-        write_tensors(ours, model.state_dict(), "diffusion_pytorch_model", variant, "10KB")
-        assert {p.name for p in theirs.iterdir()} - {"config.json"} == {
+        model.save_pretrained(stock, max_shard_size="10KB", variant=variant)
+        write_safetensors(ours, model.state_dict(), "diffusion_pytorch_model", variant, "10KB")
+        assert {p.name for p in stock.iterdir()} - {"config.json"} == {
             p.name for p in ours.iterdir()
         }
         (index,) = ours.glob("*.json")
-        assert json.loads(index.read_text()) == json.loads((theirs / index.name).read_text())
+        assert json.loads(index.read_text()) == json.loads((stock / index.name).read_text())
 
 
 def test_weights_of_an_earlier_save_do_not_stay(tmp_path):
@@ -119,23 +101,23 @@ def test_weights_of_an_earlier_save_do_not_stay(tmp_path):
 @pytest.mark.parametrize("size", ["ten", "5 apples", "", -1.5, None])
 def test_a_size_that_means_nothing_is_refused(size, tmp_path):
     with pytest.raises(InputError, match=r"max_shard_size"):
-        write_tensors(tmp_path, STATE, STEM, None, size)
+        write_safetensors(tmp_path, STATE, STEM, None, size)
 
 
-def test_other_things_than_the_wanted_weights_are_named(tmp_path):
+def test_a_folder_without_the_weights_names_what_it_has_instead(tmp_path):
     with pytest.raises(CheckpointError, match=r"model.safetensors. Check the path"):
-        read_headers(tmp_path, STEM)
+        SafetensorsSource.from_folder(tmp_path, STEM)
     with pytest.raises(CheckpointError, match=r"Check the path"):
-        read_headers(tmp_path / "absent", STEM)
+        SafetensorsSource.from_folder(tmp_path / "absent", STEM)
     (tmp_path / "model.bin").write_bytes(b"pickle")
     with pytest.raises(CheckpointError, match=r"It has model.bin: a pickle .* Convert it"):
-        read_headers(tmp_path, STEM)
+        SafetensorsSource.from_folder(tmp_path, STEM)
     write(tmp_path, "fp16")
     with pytest.raises(CheckpointError, match=r"pass variant='fp16'"):
-        read_headers(tmp_path, STEM)
+        SafetensorsSource.from_folder(tmp_path, STEM)
     write(tmp_path)
     with pytest.raises(CheckpointError, match=r"pass variant=None or variant='fp16'"):
-        read_headers(tmp_path, STEM, "bf16")
+        SafetensorsSource.from_folder(tmp_path, STEM, "bf16")
 
 
 def header(content: bytes) -> bytes:
@@ -159,7 +141,7 @@ def header(content: bytes) -> bytes:
 def test_a_damaged_file_is_named(content, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"model.safetensors is not a whole safetensors file"):
-        read_headers(tmp_path, STEM)
+        SafetensorsSource.from_folder(tmp_path, STEM)
 
 
 def test_a_file_that_was_cut_off_is_named(tmp_path):
@@ -167,7 +149,7 @@ def test_a_file_that_was_cut_off_is_named(tmp_path):
     file = tmp_path / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match=r"cut off"):
-        read_headers(tmp_path, STEM)
+        SafetensorsSource.from_folder(tmp_path, STEM)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +161,7 @@ def test_an_index_that_points_elsewhere_is_refused(name, tmp_path):
     index = tmp_path / "inside" / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"a": name}}))
     with pytest.raises(CheckpointError, match=r"outside its own folder"):
-        read_headers(tmp_path / "inside", STEM)
+        SafetensorsSource.from_folder(tmp_path / "inside", STEM)
 
 
 @pytest.mark.parametrize(
@@ -188,14 +170,14 @@ def test_an_index_that_points_elsewhere_is_refused(name, tmp_path):
 def test_an_index_without_a_map_is_named(content, tmp_path):
     (tmp_path / "model.safetensors.index.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"index\.json has no weight_map"):
-        read_headers(tmp_path, STEM)
+        SafetensorsSource.from_folder(tmp_path, STEM)
 
 
 def test_an_index_that_names_absent_files_is_refused(tmp_path):
     write(tmp_path, size=BYTES)
     (tmp_path / "model-00002-of-00003.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"missing: model-00002-of-00003\.safetensors"):
-        read_headers(tmp_path, STEM)
+        SafetensorsSource.from_folder(tmp_path, STEM)
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path):

@@ -1,0 +1,3 @@
+"""The version of this package, which is written here only."""
+
+__version__ = "0.1.0"
