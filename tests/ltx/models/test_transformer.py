@@ -208,7 +208,7 @@ def test_settings_of_adapters_reach_prepare(
         return prepare(self, *args, **kwargs)
 
     monkeypatch.setattr(LTXVideoTransformer3DModel, "prepare", look)
-    pipe = pipelines(VAE_095)[0]
+    pipe, _ = pipelines()
     run(pipe, attention_kwargs={"scale": 0.5})
     assert seen == [{"scale": 0.5}]
 
