@@ -53,19 +53,19 @@ class Calls:
     modules: list[str] = field(default_factory=list)  # that the tests import, of other packages
 
     def tests_of(self, mutation: Mutation, budget: float) -> list[str]:
-        """The fastest tests that call a function around a mutation; else any function of its file.
+        """The fastest tests that call a function around a mutation, else one of its file or none.
 
         Their times add up to `budget` seconds at most, but at least one test is chosen.
         """
         file = str(mutation.file)
         around = {(file, line) for line in mutation.scopes}
         calling = [test for test, called in self.functions.items() if called & around]
-        if not calling:  # it is run by an import
+        if not calling:  # an import runs it; a test that calls nothing may inspect it
             calling = [
-                t for t, called in self.functions.items() if any(f == file for f, _ in called)
+                test
+                for test, called in self.functions.items()
+                if not called or any(path == file for path, _ in called)
             ]
-        if not calling:
-            calling = list(self.functions)
         chosen: list[str] = []
         total = 0.0
         for test in sorted(calling, key=lambda test: self.seconds[test]):

@@ -65,3 +65,11 @@ def test_a_smooth_picture_survives_the_authors_compression():
 
 def test_other_modes_become_rgb():
     assert prepare_picture(PIL.Image.new("L", (32, 32), 255), 32, 32, crf=0).min() == 1
+
+
+def test_levels_are_truncated_before_compression_as_the_authors_do():
+    """`crf_compressor.py` has `(image * 255.0).byte()`: 100.9 becomes 100, not 101."""
+    grey = {level: compress(torch.full((3, 32, 32), level / 255), 1) for level in (100.1, 100.9)}
+    assert torch.equal(grey[100.9], grey[100.1])
+    brighter = compress(torch.full((3, 32, 32), 101.1 / 255), 1)
+    assert not torch.equal(brighter, grey[100.9])
