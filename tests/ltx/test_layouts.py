@@ -19,8 +19,8 @@ from filmstrip import (
     demo,
 )
 from filmstrip.errors import CheckpointError, InputError
-from filmstrip.ltx.layouts import CheckpointInfo, read_info
-from filmstrip.ltx.schedules import RectifiedFlowSchedule
+from filmstrip.ltx.layouts import read_info
+from filmstrip.ltx.schedules import CheckpointInfo, RectifiedFlowSchedule
 from filmstrip.weights.safetensors_files import SafetensorsSource
 from tests.ltx import original
 
