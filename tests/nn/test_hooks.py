@@ -40,6 +40,22 @@ def test_hooks_may_replace_arguments_and_result() -> None:
     assert seen == [((3,), 106)]
 
 
+def test_hooks_with_and_without_keywords_get_what_those_of_forward_get() -> None:
+    module = Doubler()
+    seen: list[Any] = []
+    module.register_forward_pre_hook(lambda *args: seen.append(args))
+    module.register_forward_pre_hook(lambda *args: seen.append(args), with_kwargs=True)
+    module.register_forward_hook(lambda *args: seen.append(args))
+    module.register_forward_hook(lambda *args: seen.append(args), with_kwargs=True)
+    assert module.double(2, plus=1) == 5
+    assert seen == [
+        (module, (2,)),
+        (module, (2,), {"plus": 1}),
+        (module, (2,), 5),
+        (module, (2,), {"plus": 1}, 5),
+    ]
+
+
 def test_hooks_run_in_the_order_of_torch() -> None:
     order: list[str] = []
     module = Doubler()
