@@ -1,5 +1,7 @@
 """Seeded noise: a list of generators draws row by row, in its order."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -40,6 +42,26 @@ def test_noise_is_drawn_in_its_dtype(dtype: torch.dtype) -> None:
 def test_a_list_of_another_length_than_the_batch_is_refused(count: int) -> None:
     with pytest.raises(InputError, match=f"{count} generators were given for a batch of 3"):
         randn((3, 2), generators(*range(count)))
+
+
+@pytest.mark.parametrize(
+    ("generator", "device", "drawn_on"),
+    [(None, "cpu", "cpu"), (None, "meta", "meta"), (True, "cpu", "cpu"), (True, "meta", "cpu")],
+)
+def test_noise_is_drawn_where_the_generator_is(
+    monkeypatch: pytest.MonkeyPatch, generator: bool | None, device: str, drawn_on: str
+) -> None:
+    devices = []
+    draw = torch.randn
+
+    def recorded(*args: Any, **options: Any) -> torch.Tensor:
+        devices.append(options["device"].type)
+        return draw(*args, **options)
+
+    monkeypatch.setattr(torch, "randn", recorded)
+    noise = randn((2, 3), generators(1)[0] if generator else None, device)
+    assert devices == [drawn_on]
+    assert noise.device.type == device
 
 
 def test_noise_moves_from_the_cpu_to_a_device_and_not_between_devices() -> None:

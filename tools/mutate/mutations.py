@@ -31,7 +31,7 @@ ARITHMETIC: dict[type[ast.operator], str] = {
 # Calls whose arguments are texts for people.
 MESSAGES = {"warn", "warning", "info", "debug", "error", "log", "get_logger", "add_note", "print"}
 # Functions whose first two arguments may be swapped.
-SYMMETRIC = {"max", "min", "equal", "maximum", "minimum"}
+SYMMETRIC = {"max", "min", "equal", "maximum", "minimum", "transpose"}
 # Arguments, of zip and dataclass, that only assert something.
 ASSERTIONS = {"strict", "frozen", "slots"}
 # Methods without which a test on the CPU gives the same numbers, or that any test would miss.
@@ -265,6 +265,8 @@ class _Finder(ast.NodeVisitor):
 
     def add(self, line: int, operator: str, start: int, end: int, after: str) -> None:
         before = self.source[start:end].decode()
+        if before == after:
+            return
         self.found.append(
             Mutation(self.file, line, self.scopes, operator, start, end, before, after)
         )
