@@ -27,12 +27,8 @@ bench: .venv/.installed
 	$(BIN)/python -m benchmarks.ltx --out benchmarks/results
 	$(BIN)/python -m benchmarks.svd --out benchmarks/results
 
-.venv/.docs: .venv/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
-	touch $@
-
 # The pages and the API reference, as a site that also works from a disk.
-docs: .venv/.docs
+docs: .venv/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # The animated picture of the README, by the demo models.

@@ -36,7 +36,7 @@ class Case:
     idle: tuple[str, ...] = ()  # modules that do not work in this call, by the end of their names
 
 
-def made(model: Model) -> Model:
+def build(model: Model) -> Model:
     """The model with random weights, in evaluation mode."""
     randomise(model)
     return model.eval()
@@ -78,17 +78,17 @@ def run_upsampler(model: Any) -> tuple[torch.Tensor, ...]:
 
 CASES: dict[str, Case] = {
     "LTX transformer": Case(
-        lambda: made(LTXVideoTransformer3DModel(**LTX_TRANSFORMER)), run_ltx_transformer
+        lambda: build(LTXVideoTransformer3DModel(**LTX_TRANSFORMER)), run_ltx_transformer
     ),
     **{
         f"LTX VAE {name}": Case(
-            lambda config=config: made(AutoencoderKLLTXVideo(**config)), run_ltx_vae
+            lambda config=config: build(AutoencoderKLLTXVideo(**config)), run_ltx_vae
         )
         for name, config in (("0.9.0", V090), ("0.9.1", V091), ("0.9.5", V095))
     },
     **{
         f"LTX upsampler, {name}": Case(
-            lambda config=config: made(LTXLatentUpsamplerModel(**UPSAMPLER | config)),
+            lambda config=config: build(LTXLatentUpsamplerModel(**UPSAMPLER | config)),
             run_upsampler,
         )
         for name, config in UPSAMPLERS.items()
@@ -96,16 +96,16 @@ CASES: dict[str, Case] = {
     # The output of attention to a single token does not depend on the query: neither queries nor
     # keys, nor the norm before them, are computed.
     "SVD UNet, one token": Case(
-        lambda: made(UNetSpatioTemporalConditionModel(**SVD_UNET)),
+        lambda: build(UNetSpatioTemporalConditionModel(**SVD_UNET)),
         lambda model: run_unet(model, tokens=1),
         idle=("norm2", "attn2.to_q", "attn2.to_k"),
     ),
     "SVD UNet, three tokens": Case(
-        lambda: made(UNetSpatioTemporalConditionModel(**SVD_UNET)),
+        lambda: build(UNetSpatioTemporalConditionModel(**SVD_UNET)),
         lambda model: run_unet(model, tokens=3),
     ),
-    "SVD VAE": Case(lambda: made(AutoencoderKLTemporalDecoder(**SVD_VAE)), run_svd_vae),
+    "SVD VAE": Case(lambda: build(AutoencoderKLTemporalDecoder(**SVD_VAE)), run_svd_vae),
     "SVD VAE in tiles": Case(
-        lambda: made(AutoencoderKLTemporalDecoder(**SVD_VAE)), run_svd_vae_in_tiles
+        lambda: build(AutoencoderKLTemporalDecoder(**SVD_VAE)), run_svd_vae_in_tiles
     ),
 }

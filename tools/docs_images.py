@@ -58,9 +58,7 @@ CLIPS = (
     generate("a yellow triangle sinks while shrinking against a purple background", 2),
     generate("a large white star slides right on a black background", 3),
     generate("a big orange circle rises on a green background", 4),
-    animate(
-        "from a picture of a blue triangle", ("blue", "triangle", "yellow", "left", "large"), 200
-    ),
+    animate("from a picture of a blue triangle", ("blue", "triangle", "yellow", "left", "large")),
 )
 
 

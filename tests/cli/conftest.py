@@ -12,10 +12,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
+from numpy.typing import NDArray
 
-import filmstrip
 from filmstrip.logging import get_logger
 from filmstrip.ltx.recipes import Recipe
 
@@ -112,13 +113,35 @@ class FakePipeline:
         return SimpleNamespace(frames=np.asarray(noise)[None])
 
 
+def replace_public(monkeypatch: pytest.MonkeyPatch, **replacements: Any) -> None:
+    """Let jobs load other objects in place of some public names."""
+    from filmstrip.registry import public
+
+    monkeypatch.setattr(
+        "filmstrip.jobs.load.public",
+        lambda name: replacements[name] if name in replacements else public(name),
+    )
+
+
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> FakePipeline:
-    """Stands in for `filmstrip.LTXPipeline`, and for what `filmstrip.load` returns."""
+    """Stands in for `LTXPipeline` and SVD's pipeline, and for what `filmstrip.load` returns."""
     fake = FakePipeline()
-    monkeypatch.setattr(filmstrip, "LTXPipeline", fake, raising=False)
-    monkeypatch.setattr(filmstrip, "load", fake.from_pretrained, raising=False)
+    replace_public(
+        monkeypatch,
+        LTXPipeline=fake,
+        StableVideoDiffusionPipeline=fake,
+        load=lambda *arguments, **options: fake.from_pretrained(*arguments, **options),
+    )
     return fake
+
+
+def folder_frames(folder: Path) -> NDArray[np.uint8]:
+    """The frames `(T, H, W, 3)` of a folder, as they were before any encoding.
+
+    x264 may encode the same frames differently from run to run.
+    """
+    return np.stack([np.asarray(PIL.Image.open(file)) for file in sorted(folder.glob("*.png"))])
 
 
 @pytest.fixture

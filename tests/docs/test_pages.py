@@ -79,8 +79,6 @@ def test_every_page_is_in_the_navigation() -> None:
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("material", reason="needs the extra `docs`")
-    pytest.importorskip("mkdocstrings", reason="needs the extra `docs`")
     from mkdocs.commands.build import build
     from mkdocs.config import load_config
 

@@ -104,7 +104,7 @@ def test_any_size_is_planned_by_a_recipe_and_goes_to_json_and_back(
         height,
         frames,
     )
-    windows = 1 if job.windows is None else job.windows.count
+    windows = 1 if job.windows is None else job.windows.num_windows
     assert job.steps == windows * (steps + (6 if upscale else 0))
     assert Job.from_json(job.to_json()) == job
 

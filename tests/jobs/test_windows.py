@@ -47,7 +47,7 @@ def test_a_long_video_is_planned_in_windows_that_overlap() -> None:
     assert last_frame(prompts, 25) == 50
     assert last_frame([], 25) == 0
     windows = plan(prompts, 24)
-    assert windows.value == Windows(((1.0, "b"), (2.0, "c")), window=25, overlap=9, count=5)
+    assert windows.value == Windows(((1.0, "b"), (2.0, "c")), window=25, overlap=9, num_windows=5)
     assert windows.adjustments == (
         "--window 24 is not 4 * k + 1: using 25.",
         "The video is made in 5 windows of up to 25 frames, one after the other.",

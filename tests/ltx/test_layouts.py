@@ -19,8 +19,8 @@ from filmstrip import (
     demo,
 )
 from filmstrip.errors import CheckpointError, InputError
-from filmstrip.ltx.layouts import CheckpointInfo, read_info
-from filmstrip.ltx.schedules import RectifiedFlowSchedule
+from filmstrip.ltx.layouts import read_info
+from filmstrip.ltx.schedules import CheckpointInfo, RectifiedFlowSchedule
 from filmstrip.weights.safetensors_files import SafetensorsSource
 from tests.ltx import original
 
@@ -121,6 +121,14 @@ def test_the_config_is_that_of_the_published_folder(checkpoint):
     for name, expected in PUBLISHED[variant].items():
         value = list(config[name]) if isinstance(expected, list) else config[name]
         assert value == expected, name
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_whether_the_decoder_is_causal_is_read_from_the_metadata(causal, tmp_path):
+    config = original.metadata("0.9.0")
+    config["vae"] = config["vae"] | {"causal_decoder": causal}
+    file = original.write(tmp_path / "a.safetensors", original.state("0.9.0"), config)
+    assert AutoencoderKLLTXVideo.from_single_file(file).config.decoder_causal == causal
 
 
 def test_the_upsampler_is_read_as_it_is(upsampler):

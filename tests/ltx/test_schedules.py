@@ -72,3 +72,23 @@ def test_a_scheduler_config_gives_the_timesteps_of_diffusers(config):
     torch.testing.assert_close(
         torch.from_numpy(ours).float(), pipe.set_timesteps(7, 600, None) / 1000
     )
+
+
+def test_the_scheduler_config_is_that_of_the_published_folder():
+    """`scheduler/scheduler_config.json` of Lightricks/LTX-Video."""
+    schedule = RectifiedFlowSchedule(shifting="SD3", target_shift_terminal=0.1)
+    assert schedule.to_scheduler_config() == {
+        "use_dynamic_shifting": True,
+        "base_image_seq_len": 1024,
+        "max_image_seq_len": 4096,
+        "base_shift": 0.95,
+        "max_shift": 2.05,
+        "shift_terminal": 0.1,
+    }
+    scheduler = FlowMatchEulerDiscreteScheduler(**schedule.to_scheduler_config())
+    assert RectifiedFlowSchedule.from_scheduler_config(scheduler.config) == schedule
+
+
+@pytest.mark.parametrize("sampler", ["Uniform", "LinearQuadratic"])
+def test_a_schedule_without_shift_has_the_default_scheduler(sampler):
+    assert RectifiedFlowSchedule(sampler).to_scheduler_config() == {}

@@ -9,12 +9,12 @@ from torch import nn
 
 from filmstrip import AutoencoderKLTemporalDecoder
 from filmstrip.nn.compute_dtype import computing_in
-from tests.models import SVD_VAE, made
+from tests.models import SVD_VAE, build
 
 
 @pytest.fixture
 def vae() -> Any:
-    return made(AutoencoderKLTemporalDecoder(**SVD_VAE)).half()
+    return build(AutoencoderKLTemporalDecoder(**SVD_VAE)).half()
 
 
 def results(vae: Any, **options: Any) -> list[torch.Tensor]:

@@ -1,16 +1,17 @@
-"""Hooks around other methods than `forward` get and may change what hooks around `forward` do."""
+"""Call hooks run around `forward` and around hookable methods; forward hooks around `forward`."""
 
-from typing import Any
+import pickle
+from dataclasses import dataclass, field
 
 import pytest
 import torch
 from torch import nn
 
-from filmstrip.nn.hooks import hookable
+from filmstrip.nn.hooks import hookable, register_call_hook
 
 
 class Doubler(nn.Module):
-    """Doubles numbers, in a method that runs hooks."""
+    """Doubles numbers, in `forward` and in a hookable method."""
 
     @hookable
     def double(self, number: int, *, plus: int = 0) -> int:
@@ -19,66 +20,81 @@ class Doubler(nn.Module):
             raise ValueError("negative")
         return 2 * number + plus
 
+    def forward(self, number: int) -> int:
+        """Twice the number, by `double`."""
+        return self.double(number)
+
+
+@dataclass
+class Recorder:
+    """Records when it is called."""
+
+    name: str = ""
+    events: list[str] = field(default_factory=list)
+
+    def before(self, module: nn.Module) -> None:
+        self.events.append(f"before {self.name}".strip())
+
+    def after(self, module: nn.Module) -> None:
+        self.events.append(f"after {self.name}".strip())
+
 
 def test_a_method_without_hooks_is_itself() -> None:
     assert Doubler().double(2, plus=1) == 5
     assert Doubler.double.__doc__ == "Twice the number."
 
 
-def test_hooks_may_replace_arguments_and_result() -> None:
+def test_a_call_hook_runs_around_a_hookable_method_and_around_forward() -> None:
     module = Doubler()
-    module.register_forward_pre_hook(lambda module, args: args[0] + 1)
-    module.register_forward_pre_hook(
-        lambda module, args, kwargs: (args, kwargs | {"plus": 100}), with_kwargs=True
-    )
-    seen: list[Any] = []
-    module.register_forward_hook(lambda module, args, output: seen.append((args, output)))
-    module.register_forward_hook(
-        lambda module, args, kwargs, output: output + kwargs["plus"], with_kwargs=True
-    )
-    assert module.double(2) == 206
-    assert seen == [((3,), 106)]
+    hook = Recorder()
+    register_call_hook(module, hook)
+    assert module.double(2) == 4
+    assert hook.events == ["before", "after"]
+    assert module(2) == 4
+    assert hook.events[2:] == ["before", "before", "after", "after"]
 
 
-def test_hooks_with_and_without_keywords_get_what_those_of_forward_get() -> None:
+def test_call_hooks_are_nested_in_the_order_of_registration() -> None:
     module = Doubler()
-    seen: list[Any] = []
-    module.register_forward_pre_hook(lambda *args: seen.append(args))
-    module.register_forward_pre_hook(lambda *args: seen.append(args), with_kwargs=True)
-    module.register_forward_hook(lambda *args: seen.append(args))
-    module.register_forward_hook(lambda *args: seen.append(args), with_kwargs=True)
-    assert module.double(2, plus=1) == 5
-    assert seen == [
-        (module, (2,)),
-        (module, (2,), {"plus": 1}),
-        (module, (2,), 5),
-        (module, (2,), {"plus": 1}, 5),
-    ]
-
-
-def test_hooks_run_in_the_order_of_torch() -> None:
-    order: list[str] = []
-    module = Doubler()
-    module.register_forward_hook(lambda *_: order.append("second"))
-    module.register_forward_hook(lambda *_: order.append("first"), prepend=True)
-    before = nn.modules.module.register_module_forward_pre_hook(lambda *_: order.append("global"))
-    after = nn.modules.module.register_module_forward_hook(lambda *_: order.append("global"))
+    events: list[str] = []
+    for name in ("first", "second"):
+        register_call_hook(module, Recorder(name, events))
     module.double(1)
-    before.remove()
-    after.remove()
-    assert order == ["global", "global", "first", "second"]
-    module.double(1)
-    assert order[4:] == ["first", "second"]
+    assert events == ["before first", "before second", "after second", "after first"]
 
 
-def test_only_hooks_that_are_always_called_run_after_an_error() -> None:
-    ran: list[str] = []
+def test_a_call_hook_runs_after_an_error_too() -> None:
     module = Doubler()
-    module.register_forward_hook(lambda *_: ran.append("plain"))
-    module.register_forward_hook(lambda *_: ran.append("always"), always_call=True)
+    hook = Recorder()
+    register_call_hook(module, hook)
     with pytest.raises(ValueError, match="negative"):
         module.double(-1)
-    assert ran == ["always"]
+    assert hook.events == ["before", "after"]
+
+
+def test_a_removed_call_hook_runs_no_more() -> None:
+    module = Doubler()
+    hook = Recorder()
+    register_call_hook(module, hook).remove()
+    module.double(1)
+    module(1)
+    assert hook.events == []
+
+
+def test_forward_hooks_do_not_run_around_hookable_methods() -> None:
+    module = Doubler()
+    seen: list[int] = []
+    module.register_forward_hook(lambda module, args, output: seen.append(output))
+    module.double(1)
+    assert seen == []
+    module(1)
+    assert seen == [2]
+
+
+def test_a_module_with_a_call_hook_can_be_pickled() -> None:
+    module = Doubler()
+    register_call_hook(module, Recorder())
+    assert pickle.loads(pickle.dumps(module)).double(2) == 4
 
 
 def test_a_compiled_forward_may_call_a_hookable_method() -> None:

@@ -261,12 +261,9 @@ def test_given_embeddings_serve_several_videos() -> None:
 def test_custom_timesteps_are_what_the_model_is_told() -> None:
     ours, _ = pipelines()
     told: list[float] = []
-
-    def look(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        if "timestep" in kwargs:  # forward, not prepare
-            told.append(float(kwargs["timestep"][0]))
-
-    ours.transformer.register_forward_pre_hook(look, with_kwargs=True)
+    ours.transformer.register_forward_pre_hook(
+        lambda module, args, kwargs: told.append(float(kwargs["timestep"][0])), with_kwargs=True
+    )
     frames = run(ours, timesteps=[1000.0, 700.0, 250.0])
     assert told == [1000.0, 700.0, 250.0]
     assert frames.isfinite().all()

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from filmstrip import __version__
 from filmstrip.cli import animate, generate, models, show, upscale
 from filmstrip.cli.windows import CommandWithPairs
+from filmstrip.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,

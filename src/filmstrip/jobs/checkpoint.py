@@ -76,8 +76,8 @@ class Checkpoint(Generic[P]):
         """
         if self.recipe is not None and not Path(self.location).is_dir():
             return locate(self.preset, HubOptions(revision=self.revision))
-        source = CheckpointLocation(self.location, revision=self.revision)
-        folder = source.fetch(_json_files)
+        location = CheckpointLocation(self.location, revision=self.revision)
+        folder = location.fetch(_json_files)
         if not (folder / INDEX).is_file():
             raise CheckpointError(
                 f"{folder} has no {INDEX}, so it is not a model folder in diffusers' layout."

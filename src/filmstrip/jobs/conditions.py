@@ -1,7 +1,7 @@
 """Pictures and clips that a video shows: read, and placed in the video."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from filmstrip.errors import InputError
 from filmstrip.jobs.adjusted import Adjusted
@@ -50,14 +50,6 @@ class Room:
     window: int  # frames that are made at once; about half of them may be of an extended clip
     stride: int  # clips have `stride * k + 1` frames, and begin at a multiple of it
     snap: bool  # move what does not fit, rather than refuse it
-
-
-@dataclass
-class _Placement:
-    """What is placed so far."""
-
-    inputs: list[MediaInput] = field(default_factory=list)
-    adjustments: list[str] = field(default_factory=list)
 
 
 def read_conditions(request: GenerateRequest) -> Adjusted[tuple[ReadCondition, ...]]:
@@ -110,57 +102,66 @@ def place_conditions(
     Raises:
         InputError: one does not fit, or two hold the same frame.
     """
-    placement = _Placement()
-    num_extended = sum(condition.is_extended for condition in conditions)
-    most_extended_frames = min(room.num_frames, room.window) // (1 + num_extended) + 1
-    for condition in conditions:
-        frame_index = condition.frame
-        if frame_index < 0:
-            frame_index += room.num_frames
-        if not 0 <= frame_index < room.num_frames:
-            raise InputError(
-                f"{condition}: the video has the frames 0 to {room.num_frames - 1}, or "
-                f"-{room.num_frames} to -1."
-            )
-        if condition.is_extended:
-            _place_extended(condition, most_extended_frames, room, placement)
-        else:
-            _place(condition, frame_index, room, placement)
-    _check_overlaps(conditions, placement.inputs)
-    extended = [item for item in placement.inputs if item.is_extended]
+    placed = [_place(condition, conditions, room) for condition in conditions]
+    inputs = tuple(one.value for one in placed)
+    _check_overlaps(conditions, inputs)
+    adjustments = [sentence for one in placed for sentence in one.adjustments]
+    extended = [item for item in inputs if item.is_extended]
     if extended:
         num_held = sum(item.num_frames for item in extended)
         in_files = sum(item.file.num_frames or 1 for item in extended)
         new = room.num_frames - num_held
-        placement.adjustments.append(f"{new} frames are new, and the file has {new + in_files}.")
-    return Adjusted(tuple(placement.inputs), tuple(placement.adjustments))
+        adjustments.append(f"{new} frames are new, and the file has {new + in_files}.")
+    return Adjusted(inputs, tuple(adjustments))
 
 
-def _place(condition: ReadCondition, frame_index: int, room: Room, placement: _Placement) -> None:
-    """Place a picture, or the first frames of a clip, at a frame of the video."""
-    stop = 1
+def _place(
+    condition: ReadCondition, conditions: Sequence[ReadCondition], room: Room
+) -> Adjusted[MediaInput]:
+    """Find the place of one of the conditions."""
+    frame_index = condition.frame
+    if frame_index < 0:
+        frame_index += room.num_frames
+    if not 0 <= frame_index < room.num_frames:
+        raise InputError(
+            f"{condition}: the video has the frames 0 to {room.num_frames - 1}, or "
+            f"-{room.num_frames} to -1."
+        )
+    if condition.is_extended:
+        num_extended = sum(other.is_extended for other in conditions)
+        most_frames = min(room.num_frames, room.window) // (1 + num_extended) + 1
+        return _place_extended(condition, most_frames, room)
     if condition.num_frames > 1:
-        problem = f"{condition} does not begin at a multiple of {room.stride}"
-        start = snap(frame_index, 0, room.stride, problem, room.snap)
-        frame_index = start.value
-        frames_left = room.num_frames - frame_index
-        kept = cut_clip(str(condition), condition.num_frames, frames_left, room.stride, room.snap)
-        stop = kept.value
-        placement.adjustments += [*start.adjustments, *kept.adjustments]
-    placement.inputs.append(
+        return _place_clip(condition, frame_index, room)
+    return Adjusted(
         MediaInput(
             condition.role,
             condition.file,
-            stop=stop,
             frame_index=frame_index,
             strength=condition.strength,
         )
     )
 
 
-def _place_extended(
-    condition: ReadCondition, most_frames: int, room: Room, placement: _Placement
-) -> None:
+def _place_clip(condition: ReadCondition, frame_index: int, room: Room) -> Adjusted[MediaInput]:
+    """Place as many of a clip's first frames as fit, at the multiple of `room.stride` nearest to
+    a frame of the video.
+    """
+    problem = f"{condition} does not begin at a multiple of {room.stride}"
+    start = snap(frame_index, 0, room.stride, problem, room.snap)
+    frames_left = room.num_frames - start.value
+    kept = cut_clip(str(condition), condition.num_frames, frames_left, room.stride, room.snap)
+    placed = MediaInput(
+        condition.role,
+        condition.file,
+        stop=kept.value,
+        frame_index=start.value,
+        strength=condition.strength,
+    )
+    return Adjusted(placed, (*start.adjustments, *kept.adjustments))
+
+
+def _place_extended(condition: ReadCondition, most_frames: int, room: Room) -> Adjusted[MediaInput]:
     """Hold the last frames of a clip at the start of the video, or the first ones at its end."""
     from filmstrip.ltx.video_shape import round_down_frames
 
@@ -174,15 +175,14 @@ def _place_extended(
         start = 0
         frame_index = room.num_frames - count
         which, end = "first", "end"
-    placement.inputs.append(
-        MediaInput(
-            condition.role, condition.file, start=start, stop=start + count, frame_index=frame_index
-        )
+    placed = MediaInput(
+        condition.role, condition.file, start=start, stop=start + count, frame_index=frame_index
     )
-    placement.adjustments.append(
+    sentence = (
         f"{condition.file.path}: the {which} {count} of its {num_frames} frames are held at the "
         f"{end}."
     )
+    return Adjusted(placed, (sentence,))
 
 
 def _check_overlaps(conditions: Sequence[ReadCondition], inputs: Sequence[MediaInput]) -> None:

@@ -10,6 +10,7 @@ from filmstrip.jobs.load import Models
 from filmstrip.jobs.media_input import EXTEND, MediaInput
 from filmstrip.jobs.progress import JobProgress
 from filmstrip.jobs.windows import Windows
+from filmstrip.ltx.recipes import Recipe
 from filmstrip.pipeline.progress import Progress
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class VideoMaker:
             return self._long_video(job.windows)
         if job.upscale and not job.uses_recipe:
             return self._generate_in_two_passes()
-        return self._call(**self._size(), **self._conditions(), **self._recipe())
+        return self._call(**self._file_size(), **self._conditions(), **self._recipe_argument())
 
     def _call(self, **arguments: Any) -> Any:
         """The frames of a call of the pipeline, or the latents with `output_type="latent"`."""
@@ -92,17 +93,21 @@ class VideoMaker:
         output = self.models.pipeline(**call, generator=self.generator, output_type=output_type)
         return output.frames if output_type == "latent" else output.frames[0]
 
-    def _size(self) -> dict[str, int]:
+    def _file_size(self) -> dict[str, int]:
         """The size of the file, which is twice that of the call in a job that upscales."""
         return {"width": self.job.width, "height": self.job.height}
 
-    def _recipe(self) -> dict[str, Any]:
-        """The recipe as an argument, for a pipeline that follows one."""
+    def _recipe(self) -> Recipe | None:
+        """The pipeline's recipe with the changes of the job; None if the job follows none."""
         if not self.job.uses_recipe:
-            return {}
-        recipe = self.models.pipeline.recipe
-        changed = recipe.adjusted(**self.job.recipe_changes, upscale=self.job.upscale)
-        return {"recipe": changed}
+            return None
+        recipe: Recipe = self.models.pipeline.recipe
+        return recipe.adjusted(**self.job.recipe_changes, upscale=self.job.upscale)
+
+    def _recipe_argument(self) -> dict[str, Recipe]:
+        """The recipe as an argument of the call, for a pipeline that takes one."""
+        recipe = self._recipe()
+        return {} if recipe is None else {"recipe": recipe}
 
     def _conditions(self) -> dict[str, Any]:
         """The pictures and clips as an argument, if there are any."""
@@ -125,7 +130,10 @@ class VideoMaker:
         latents = self._call(**conditions, output_type="latent")
         latents = self._upsample(latents=latents, output_type="latent")
         return self._call(
-            **self._size(), **conditions, latents=latents, denoise_strength=SECOND_PASS_STRENGTH
+            **self._file_size(),
+            **conditions,
+            latents=latents,
+            denoise_strength=SECOND_PASS_STRENGTH,
         )
 
     def _upscale_clip(self) -> "Frames":
@@ -136,7 +144,7 @@ class VideoMaker:
             "width": job.call["width"],
             "height": job.call["height"],
         }
-        recipe = self._recipe().get("recipe")
+        recipe = self._recipe()
         if "prompt" not in job.call:
             decode: dict[str, float] = {}
             if recipe is not None:
@@ -147,7 +155,7 @@ class VideoMaker:
         second_pass: dict[str, Any] = {"denoise_strength": SECOND_PASS_STRENGTH}
         if recipe is not None:
             second_pass = {"recipe": replace(recipe, first=recipe.passes[-1], second=None)}
-        return self._call(**self._size(), latents=latents, **second_pass)
+        return self._call(**self._file_size(), latents=latents, **second_pass)
 
     def _upsample(self, **arguments: Any) -> Any:
         """The frames or latents that the latent upsampler makes."""
@@ -161,7 +169,8 @@ class VideoMaker:
             )
         pipeline = LTXLatentUpsamplePipeline(self.models.pipeline.vae, upsampler)
         with pipeline.report_progress_to(self.progress):
-            return pipeline(**arguments, adain_factor=ADAIN_FACTOR, generator=self.generator).frames  # type: ignore[union-attr]
+            output: Any = pipeline(**arguments, adain_factor=ADAIN_FACTOR, generator=self.generator)
+        return output.frames
 
     def _long_video(self, windows: Windows) -> "Frames":
         """Window after window; if something ends it, what is finished by then is kept."""
@@ -176,9 +185,9 @@ class VideoMaker:
             for part in long_video(
                 self.models.pipeline,
                 [(0.0, self.job.call["prompt"]), *windows.prompts_at],
-                **{**arguments, **self._size()},
+                **{**arguments, **self._file_size()},
                 **self._conditions(),
-                **self._recipe(),
+                recipe=self._recipe(),
                 window=windows.window,
                 overlap=windows.overlap,
                 generator=self.generator,

@@ -7,6 +7,7 @@ from filmstrip.jobs.families import CONDITION_PIPELINE, UPSAMPLE_PIPELINE, UPSAM
 from filmstrip.jobs.job import Job
 from filmstrip.jobs.memory import explain_out_of_memory
 from filmstrip.presets import PRESETS, fetch as fetch_preset
+from filmstrip.registry import public
 from filmstrip.weights.hub import HubOptions
 
 
@@ -42,8 +43,6 @@ def load(job: Job) -> Models:
     """
     import torch
 
-    import filmstrip
-
     options: dict[str, Any] = {
         "dtype": getattr(torch, job.dtype),
         "device": job.device,
@@ -51,13 +50,13 @@ def load(job: Job) -> Models:
     }
     with explain_out_of_memory(job):
         if job.uses_recipe:
-            pipeline = filmstrip.load(job.model, **options)
+            pipeline = public("load")(job.model, **options)
             return Models(pipeline, getattr(pipeline, UPSAMPLER, None))
-        pipeline = getattr(filmstrip, job.pipeline).from_pretrained(job.source, **options)
+        pipeline = public(job.pipeline).from_pretrained(job.source, **options)
         if job.pipeline == UPSAMPLE_PIPELINE:
             return Models(pipeline, pipeline.latent_upsampler)
         if job.upscale and job.pipeline == CONDITION_PIPELINE:
-            upsampler = filmstrip.LTXLatentUpsamplerModel.from_pretrained(
+            upsampler = public("LTXLatentUpsamplerModel").from_pretrained(
                 job.source, subfolder=UPSAMPLER, **options
             )
             return Models(pipeline, upsampler)

@@ -188,7 +188,7 @@ def _num_steps(
         second = int(first * SECOND_PASS_STRENGTH) if request.upscale else 0
         return first + second
     passes = recipe.adjusted(upscale=request.upscale).passes
-    return sum(one.count for one in passes) * (1 if windows is None else windows.count)
+    return sum(one.count for one in passes) * (1 if windows is None else windows.num_windows)
 
 
 def _unused_negative(request: GenerateRequest, recipe: Recipe) -> tuple[str, ...]:

@@ -7,8 +7,8 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
 
-from filmstrip import __version__
 from filmstrip.jobs.job import Job
+from filmstrip.version import __version__
 
 # What a command is given before its options.
 SUBJECTS: Mapping[str, str] = MappingProxyType(

@@ -22,7 +22,7 @@ class Windows(JsonData):
     prompts_at: tuple[tuple[float, str], ...]  # after the first: the second of each, and its text
     window: int  # frames that are made at once
     overlap: int  # of them, those that are taken over from the window before
-    count: int  # how many windows the video has
+    num_windows: int  # of the whole video
 
 
 def parse_time(prompt: TimedPrompt, fps: float) -> float:

@@ -12,12 +12,12 @@ the published ones.
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filmstrip.errors import CheckpointError
-from filmstrip.ltx.schedules import RectifiedFlowSchedule
+from filmstrip.ltx.schedules import CheckpointInfo, RectifiedFlowSchedule
 from filmstrip.weights.safetensors_files import SafetensorsSource
 from filmstrip.weights.tensor_source import OriginalCheckpoint, RenamedSource
 
@@ -186,22 +186,6 @@ DECODER_0_9_1 = BlockLayout(  # 0.9.1 and later
 )
 ENCODER_LAYOUTS = (ENCODER_0_9_0, ENCODER_0_9_5)
 DECODER_LAYOUTS = (DECODER_0_9_0, DECODER_0_9_1)
-
-
-@dataclass(frozen=True)
-class CheckpointInfo:
-    """How a checkpoint is to be sampled.
-
-    Args:
-        sampling: How its timesteps are spaced.
-        causal_positions: Whether positions in time take into account that the first latent frame
-            stands for one frame alone.
-        allowed_timesteps: The only timesteps that a distilled model was trained for; None: any.
-    """
-
-    sampling: RectifiedFlowSchedule = field(default_factory=RectifiedFlowSchedule)
-    causal_positions: bool = False
-    allowed_timesteps: tuple[float, ...] | None = None
 
 
 def read_info(file: Path) -> CheckpointInfo:

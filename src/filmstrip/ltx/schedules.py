@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -142,3 +142,19 @@ class RectifiedFlowSchedule:
         times = exponential_shift(shift, 1, times)
         terminal = self.target_shift_terminal
         return times if terminal is None else stretch_to_terminal(terminal, times)
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """How a checkpoint is to be sampled.
+
+    Args:
+        sampling: How its timesteps are spaced.
+        causal_positions: Whether positions in time take into account that the first latent frame
+            stands for one frame alone.
+        allowed_timesteps: The only timesteps that a distilled model was trained for; None: any.
+    """
+
+    sampling: RectifiedFlowSchedule = field(default_factory=RectifiedFlowSchedule)
+    causal_positions: bool = False
+    allowed_timesteps: tuple[float, ...] | None = None

@@ -1,17 +1,17 @@
-"""Forward hooks around other methods than `forward`.
+"""Hooks that act on a module from outside.
 
-Offloading, streaming of weights and profiling act on a module from outside, through its forward
-hooks. `nn.Module.__call__` runs those around `forward` only. The models here also work in
-`prepare`, `encode` and `decode`, and SVD's autoencoder runs its blocks in parts; this module makes
-hooks run there too.
+PyTorch's forward hooks run around `forward`, here as everywhere: a script that counts or reads the
+calls of a module sees those and no others. But the models here also work in `prepare`, `encode`
+and `decode`, and whoever brings a module's weights into memory (offloading, streaming) must act
+before those as well. `register_call_hook` covers both: `forward`, and every method that is marked
+`hookable`.
 
-Hooks get what they get around `forward`: the arguments, and the result of the method. Both may be
-replaced by what a hook returns.
+SVD's autoencoder runs its blocks in parts; `HookedCall` runs their forward hooks around the parts.
 """
 
 import functools
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import torch.nn.modules.module as torch_module
 from torch import nn
@@ -20,24 +20,64 @@ M = TypeVar("M", bound=nn.Module)
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_CALL_HOOKS = "_call_hooks"
+
+
+class CallHook(Protocol):
+    """What `register_call_hook` takes."""
+
+    def before(self, module: nn.Module) -> None:
+        """Before the module works."""
+        ...
+
+    def after(self, module: nn.Module) -> None:
+        """After it has worked, also if it failed."""
+        ...
+
+
+class CallHookHandle:
+    """Removes a call hook."""
+
+    def __init__(self, module: nn.Module, hook: CallHook) -> None:
+        self.module = module
+        self.hook = hook
+        before = functools.partial(_run_before, hook)
+        after = functools.partial(_run_after, hook)
+        self._handles = [
+            module.register_forward_pre_hook(before),
+            module.register_forward_hook(after, always_call=True),
+        ]
+        module.__dict__.setdefault(_CALL_HOOKS, []).append(hook)
+
+    def remove(self) -> None:
+        """Remove the hook from its module."""
+        for handle in self._handles:
+            handle.remove()
+        self.module.__dict__[_CALL_HOOKS].remove(self.hook)
+
+
+def register_call_hook(module: nn.Module, hook: CallHook) -> CallHookHandle:
+    """Run a hook around `forward` and around each method of the module that is `hookable`.
+
+    A hookable method that is called within `forward` runs the hook once more, inside.
+    """
+    return CallHookHandle(module, hook)
+
 
 def hookable(method: Callable[Concatenate[M, P], R]) -> Callable[Concatenate[M, P], R]:
-    """Make a method run the forward hooks of its module, as a call of the module does.
-
-    Methods of the same module that call each other must not both run the hooks: a hook that frees
-    weights after the inner one would take them from the outer. Call an undecorated method inside.
-    """
+    """Make a method of a module run the module's call hooks, as `forward` does."""
 
     def call(self: M, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        if not has_hooks(self):
+        hooks: list[CallHook] = self.__dict__.get(_CALL_HOOKS, [])
+        if not hooks:
             return method(self, *args, **kwargs)
-        hooked = HookedCall(self, args, kwargs)
+        for hook in hooks:
+            hook.before(self)
         try:
-            result = method(self, *hooked.args, **hooked.kwargs)
-        except BaseException:
-            hooked.abort()
-            raise
-        return hooked.finish(result)
+            return method(self, *args, **kwargs)
+        finally:
+            for hook in reversed(hooks):
+                hook.after(self)
 
     functools.update_wrapper(call, method)
     return call
@@ -51,6 +91,14 @@ def has_hooks(module: nn.Module) -> bool:
         or torch_module._global_forward_pre_hooks
         or torch_module._global_forward_hooks
     )
+
+
+def _run_before(hook: CallHook, module: nn.Module, args: Any) -> None:
+    hook.before(module)
+
+
+def _run_after(hook: CallHook, module: nn.Module, args: Any, output: Any) -> None:
+    hook.after(module)
 
 
 class HookedCall:

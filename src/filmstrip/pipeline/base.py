@@ -13,10 +13,11 @@ from filmstrip.errors import CheckpointError, InputError
 from filmstrip.pipeline.denoise import Step
 from filmstrip.pipeline.progress import Progress, ProgressBar
 from filmstrip.registry import PIPELINES, public
+from filmstrip.weights.device_and_dtype import as_device
 from filmstrip.weights.folder import Dtypes, load_components, save_components
 from filmstrip.weights.hub import CheckpointLocation, split_options
-from filmstrip.weights.model import as_device, warn_of_pickles
 from filmstrip.weights.pipeline_index import fetch_pipeline, read_index
+from filmstrip.weights.weight_files import warn_of_pickles
 
 
 class DiffusionPipeline:

@@ -9,9 +9,9 @@ from filmstrip.ltx.pipelines.recipe import LTXRecipePipeline
 from filmstrip.ltx.video_shape import VideoShape
 from filmstrip.presets.download import TEXT_ENCODER_INDEX, fetch_ltx
 from filmstrip.presets.ltx import LTXPreset
+from filmstrip.weights.device_and_dtype import as_device, as_dtype
 from filmstrip.weights.folder import load_components
 from filmstrip.weights.hub import HubOptions
-from filmstrip.weights.model import as_device, as_dtype
 
 
 def load_ltx(

@@ -13,8 +13,8 @@ from filmstrip.errors import CheckpointError, InputError
 from filmstrip.files import AnyPath, make_folder, replacing_files, write_json
 from filmstrip.logging import get_logger
 from filmstrip.registry import COMPONENT_CLASSES, OLDER_NAMES, TRANSFORMERS_STEM, ComponentClass
+from filmstrip.weights.device_and_dtype import as_dtype
 from filmstrip.weights.hub import list_files
-from filmstrip.weights.model import as_dtype
 from filmstrip.weights.pipeline_index import (
     INDEX_NAME,
     PipelineIndex,
@@ -22,7 +22,6 @@ from filmstrip.weights.pipeline_index import (
     component_classes,
     files_by_component,
 )
-from filmstrip.weights.safetensors_files import SafetensorsSource, remove_stale
 
 logger = get_logger(__name__)
 
@@ -149,6 +148,8 @@ def _load_transformers_component(
 ) -> object:
     if component_class.stem:
         # Refuses pickles and damaged files with filmstrip's messages.
+        from filmstrip.weights.safetensors_files import SafetensorsSource
+
         SafetensorsSource.from_folder(folder, component_class.stem, variant)
     try:
         with _quiet_transformers():
@@ -230,4 +231,6 @@ def _save_component(
         component.save_pretrained(temporary, **options)
         written = [path.name for path in temporary.iterdir()]
     if isinstance(component, nn.Module):
+        from filmstrip.weights.safetensors_files import remove_stale
+
         remove_stale(folder, TRANSFORMERS_STEM, variant, written)

@@ -15,10 +15,11 @@ from filmstrip.errors import CheckpointError, InputError
 from filmstrip.files import AnyPath
 from filmstrip.logging import get_logger
 from filmstrip.registry import DIFFUSERS_STEM, original_layout_reader
+from filmstrip.weights.device_and_dtype import as_device, as_dtype
 from filmstrip.weights.hub import CheckpointLocation, fetch_file, split_options
 from filmstrip.weights.load import EmptyOnMeta, Transform, load_weights
 from filmstrip.weights.safetensors_files import SafetensorsSource, write_safetensors
-from filmstrip.weights.weight_files import weight_files
+from filmstrip.weights.weight_files import warn_of_pickles, weight_files
 
 logger = get_logger(__name__)
 
@@ -246,51 +247,3 @@ class Model(nn.Module, Configurable):
             )
         self.save_config(save_directory)
         write_safetensors(Path(save_directory), state_dict, DIFFUSERS_STEM, variant, max_shard_size)
-
-
-def warn_of_pickles(safe_serialization: bool) -> None:
-    """Say that `safe_serialization=False`, which in diffusers asks for pickles, changes nothing."""
-    if not safe_serialization:
-        logger.warning(
-            "safe_serialization is False, which asks for pickles; safetensors are written all the "
-            "same."
-        )
-
-
-def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
-    """A floating-point dtype from itself or its name ("bfloat16"), and None from None.
-
-    Raises:
-        InputError: It is no floating-point dtype.
-    """
-    if dtype is None:
-        return None
-    resolved = dtype
-    if isinstance(dtype, str):
-        resolved = getattr(torch, dtype.removeprefix("torch."), dtype)
-    if not isinstance(resolved, torch.dtype) or not resolved.is_floating_point:
-        raise InputError(
-            f"dtype is {dtype!r}; use torch.bfloat16, torch.float16 or torch.float32, or "
-            '"bfloat16" ...'
-        )
-    return resolved
-
-
-def as_device(device: torch.device | str | int | None) -> torch.device:
-    """A device from itself or its name, and the CPU from None.
-
-    Raises:
-        InputError: There is no such device on this machine.
-    """
-    try:
-        resolved = torch.device("cpu" if device is None else device)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise InputError(
-            f'device is {device!r}; name one device, such as "cuda", "cuda:1" or "cpu".'
-        ) from error
-    if resolved.type == "meta" or (resolved.type == "cuda" and not torch.cuda.is_available()):
-        raise InputError(
-            f"device is {device!r}, but weights cannot be put there on this machine. Use "
-            "device='cpu'."
-        )
-    return resolved

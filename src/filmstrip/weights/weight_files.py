@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filmstrip.errors import CheckpointError
+from filmstrip.logging import get_logger
+
+logger = get_logger(__name__)
 
 PICKLE_SUFFIXES = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
 
@@ -98,3 +101,12 @@ def missing_weights_message(
             "https://huggingface.co/spaces/safetensors/convert."
         )
     return f"{message} Check the path and the subfolder, or download the weights."
+
+
+def warn_of_pickles(safe_serialization: bool) -> None:
+    """Say that `safe_serialization=False`, which in diffusers asks for pickles, changes nothing."""
+    if not safe_serialization:
+        logger.warning(
+            "safe_serialization is False, which asks for pickles; safetensors are written all the "
+            "same."
+        )

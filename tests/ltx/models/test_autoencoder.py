@@ -68,8 +68,8 @@ def test_tiles_that_would_leave_gaps_are_refused_and_change_nothing() -> None:
             "stride 1; the stride must be between",
         ),
     ]
-    for sizes, said in wrong:
-        with pytest.raises(InputError, match=said):
+    for sizes, message in wrong:
+        with pytest.raises(InputError, match=message):
             vae.enable_tiling(**sizes)
     assert (vae.use_tiling, vae.tile_sample_min_height, vae.tile_sample_stride_width) == (
         False,

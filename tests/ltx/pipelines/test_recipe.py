@@ -45,12 +45,9 @@ def _reset(pipe):
 def asked(pipe):
     """The number of rows that the transformer is asked about at each step."""
     rows = []
-
-    def count(module, args, kwargs):
-        if "timestep" in kwargs:  # forward, not prepare
-            rows.append(len(args[0]))
-
-    handle = pipe.transformer.register_forward_pre_hook(count, with_kwargs=True)
+    handle = pipe.transformer.register_forward_hook(
+        lambda module, args, output: rows.append(len(args[0]))
+    )
     yield rows
     handle.remove()
 

@@ -35,8 +35,7 @@ def seen(pipe):
     steps = []
 
     def look(module, args, kwargs):
-        if "timestep" in kwargs:  # forward, not prepare
-            steps.append((args[0].clone(), kwargs["timestep"].clone(), kwargs["prepared"]))
+        steps.append((args[0].clone(), kwargs["timestep"].clone(), kwargs["prepared"]))
 
     handle = pipe.transformer.register_forward_pre_hook(look, with_kwargs=True)
     yield steps

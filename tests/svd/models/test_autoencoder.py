@@ -19,7 +19,7 @@ FOUR: dict[str, Any] = {
 PIXEL = 2 / 255  # one of 255 steps, in [-1, 1]
 
 
-def made(**options: Any) -> AutoencoderKLTemporalDecoder:
+def build(**options: Any) -> AutoencoderKLTemporalDecoder:
     vae = AutoencoderKLTemporalDecoder(**FOUR | options).eval()
     randomise(vae)
     return vae
@@ -27,7 +27,7 @@ def made(**options: Any) -> AutoencoderKLTemporalDecoder:
 
 @pytest.fixture(scope="module")
 def vae() -> AutoencoderKLTemporalDecoder:
-    return made()
+    return build()
 
 
 def uneven(batch: int, channels: int, height: int, width: int) -> torch.Tensor:
@@ -113,7 +113,7 @@ def test_layers_near_the_pixels_see_tiles_and_no_more(vae: AutoencoderKLTemporal
 @torch.no_grad()
 @pytest.mark.parametrize("widths", [(32,), (32, 32), (32, 32, 32), (32,) * 5])
 def test_any_number_of_blocks_can_be_tiled(widths: tuple[int, ...]) -> None:
-    vae = made(block_out_channels=widths, down_block_types=("DownEncoderBlock2D",) * len(widths))
+    vae = build(block_out_channels=widths, down_block_types=("DownEncoderBlock2D",) * len(widths))
     ratio = 2 ** (len(widths) - 1)
     latents = uneven(1, 4, 96 // ratio, 144 // ratio)
     whole = vae.decode(latents, 1).sample
@@ -170,11 +170,11 @@ def test_memory_is_channels_last_from_the_first_layer_to_the_last(
             if not tensor.movedim(1, -1).is_contiguous():
                 order.append(type(module).__name__)
 
-    kinds = (nn.Conv2d, nn.Conv3d, GroupNorm)
+    layer_types = (nn.Conv2d, nn.Conv3d, GroupNorm)
     hooks = [
         m.register_forward_hook(look)
         for n, m in vae.named_modules()
-        if isinstance(m, kinds) and "time_conv_out" not in n
+        if isinstance(m, layer_types) and "time_conv_out" not in n
     ]
     vae(torch.randn(4, 3, 24, 32), num_frames=2)
     for hook in hooks:
@@ -209,14 +209,14 @@ def test_videos_of_a_batch_do_not_see_each_other(vae: AutoencoderKLTemporalDecod
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (
-            lambda vae: made(down_block_types=("AttnDownEncoderBlock2D",) * 4),
+            lambda vae: build(down_block_types=("AttnDownEncoderBlock2D",) * 4),
             "'AttnDownEncoderBlock2D'",
         ),
-        (lambda vae: made(block_out_channels=(32, 64)), "4 down_block_types for 2"),
-        (lambda vae: made(block_out_channels=(32, 32, 64, 40)), "holds 40"),
+        (lambda vae: build(block_out_channels=(32, 64)), "4 down_block_types for 2"),
+        (lambda vae: build(block_out_channels=(32, 32, 64, 40)), "holds 40"),
         (
             lambda vae: vae.decode(torch.zeros(5, 4, 2, 2), 2),
             "5 latents are no whole number of videos of 2",
@@ -229,7 +229,7 @@ def test_videos_of_a_batch_do_not_see_each_other(vae: AutoencoderKLTemporalDecod
         ),
     ],
 )
-def test_errors_name_the_value(vae: AutoencoderKLTemporalDecoder, call: Any, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_errors_name_the_value(vae: AutoencoderKLTemporalDecoder, call: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         call(vae)
     assert not vae.use_tiling

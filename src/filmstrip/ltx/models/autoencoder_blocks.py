@@ -87,7 +87,7 @@ class ResnetBlock3d(nn.Module):
     """Norm, SiLU and convolution, twice, with a shortcut around them.
 
     Args:
-        eps: of the norm before the shortcut's convolution, which there is where the width changes.
+        eps: of the norm before the shortcut's convolution; both exist only if the width changes.
         is_causal: see `CausalConv3d`.
         inject_noise: add noise after each convolution, scaled per channel.
         timestep_conditioning: modulate the norms by a timestep.

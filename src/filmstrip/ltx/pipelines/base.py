@@ -10,9 +10,6 @@ import torch
 from filmstrip.encoders.t5 import encode_prompts
 from filmstrip.errors import CheckpointError, InputError
 from filmstrip.ltx.latents import LatentShape, denormalize, token_positions, unpack
-from filmstrip.ltx.layouts import CheckpointInfo, read_info
-from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
-from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
 from filmstrip.ltx.pipelines.check_inputs import CallInputs
 from filmstrip.ltx.pipelines.decode import DecodeOptions, PerVideo, decode_latents
 from filmstrip.ltx.pipelines.predictor import TransformerPredictor
@@ -25,7 +22,7 @@ from filmstrip.ltx.pipelines.prompts import (
     repeat_rows,
 )
 from filmstrip.ltx.pipelines.steppers import TokenStepper
-from filmstrip.ltx.schedules import calculate_shift
+from filmstrip.ltx.schedules import CheckpointInfo, calculate_shift
 from filmstrip.ltx.video_shape import VideoShape
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators, randn
@@ -34,9 +31,8 @@ from filmstrip.pipeline.base import DiffusionPipeline
 from filmstrip.pipeline.denoise import Guide, Step, denoise
 from filmstrip.pipeline.guiders import ClassifierFreeGuidance
 from filmstrip.pipeline.step_callbacks import StepCallback, StepCallbacks
-from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
+from filmstrip.weights.device_and_dtype import as_device
 from filmstrip.weights.hub import fetch_file, split_options
-from filmstrip.weights.model import as_device
 
 
 class LTXBase(DiffusionPipeline):
@@ -105,6 +101,11 @@ class LTXBase(DiffusionPipeline):
 
         The other arguments and the errors are those of `from_pretrained`.
         """
+        from filmstrip.ltx.layouts import read_info
+        from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
+        from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
+        from filmstrip.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
+
         hub, components = split_options(options)
         cls._refuse_unknown("from_single_file", components)
         load_options: dict[str, Any] = {"dtype": dtype or torch_dtype, "device": as_device(device)}

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from filmstrip.errors import InputError
-from filmstrip.ltx.layouts import CheckpointInfo
 from filmstrip.ltx.models.transformer_blocks import PERTURBATIONS
 from filmstrip.ltx.pipelines.steppers import TOLERANCE
 from filmstrip.ltx.recipes import Pass, Recipe
+from filmstrip.ltx.schedules import CheckpointInfo
 from filmstrip.ltx.video_shape import SIZE_MULTIPLE, VideoShape
 from filmstrip.pipeline import checks
 from filmstrip.pipeline.guiders import SpatioTemporalGuidance

@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from filmstrip.errors import InputError
-from filmstrip.ltx.models.transformer import LTXPrepared
-from filmstrip.ltx.models.transformer_blocks import Perturbation
 from filmstrip.ltx.pipelines.prompts import PromptEmbeds
 from filmstrip.ltx.pipelines.steppers import TokenStepper
 from filmstrip.pipeline.denoise import Step
 from filmstrip.pipeline.guiders import Branch, Guider, SpatioTemporalGuidance
+
+if TYPE_CHECKING:  # the models are imported when they are loaded
+    from filmstrip.ltx.models.transformer import LTXPrepared
+    from filmstrip.ltx.models.transformer_blocks import Perturbation
 
 
 @dataclass(eq=False)
@@ -43,7 +45,7 @@ class TransformerPredictor:
     _prompt_embeds: torch.Tensor = field(init=False)
     _prompt_mask: torch.Tensor = field(init=False)
     _version: int = field(init=False)  # of the embeddings: counts changes in place
-    _prepared: LTXPrepared | None = field(default=None, init=False)
+    _prepared: "LTXPrepared | None" = field(default=None, init=False)
     _prepared_branches: tuple[Branch, ...] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
@@ -86,15 +88,17 @@ class TransformerPredictor:
         self._version = _version(embeds)
         self._prepared = None
 
-    def _perturbation(self, guider: Guider, latents: torch.Tensor) -> dict[str, Perturbation]:
+    def _perturbation(self, guider: Guider, latents: torch.Tensor) -> "dict[str, Perturbation]":
         """The argument that leaves parts of the transformer out of the perturbed rows."""
         if not isinstance(guider, SpatioTemporalGuidance) or "perturbed" not in guider.branches:
             return {}
+        from filmstrip.ltx.models.transformer_blocks import Perturbation
+
         is_perturbed = [branch == "perturbed" for branch in guider.branches]
         rows = torch.tensor(is_perturbed, device=latents.device).repeat_interleave(len(latents))
         return {"perturbation": Perturbation(guider.mode, guider.blocks, rows)}
 
-    def _prepare(self, branches: tuple[Branch, ...]) -> LTXPrepared:
+    def _prepare(self, branches: tuple[Branch, ...]) -> "LTXPrepared":
         """The step-invariant work, done again only where the prompts or the branches changed."""
         if self._prepared is None or self._prepared_branches != branches:
             embeds, mask = self._rows(branches)

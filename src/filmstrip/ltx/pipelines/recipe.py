@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from filmstrip.errors import InputError
 from filmstrip.logging import get_logger
 from filmstrip.ltx.latents import adain, denormalize, normalize, unpack
-from filmstrip.ltx.layouts import CheckpointInfo
 from filmstrip.ltx.pipelines.base import LTXBase
 from filmstrip.ltx.pipelines.check_inputs import crop_frames, has_other_aspect_ratio
 from filmstrip.ltx.pipelines.check_recipe import (
@@ -39,7 +38,7 @@ from filmstrip.ltx.pipelines.prompts import PromptEmbeds, PromptInputs
 from filmstrip.ltx.pipelines.resize import crop_video, pad_video, resize_video
 from filmstrip.ltx.pipelines.steppers import MaskedStepper
 from filmstrip.ltx.recipes import Recipe
-from filmstrip.ltx.schedules import RectifiedFlowSchedule
+from filmstrip.ltx.schedules import CheckpointInfo, RectifiedFlowSchedule
 from filmstrip.ltx.video_shape import VideoShape, round_up_shape
 from filmstrip.media.frames import Video, to_uint8_frames
 from filmstrip.nn.noise import Generators, randn

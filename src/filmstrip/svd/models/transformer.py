@@ -55,8 +55,8 @@ class BasicTransformerBlock(nn.Module):
             num_frames: T.
             context: from `prepare`.
         """
-        hidden = self.norm1(tokens)
-        tokens = tokens + self.attn1(hidden, num_frames=num_frames if self.is_temporal else None)
+        frames_attended = num_frames if self.is_temporal else None
+        tokens = tokens + self.attn1(self.norm1(tokens), num_frames=frames_attended)
         # All frames of a video attend to one context.
         videos = tokens.view(context[0].shape[0], -1, tokens.shape[2])
         if len(context) == 1:  # a context of one token: the output for every query
@@ -155,7 +155,8 @@ class TransformerSpatioTemporalModel(nn.Module):
             tokens = spatial_block(tokens, num_frames, spatial_context)
             spatial = tokens.unflatten(0, (-1, num_frames))
             tokens = (spatial + context.positions).flatten(0, 1)
-            temporal = temporal_block(tokens, num_frames, temporal_context).view(spatial.shape)
+            tokens = temporal_block(tokens, num_frames, temporal_context)
+            temporal = tokens.view(spatial.shape)
             tokens = torch.lerp(spatial, temporal, temporal_weight).flatten(0, 1)
         return frames + self.proj_out(tokens).unflatten(1, frames.shape[2:]).movedim(-1, 1)
 
