@@ -24,8 +24,8 @@ def test_the_dtype_that_a_picture_is_encoded_in(
     pipe = StableVideoDiffusionPipeline(**pipelines()[0].components | {"vae": vae})
     pipe.set_progress_bar_config(disable=True)
     seen = []
-    vae.encoder.conv_in.register_forward_pre_hook(
-        lambda module, args: seen.append((args[0].dtype, module.weight.dtype))
+    vae.encoder.conv_in.register_forward_hook(
+        lambda module, args, output: seen.append((args[0].dtype, output.dtype))
     )
     pipe(**arguments(num_inference_steps=1, output_type="latent"))
     assert seen == [(compute_dtype, compute_dtype)]
