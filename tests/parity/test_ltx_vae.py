@@ -45,6 +45,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "0.9.0": V090,
     "0.9.1": V091,
     "0.9.5": V095,
+    "widths that grow to the end": V095 | {"block_out_channels": (4, 8, 16, 32, 64)},
     "causal decoder": V095 | {"decoder_causal": True},
     "not causal encoder": V095 | {"encoder_causal": False},
     "0.9.0, both turned": V090 | {"encoder_causal": False, "decoder_causal": True},
@@ -192,6 +193,24 @@ def test_tiling(tiling: dict[str, Any], framewise: bool) -> None:
     for vae in (ours, theirs):
         vae.disable_tiling()
     compare_decode(ours, theirs, latents, temb)
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 48), (64, 96)], ids=["rows", "columns"])
+def test_a_video_that_exceeds_a_tile_in_one_dimension_is_tiled(height: int, width: int) -> None:
+    ours, theirs = vaes(V095)
+    latents = torch.randn(1, 6, 2, height // 16, width // 16)
+    video = torch.rand(1, 3, 9, height, width) * 2 - 1
+    temb = torch.tensor([0.1])
+    with torch.no_grad():
+        whole = ours.decode(latents, temb).sample
+        whole_latents = ours.encode(video).latent_dist.mean
+    for vae in (ours, theirs):
+        vae.enable_tiling(**TILINGS["tiles of 64 by 48"])
+    assert (compare_decode(ours, theirs, latents, temb) - whole).abs().max() > 1e-3
+    with torch.no_grad():
+        tiled_latents = ours.encode(video).latent_dist.mean
+        assert_same(tiled_latents, theirs.encode(video).latent_dist.mean)
+    assert (tiled_latents - whole_latents).abs().max() > 1e-3
 
 
 def test_slicing_decodes_each_video_with_its_own_timestep() -> None:

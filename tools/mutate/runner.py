@@ -24,6 +24,7 @@ from tools.mutate.mutations import Mutation
 CAUGHT = "caught"
 SURVIVED = "survived"
 TIMED_OUT = "timed out"
+FEW = 5  # functions, such as those of lazy imports
 OUTCOMES = {
     pytest.ExitCode.OK: SURVIVED,
     pytest.ExitCode.TESTS_FAILED: CAUGHT,
@@ -53,18 +54,18 @@ class Calls:
     modules: list[str] = field(default_factory=list)  # that the tests import, of other packages
 
     def tests_of(self, mutation: Mutation, budget: float) -> list[str]:
-        """The fastest tests that call a function around a mutation, else one of its file or none.
+        """The fastest tests that call a function around a mutation, else one of its file or few.
 
         Their times add up to `budget` seconds at most, but at least one test is chosen.
         """
         file = str(mutation.file)
         around = {(file, line) for line in mutation.scopes}
         calling = [test for test, called in self.functions.items() if called & around]
-        if not calling:  # an import runs it; a test that calls nothing may inspect it
+        if not calling:  # an import runs it; a test that calls little may inspect it
             calling = [
                 test
                 for test, called in self.functions.items()
-                if not called or any(path == file for path, _ in called)
+                if len(called) < FEW or any(path == file for path, _ in called)
             ]
         chosen: list[str] = []
         total = 0.0

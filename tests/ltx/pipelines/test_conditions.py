@@ -130,6 +130,10 @@ WARNINGS: dict[str, tuple[dict[str, Any], str]] = {
         {"image": picture(0, 100, 40)},
         "is 100x40 pixels and is stretched to the video's 96x64",
     ),
+    "shape of a clip": (
+        {"conditions": LTXVideoCondition(video=[picture(0, 100, 40)] * 9)},
+        "condition at frame 0 is 100x40 pixels and is stretched to the video's 96x64",
+    ),
     "loose list": ({"image": [picture(0), picture(1)]}, "Only 1 of 2 conditions are used"),
     "no latents": ({"denoise_strength": 0.5}, "denoise_strength is 0.5 and there are no latents"),
     "unused latents": ({"latents": latents()}, "latents are not used where denoise_strength is 1"),

@@ -252,6 +252,10 @@ def test_what_is_made_outlives_an_error(pipe, calls, monkeypatch, error):
             "begins at 1.5 s, where the video ends: 40 frames at 25 a second last",
         ),
         (
+            {"prompts": [(0, "a"), (1.44, "b")]},  # half a latent frame before the end
+            "begins at 1.44 s, where the video ends: 40 frames at 25 a second last",
+        ),
+        (
             {"prompts": [(0, "a"), (1, "b"), (1.1, "c")]},
             "The prompts at 1 s and 1.1 s begin with the same frame",
         ),

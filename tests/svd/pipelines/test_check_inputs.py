@@ -7,6 +7,7 @@ import torch
 
 from filmstrip import (
     AutoencoderKLTemporalDecoder,
+    EulerDiscreteScheduler,
     StableVideoDiffusionPipeline,
     UNetSpatioTemporalConditionModel,
 )
@@ -75,3 +76,22 @@ def test_one_width_for_each_block_is_accepted() -> None:
     pipe = StableVideoDiffusionPipeline(**components)
     pipe.set_progress_bar_config(disable=True)
     assert run(pipe, num_inference_steps=1).shape == (1, 3, 3, 32, 48)
+
+
+def test_each_unsuitable_scheduler_is_warned_of_once(warnings: list[str]) -> None:
+    components = pipelines()[0].components
+    config = components["scheduler"].config
+    unsuitable = [
+        EulerDiscreteScheduler.from_config(config, **changes)
+        for changes in ({"prediction_type": "epsilon"}, {"timestep_type": "discrete"})
+    ]
+    warnings.clear()
+    pipe = StableVideoDiffusionPipeline(**components | {"scheduler": unsuitable[0]})
+    pipe.set_progress_bar_config(disable=True)
+    count = 1
+    for scheduler in (unsuitable[0], unsuitable[1], unsuitable[1]):
+        count += scheduler is not pipe.scheduler
+        pipe.scheduler = scheduler
+        run(pipe, num_inference_steps=1, output_type="latent")
+        assert sum("scheduler does not suit" in warning for warning in warnings) == count
+    assert count == 2
