@@ -208,7 +208,7 @@ class AutoencoderKLLTXVideo(TilingMixin, Model):
         return videos[0] if len(videos) == 1 else torch.cat(videos)
 
     def _run(self, function: TileFunction, x: torch.Tensor, is_decoding: bool) -> torch.Tensor:
-        """Run encoder or decoder on `(B, C, T, H, W)`; in tiles along time if that is switched on."""
+        """Run encoder or decoder on `(B, C, T, H, W)`; in tiles along time if switched on."""
         ratio = self.temporal_compression_ratio
         layout = self._layout("num_frames", ratio, is_decoding)
         # In diffusers, too, this switch, named for decoding, is read for encoding.

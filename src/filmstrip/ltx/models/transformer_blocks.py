@@ -21,8 +21,9 @@ PERTURBATIONS = ("attention_values", "attention_skip", "transformer_block", "res
 
 @dataclass(frozen=True)
 class Perturbation:
-    """What spatio-temporal guidance skips in some rows of the batch (Hyung et al., arXiv 2411.18664;
-    Lightricks/LTX-Video).
+    """What spatio-temporal guidance skips in some rows of the batch.
+
+    Hyung et al., arXiv 2411.18664; Lightricks/LTX-Video.
 
     Modes:
         attention_values: the attention weights; the attention of a token is its value.

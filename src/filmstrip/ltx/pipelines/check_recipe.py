@@ -86,7 +86,7 @@ def _check_allowed_timesteps(timesteps: list[float], info: CheckpointInfo) -> No
     if unknown:
         raise InputError(
             f"This checkpoint is distilled to the timesteps {info.allowed_timesteps}; the recipe "
-            f"also has {sorted(unknown, reverse=True)}. Use the recipe of its preset."
+            f"asks for {sorted(unknown, reverse=True)} as well. Use the recipe of its preset."
         )
 
 
