@@ -1,4 +1,4 @@
-"""The one table of public names, and what is made from it."""
+"""The table of public names, and the names that the package exports."""
 
 import ast
 import inspect
