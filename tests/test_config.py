@@ -111,7 +111,7 @@ def test_configs_can_be_copied_and_pickled(duplicate):
     assert isinstance(duplicate(config), Config)
 
 
-def test_register_to_config_changes_entries_of_this_object_alone():
+def test_register_to_config_changes_only_the_config_of_its_object():
     changed = Steps(1)
     other = Steps(1)
     changed.register_to_config(count=2, extra="x")

@@ -142,7 +142,7 @@ def test_the_rooms_of_plain_mathematics_import_plain_helpers(name: str) -> None:
     assert show(wrong) == []
 
 
-def test_kernels_are_imported_by_the_operations_of_nn_alone() -> None:
+def test_only_nn_ops_imports_kernels() -> None:
     wrong = [
         (importer, imported)
         for importer, imported in ARROWS

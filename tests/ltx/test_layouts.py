@@ -281,7 +281,7 @@ def test_a_name_that_is_not_a_file_is_refused(name):
 
 @pytest.mark.parametrize("prefix", ["", "https://huggingface.co/", "hf.co/"])
 @pytest.mark.parametrize("middle", ["", "blob/main/", "resolve/v1/"])
-def test_a_file_on_the_hub_is_found_by_its_address(prefix, middle, tmp_path):
+def test_the_address_of_a_file_on_the_hub_names_its_repository(prefix, middle, tmp_path):
     name = f"{prefix}owner/repository/{middle}folder/model.safetensors"
     with pytest.raises(
         CheckpointError, match=r"hf download owner/repository folder/model\.safetensors"

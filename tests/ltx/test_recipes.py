@@ -50,7 +50,7 @@ def test_a_guidance_schedule_whose_lengths_differ_is_refused(lists, message):
         GuidanceSchedule(**({"timesteps": (1.0, 0.9, 0.5)} | lists))
 
 
-def test_a_pass_counts_the_steps_that_it_takes():
+def test_the_count_of_a_pass_is_its_number_of_steps():
     for settings in (Pass(steps=10, skip_initial=4, skip_final=3), Pass(timesteps=(1.0, 0.9, 0.4))):
         assert settings.count == len(settings.schedule(RectifiedFlowSchedule(), 8)) == 3
     assert Pass(steps=4, skip_initial=1).schedule(RectifiedFlowSchedule(), 8) == [0.75, 0.5, 0.25]

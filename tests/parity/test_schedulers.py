@@ -140,7 +140,7 @@ def test_every_sample_is_the_same(config, dtype):
     assert ours.step_index == reference.step_index == 9
 
 
-def test_stochastic_noise_comes_from_the_same_generator_and_in_the_same_order():
+def test_stochastic_noise_is_drawn_from_the_same_generators_in_the_same_order():
     ours, reference = pair(stochastic_sampling=True)
     for options in (
         dict,

@@ -235,7 +235,7 @@ def test_a_new_scheduler_has_the_schedule_of_training():
     assert (scheduler.sigma_max, scheduler.sigma_min) == pytest.approx((1.0, 0.2))
 
 
-def test_of_equal_timesteps_the_second_is_found():
+def test_the_index_of_equal_timesteps_is_that_of_the_second():
     scheduler = make_scheduler()
     schedule = torch.tensor([5.0, 3.0, 3.0, 3.0, 1.0])
     assert [scheduler.index_for_timestep(t, schedule) for t in (5.0, 3.0, 1.0)] == [0, 2, 4]

@@ -140,7 +140,7 @@ def test_components_of_other_models_are_refused() -> None:
         ({"fps": 31, "motion_bucket_id": 255, "max_guidance_scale": 0.5}, ""),  # guidance is off
     ],
 )
-def test_what_diffusers_takes_all_the_same_is_warned_of(
+def test_an_argument_outside_the_trained_range_is_warned_of(
     pipe: StableVideoDiffusionPipeline,
     tmp_path: Path,
     caplog: Any,

@@ -113,16 +113,7 @@ class UNetSpatioTemporalConditionModel(Model):
         context_dims = _per_block("cross_attention_dim", cross_attention_dim, num_blocks)
 
         def transformers(block: int, num_transformers: int) -> TransformersConfig:
-            depth = depths[block]
-            if isinstance(depth, int):
-                block_depths = [depth] * num_transformers
-            else:
-                block_depths = list(depth)[:num_transformers]
-            if len(block_depths) < num_transformers:
-                raise InputError(
-                    f"transformer_layers_per_block has {depth} for a block of {num_transformers} "
-                    "transformers; give one for each."
-                )
+            block_depths = _per_transformer(depths[block], num_transformers)
             return TransformersConfig(block_depths, heads[block], context_dims[block])
 
         time_embed_dim = 4 * widths[0]
@@ -299,6 +290,18 @@ def _per_block(name: str, values: Any, num_blocks: int) -> list[Any]:
             "for each."
         )
     return list(values)
+
+
+def _per_transformer(depth: int | Sequence[int], num_transformers: int) -> list[int]:
+    """The pairs of layers in each transformer of a block, from one number for all or a list."""
+    if isinstance(depth, int):
+        return [depth] * num_transformers
+    if len(depth) < num_transformers:
+        raise InputError(
+            f"transformer_layers_per_block has {depth} for a block of {num_transformers} "
+            "transformers; give one for each."
+        )
+    return list(depth)[:num_transformers]
 
 
 def _has_attention(
