@@ -22,10 +22,10 @@ def seeded() -> None:
 
 @pytest.fixture
 def warnings() -> Iterator[list[str]]:
-    """A list that fills with the warnings that filmstrip logs."""
-    heard: list[str] = []
+    """A list to which the warnings of filmstrip's loggers are added."""
+    messages: list[str] = []
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
     add_handler(handler)
-    yield heard
+    yield messages
     remove_handler(handler)

@@ -1,4 +1,4 @@
-"""Every model in miniature, with a call for each of the ways in which it is used."""
+"""Tiny models of all classes, each with a call that uses its encode, decode and prepare."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ SVD_VAE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A model and a call that makes all of it work, without and with hooks on any module."""
+    """A model, and a call that runs all of its modules."""
 
     make: Callable[[], Model]
     run: Callable[[Any], tuple[torch.Tensor, ...]]
-    idle: tuple[str, ...] = ()  # modules that do not work in this call, by the end of their names
+    idle: tuple[str, ...] = ()  # modules that do not run in this call, by the ends of their names
 
 
 def build(model: Model) -> Model:
@@ -44,7 +44,8 @@ def build(model: Model) -> Model:
 
 def run_ltx_transformer(model: Any) -> tuple[torch.Tensor, ...]:
     call = ltx_arguments()
-    tokens, timestep = call.pop("hidden_states"), call.pop("timestep")
+    tokens = call.pop("hidden_states")
+    timestep = call.pop("timestep")
     del call["return_dict"]
     prepared = model.prepare(**call)
     return model(tokens, timestep=timestep, prepared=prepared, return_dict=False)

@@ -28,7 +28,7 @@ def test_arguments_and_defaults_are_recorded_before_the_constructor_runs():
     assert steps.seen == dict(steps.config)
 
 
-def test_values_stay_what_was_passed():
+def test_values_are_recorded_unchanged():
     assert Steps(sizes=(3,)).config.sizes == (3,)
     assert Steps(sizes=[3]).config.sizes == [3]
 
@@ -36,17 +36,17 @@ def test_values_stay_what_was_passed():
 def test_a_module_has_its_config_before_torch_has_set_it_up():
     class Early(Model):
         def __init__(self, width: int = 2) -> None:
-            seen = self.config.width
+            width = self.config.width
             super().__init__()
-            self.layer = nn.Linear(seen, seen)
+            self.layer = nn.Linear(width, width)
 
     assert Early(3).layer.weight.shape == (3, 3)
     assert Early(3).config.width == 3
 
 
-def test_an_object_shows_its_config():
-    shown = "Steps(count=3, shift=1.0, schedule='linear', sizes=(1, 2), clip=False, limit=None)"
-    assert repr(Steps(3)) == shown
+def test_the_repr_of_an_object_has_its_config():
+    expected = "Steps(count=3, shift=1.0, schedule='linear', sizes=(1, 2), clip=False, limit=None)"
+    assert repr(Steps(3)) == expected
 
 
 def test_a_subclass_with_its_own_constructor_records_its_own_arguments_only():
@@ -111,40 +111,45 @@ def test_configs_can_be_copied_and_pickled(duplicate):
     assert isinstance(duplicate(config), Config)
 
 
-def test_register_to_config_changes_entries_of_this_object_alone():
-    one, two = Steps(1), Steps(1)
-    one.register_to_config(count=2, extra="x")
-    assert (one.config.count, one.config.extra, two.config.count) == (2, "x", 1)
+def test_register_to_config_changes_only_the_config_of_its_object():
+    changed = Steps(1)
+    other = Steps(1)
+    changed.register_to_config(count=2, extra="x")
+    assert (changed.config.count, changed.config.extra, other.config.count) == (2, "x", 1)
 
 
-def test_from_config_takes_over_entries_and_changes():
-    made = Steps.from_config(Steps(3, schedule="cosine").config, schedule="linear")
-    assert (made.config.count, made.config.schedule) == (3, "linear")
+def test_from_config_uses_entries_and_changes():
+    loaded = Steps.from_config(Steps(3, schedule="cosine").config, schedule="linear")
+    assert (loaded.config.count, loaded.config.schedule) == (3, "linear")
     assert Steps(**Steps(3).config).config.count == 3
 
 
 def test_unknown_entries_are_ignored_with_one_warning_and_kept(warnings):
-    made = Steps.from_config(
+    loaded = Steps.from_config(
         {"count": 2, "beta": 0.1, "alpha": 1, "_class_name": "Other", "_private": 1}
     )
     assert len(warnings) == 1
     assert "alpha, beta (the config is of the class Other)" in warnings[0]
-    assert (made.config.beta, made.config._class_name, made.config._private) == (0.1, "Steps", 1)
+    assert (loaded.config.beta, loaded.config._class_name, loaded.config._private) == (
+        0.1,
+        "Steps",
+        1,
+    )
 
 
 def test_an_unknown_change_is_warned_of_and_not_kept(warnings):
-    made = Steps.from_config({"count": 2}, timestep_spacing="trailing")
+    loaded = Steps.from_config({"count": 2}, timestep_spacing="trailing")
     assert "timestep_spacing" in warnings[0]
-    assert "timestep_spacing" not in made.config
+    assert "timestep_spacing" not in loaded.config
 
 
-def test_what_another_class_had_by_default_is_left_to_this_classs_default():
+def test_default_values_of_another_class_are_not_used():
     class Others(Configurable):
         def __init__(self, count: int = 99, shift: float = 5.0) -> None:
             pass
 
-    made = Steps.from_config(Others(shift=2.0).config)
-    assert (made.config.count, made.config.shift) == (10, 2.0)
+    loaded = Steps.from_config(Others(shift=2.0).config)
+    assert (loaded.config.count, loaded.config.shift) == (10, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +215,7 @@ def written(steps, folder):
     return json.loads((folder / "scheduler_config.json").read_text())
 
 
-def test_entries_of_this_machine_are_not_written(tmp_path):
+def test_private_entries_are_not_written(tmp_path):
     steps = Steps(3)
     steps.register_to_config(_name_or_path="/home/someone/models")
     assert set(written(steps, tmp_path)) == {
@@ -221,33 +226,33 @@ def test_entries_of_this_machine_are_not_written(tmp_path):
 
 def test_arrays_and_paths_are_written_as_lists_and_text(tmp_path):
     steps = Steps()
-    steps.register_to_config(values=torch.arange(3), place=tmp_path)
+    steps.register_to_config(values=torch.arange(3), path=tmp_path)
     entries = written(steps, tmp_path)
-    assert (entries["values"], entries["place"]) == ([0, 1, 2], tmp_path.as_posix())
+    assert (entries["values"], entries["path"]) == ([0, 1, 2], tmp_path.as_posix())
     steps.register_to_config(dtype=torch.float32)
     with pytest.raises(InputError, match="JSON"):
         steps.save_config(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"7", b"\xff\xfe\x00", b"[" * 100_000])
-def test_a_file_that_holds_no_json_object_is_named(content, tmp_path):
+def test_a_file_without_a_json_object_is_refused_by_name(content, tmp_path):
     (tmp_path / "scheduler_config.json").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"scheduler_config\.json"):
         Steps.from_pretrained(tmp_path)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_file_is_refused_by_name(tmp_path):
     with pytest.raises(CheckpointError, match=r"no file .*scheduler_config\.json"):
         Steps.from_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="no folder"):
         Steps.from_pretrained(tmp_path / "absent")
 
 
-def test_a_file_in_the_folders_place_is_refused(tmp_path):
+def test_saving_to_a_path_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file"):
         Steps().save_config(tmp_path / "file")
-    with pytest.raises(InputError, match="cannot be made"):
+    with pytest.raises(InputError, match="cannot be loaded"):
         Steps().save_config(tmp_path / "file" / "below")
 
 
@@ -258,7 +263,7 @@ def test_a_compiled_model_may_read_its_config():
     assert torch.equal(compiled(x), model(x))
 
 
-def test_the_signature_stays_the_classs_own():
+def test_the_signature_of_a_class_is_unchanged():
     import inspect
 
     assert list(inspect.signature(Tiny).parameters) == ["width", "widths"]

@@ -1,4 +1,4 @@
-"""What importing the package costs, seen in `sys.modules` of a new process."""
+"""The modules that an import of the package loads, in a new process."""
 
 import subprocess
 import sys
@@ -35,14 +35,14 @@ def modules_after(statement: str) -> set[str]:
     return set(result.stdout.split())
 
 
-def test_importing_the_pipelines_brings_nothing_heavy_and_few_files() -> None:
+def test_importing_the_pipelines_loads_no_heavy_package_and_few_modules() -> None:
     added = modules_after("from filmstrip import LTXPipeline, StableVideoDiffusionPipeline")
     roots = {name.partition(".")[0] for name in added}
     assert roots.isdisjoint(HEAVY)
     assert len([name for name in added if name.startswith("filmstrip")]) <= 60
 
 
-def test_importing_the_package_brings_no_torch() -> None:
+def test_importing_the_package_does_not_import_torch() -> None:
     program = "import sys, filmstrip; assert 'torch' not in sys.modules; filmstrip.__version__"
     subprocess.run([sys.executable, "-c", program], check=True)
 

@@ -1,4 +1,4 @@
-"""Where loggers write, and the functions that set the verbosity."""
+"""The output of loggers, and the functions that set the verbosity."""
 
 import logging as python_logging
 import subprocess
@@ -102,6 +102,8 @@ def test_the_environment_variable_sets_the_level(value, level, monkeypatch):
     if value:
         monkeypatch.setenv("FILMSTRIP_VERBOSITY", value)
     code = "from filmstrip import logging; print(logging.get_verbosity())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) == level
-    assert ("'noise'" in done.stderr) == (value == "noise")
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert int(result.stdout) == level
+    assert ("'noise'" in result.stderr) == (value == "noise")

@@ -1,4 +1,4 @@
-"""Hooks reach every module of every model, so that runtimes can act from outside."""
+"""Hooks run on every module of every model, so that offloading and streaming can use them."""
 
 import pickle
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tests.models import CASES, Case
 
 
 def named_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """All modules but those that only hold others in a list, which nothing calls."""
+    """All modules but lists of modules, which are not called."""
     return {
         name: module
         for name, module in model.named_modules()
@@ -32,7 +32,7 @@ class Hook:
 
 @torch.no_grad()
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_call_hooks_reach_every_module_that_works(case: Case) -> None:
+def test_call_hooks_run_on_every_module_that_runs(case: Case) -> None:
     model = case.make()
     before: set[str] = set()
     after: set[str] = set()
@@ -49,28 +49,28 @@ def test_call_hooks_reach_every_module_that_works(case: Case) -> None:
     idle = set(named_modules(model)) - after
     assert all(name.endswith(case.idle) for name in idle), idle
     for ending in case.idle:
-        assert any(name.endswith(ending) for name in idle), f"{ending} works, contrary to `idle`"
+        assert any(name.endswith(ending) for name in idle), f"{ending} runs, but is in `idle`"
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_forward_hooks_fire_on_every_module_that_works_in_forward(case: Case) -> None:
+def test_forward_hooks_run_on_every_module_that_runs_in_forward(case: Case) -> None:
     model = case.make()
-    fired: set[str] = set()
+    called: set[str] = set()
     for name, module in named_modules(model).items():
-        module.register_forward_hook(lambda *_, name=name: fired.add(name))
+        module.register_forward_hook(lambda *_, name=name: called.add(name))
     case.run(model)
-    # An autoencoder encodes and decodes without a forward of its own; attention to a single token
-    # is done once, before the first step.
+    # `encode` and `decode` do not call the `forward` of an autoencoder. Attention to a single token
+    # is computed in `prepare`.
     not_in_forward = ("attn2",)
-    idle = set(named_modules(model)) - fired - {""}
+    idle = set(named_modules(model)) - called - {""}
     assert all(name.endswith((*case.idle, *not_in_forward)) for name in idle), idle
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_weights_are_needed_only_within_the_hooks_of_each_module(case: Case) -> None:
-    """A streamer: the weights of a module are there from its pre-hook to its hook."""
+    """As in streaming, a module has its weights only from the start of its hook to the end."""
     model = case.make()
     torch.manual_seed(1)
     expected = case.run(model)
@@ -93,8 +93,8 @@ def test_weights_are_needed_only_within_the_hooks_of_each_module(case: Case) -> 
         unload(module)
         register_call_hook(module, Hook(load, unload))
     torch.manual_seed(1)
-    for got, whole in zip(case.run(model), expected, strict=True):
-        assert torch.equal(got, whole)
+    for result, expected_result in zip(case.run(model), expected, strict=True):
+        assert torch.equal(result, expected_result)
     assert all(parameter.is_meta for parameter in model.parameters())
 
 
@@ -129,8 +129,8 @@ def test_a_block_s_weights_are_needed_only_within_its_hooks(
         register_call_hook(block, Hook(load, lambda module: module.to("meta")))
         block.to("meta")
     torch.manual_seed(1)
-    for got, whole in zip(case.run(model), expected, strict=True):
-        assert torch.equal(got, whole)
+    for result, expected_result in zip(case.run(model), expected, strict=True):
+        assert torch.equal(result, expected_result)
     assert set(loads) == set(blocks)
     assert all(loads.count(block) <= 2 for block in blocks), "more than prepare and forward"
 
@@ -156,7 +156,7 @@ def test_call_hooks_of_an_autoencoder_run_around_encode_and_decode(name: str) ->
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["LTX transformer", "SVD UNet, one token"])
-def test_forward_hooks_of_a_transformer_see_forward_alone(name: str) -> None:
+def test_forward_hooks_of_a_transformer_run_only_around_forward(name: str) -> None:
     model: Any = CASES[name].make()
     forward: list[str] = []
     calls: list[str] = []
@@ -175,6 +175,6 @@ def test_models_can_be_pickled(case: Case) -> None:
         torch.manual_seed(1)
         expected = case.run(model)
         torch.manual_seed(1)
-        for got, whole in zip(case.run(copy), expected, strict=True):
-            assert torch.equal(got, whole)
+        for result, expected_result in zip(case.run(copy), expected, strict=True):
+            assert torch.equal(result, expected_result)
     assert copy.config == model.config

@@ -1,4 +1,4 @@
-"""The one table of public names, and what is made from it."""
+"""The table of public names, and the names that the package exports."""
 
 import ast
 import inspect
@@ -42,7 +42,7 @@ def test_pipelines_and_components_are_public() -> None:
 
 
 @pytest.mark.parametrize("name", registry.ORIGINAL_LAYOUT_READERS)
-def test_the_readers_of_original_layouts_are_found_for_a_class_and_its_subclasses(name) -> None:
+def test_a_class_and_its_subclasses_have_the_same_reader_of_original_layouts(name) -> None:
     model_class = registry.public(name)
     assert issubclass(model_class, Model)
     reader = registry.original_layout_reader(model_class)

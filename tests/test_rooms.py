@@ -16,7 +16,7 @@ ROOT = Path(filmstrip.__file__).parent
 HELPERS = {"config", "errors", "files", "logging", "outputs", "registry", "version"}
 # Modules in nn that every room may import, too: random numbers, and a type of the outputs.
 HELPERS_IN_NN = {"nn.noise", "nn.gaussian"}
-# The few arrows from a module at the root to a module in a room.
+# The few imports of a module in a room by a module at the root.
 HELPER_IMPORTS = {
     ("config", "weights.hub"),  # a config is read from the Hub
     ("registry", "weights.tensor_source"),  # a type
@@ -40,7 +40,7 @@ ROOMS["runtime"] = ROOMS["pipeline"]
 ROOMS["presets"] = ROOMS["ltx"] | {"ltx", "svd", "demo", "runtime"}
 ROOMS["jobs"] = ROOMS["presets"] | {"presets"}
 ROOMS["cli"] = ROOMS["server"] = ROOMS["jobs"] | {"jobs"}
-# The only helpers that the rooms of plain mathematics import.
+# The only helpers that `nn` and `schedulers` import.
 PLAIN_HELPERS = {"config", "errors", "logging", "outputs"}
 
 
@@ -54,8 +54,8 @@ MODULES = {module_name(file): file for file in sorted(ROOT.rglob("*.py"))}
 
 
 def imports(file: Path) -> list[str]:
-    """What a file imports of filmstrip, at any depth: names of modules; "" for the package."""
-    found = []
+    """The modules of filmstrip that a file imports, at any depth; "" for the package."""
+    imported = []
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file} has a relative import"
@@ -70,8 +70,8 @@ def imports(file: Path) -> list[str]:
                 continue
             if module not in MODULES:  # a name in a module
                 module = module.rpartition(".")[0]
-            found.append(module)
-    return found
+            imported.append(module)
+    return imported
 
 
 ARROWS = [
@@ -142,7 +142,7 @@ def test_the_rooms_of_plain_mathematics_import_plain_helpers(name: str) -> None:
     assert show(wrong) == []
 
 
-def test_kernels_are_imported_by_the_operations_of_nn_alone() -> None:
+def test_only_nn_ops_imports_kernels() -> None:
     wrong = [
         (importer, imported)
         for importer, imported in ARROWS

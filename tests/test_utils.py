@@ -1,3 +1,5 @@
+"""`filmstrip.utils` has the names of `diffusers.utils`."""
+
 import subprocess
 import sys
 
@@ -24,9 +26,7 @@ def test_nothing_is_imported_before_it_is_used() -> None:
         "import filmstrip.utils, sys; "
         "print([m for m in ('av', 'PIL', 'torch') if m in sys.modules])"
     )
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, check=True
-        ).stdout
-        == "[]\n"
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
+    assert result.stdout == "[]\n"

@@ -1,6 +1,6 @@
-"""Compare the kernels with their plain twins on the CPU, in Triton's interpreter.
+"""Compare the kernels with plain PyTorch on the CPU, in Triton's interpreter.
 
-Run in a process of its own, since Triton reads the variable when it is imported:
+Run it in a separate process, since Triton reads the variable when it is imported:
 
     TRITON_INTERPRET=1 python -m tests.kernels.interpreted
 """
@@ -60,8 +60,7 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     for index, (shape, groups) in enumerate(SHAPES):
-        has_shift, activate = index % 2 == 0, index % 3 != 0
-        check(shape, groups, torch.float32, 1e-4, has_shift, activate)
+        check(shape, groups, torch.float32, 1e-4, has_shift=index % 2 == 0, activate=index % 3 != 0)
     check((2, 64, 5, 3), 32, torch.float16, 5e-3, has_shift=True, activate=True)
     check((2, 64, 5, 3), 32, torch.bfloat16, 4e-2, has_shift=False, activate=True)
     print(f"{len(SHAPES) + 2} calls agree")

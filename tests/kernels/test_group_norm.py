@@ -23,7 +23,7 @@ SHAPES = [(6, 320, 9, 16), (2, 320, 5, 9, 16), (3, 96, 5, 7), (1, 128, 4, 33, 57
 )
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("activate", [False, True])
-def test_norm_is_that_of_the_shifted_tensor(
+def test_norm_with_a_shift_equals_the_norm_of_the_shifted_tensor(
     shape: tuple[int, ...], dtype: torch.dtype, bound: float, activate: bool, device: str
 ) -> None:
     ones = [1] * (len(shape) - 2)

@@ -1,4 +1,4 @@
-"""The kernels agree with their plain twins where there is no GPU, in Triton's interpreter."""
+"""The kernels agree with plain PyTorch in Triton's interpreter, without a GPU."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.skipif(
     not kernels.has_triton(), reason="the package triton, which has the interpreter, is missing"
 )
-def test_kernels_agree_with_their_twins_in_the_interpreter() -> None:
+def test_kernels_agree_with_plain_pytorch_in_the_interpreter() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "tests.kernels.interpreted"],
         cwd=ROOT,

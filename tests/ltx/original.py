@@ -1,4 +1,4 @@
-"""Tiny checkpoints in the layout of the authors' published LTX files, spelled out key by key."""
+"""Tiny checkpoints in the layout of the authors' published LTX files, listed key by key."""
 
 import json
 from pathlib import Path
@@ -15,25 +15,48 @@ BLOCKS_090 = [
     ["res_x", 3],
     ["compress_all", 1],
     ["res_x_y", 1],
+    ["res_x", 3],
+    ["compress_all", 1],
+    ["res_x", 3],
+    ["res_x", 4],
 ]
-BLOCKS_090 += [["res_x", 3], ["compress_all", 1], ["res_x", 3], ["res_x", 4]]
 UP = ["compress_all", {"residual": True, "multiplier": 2}]
 
 
-def stage(layers: int, noise: bool) -> list[Any]:
+def res_blocks(layers: int, noise: bool) -> list[Any]:
+    """An entry of the authors' lists for residual blocks."""
     return ["res_x", {"num_layers": layers, "inject_noise": noise}]
 
 
-DECODER_091 = [stage(5, True), UP, stage(6, True), UP, stage(7, True), UP, stage(8, False)]
-DECODER_095 = [stage(5, False), UP, stage(5, False), UP, stage(5, False), UP, stage(5, False)]
+DECODER_091 = [
+    res_blocks(5, True),
+    UP,
+    res_blocks(6, True),
+    UP,
+    res_blocks(7, True),
+    UP,
+    res_blocks(8, False),
+]
+DECODER_095 = [
+    res_blocks(5, False),
+    UP,
+    res_blocks(5, False),
+    UP,
+    res_blocks(5, False),
+    UP,
+    res_blocks(5, False),
+]
 ENCODER_095 = [
     ["res_x", {"num_layers": 4}],
     ["compress_space_res", {"multiplier": 2}],
     ["res_x", {"num_layers": 6}],
+    ["compress_time_res", {"multiplier": 2}],
+    ["res_x", {"num_layers": 6}],
+    ["compress_all_res", {"multiplier": 2}],
+    ["res_x", {"num_layers": 2}],
+    ["compress_all_res", {"multiplier": 2}],
+    ["res_x", {"num_layers": 2}],
 ]
-ENCODER_095 += [["compress_time_res", {"multiplier": 2}], ["res_x", {"num_layers": 6}]]
-ENCODER_095 += [["compress_all_res", {"multiplier": 2}], ["res_x", {"num_layers": 2}]]
-ENCODER_095 += [["compress_all_res", {"multiplier": 2}], ["res_x", {"num_layers": 2}]]
 
 VARIANTS = {
     "0.9.0": {"blocks": BLOCKS_090},
@@ -57,44 +80,47 @@ SCHEDULERS = {
     },
     "0.9.5": {"num_train_timesteps": 1000, "shifting": None, "sampler": "LinearQuadratic"},
 }
-CHANNELS, WIDTH, TEXT, BASE = 6, 16, 12, 4
+CHANNELS = 6  # of a latent
+WIDTH = 16  # of the transformer
+TEXT = 12  # width of the text encoder
+BASE = 4  # channels of the autoencoder next to the pixels
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 def metadata(variant: str) -> dict[str, Any]:
     """The config in the metadata of the file."""
-    vae = {"_class_name": "CausalVideoAutoencoder", "dims": 3, "in_channels": 3, "out_channels": 3}
-    vae |= {
+    vae = {
+        "_class_name": "CausalVideoAutoencoder",
+        "dims": 3,
+        "in_channels": 3,
+        "out_channels": 3,
         "latent_channels": CHANNELS,
         "scaling_factor": 1.0,
         "norm_layer": "pixel_norm",
         "patch_size": 4,
-    }
-    vae |= {
         "latent_log_var": "uniform",
         "use_quant_conv": False,
         "causal_decoder": False,
         **VARIANTS[variant],
     }
-    transformer = {"_class_name": "Transformer3DModel", "num_layers": 2, "num_attention_heads": 4}
-    transformer |= {
+    transformer = {
+        "_class_name": "Transformer3DModel",
+        "num_layers": 2,
+        "num_attention_heads": 4,
         "attention_head_dim": WIDTH // 4,
         "cross_attention_dim": WIDTH,
         "caption_channels": TEXT,
-    }
-    transformer |= {
         "in_channels": CHANNELS,
         "out_channels": CHANNELS,
         "qk_norm": "rms_norm",
         "norm_eps": 1e-6,
-    }
-    transformer |= {
         "activation_fn": "gelu-approximate",
         "norm_elementwise_affine": False,
         "attention_bias": True,
     }
-    transformer |= {"causal_temporal_positioning": True} if variant == "0.9.5" else {}
+    if variant == "0.9.5":
+        transformer["causal_temporal_positioning"] = True
     scheduler = SCHEDULERS["0.9.5" if variant == "0.9.5" else "0.9.0"]
     return {"transformer": transformer, "vae": vae, "scheduler": scheduler}
 
@@ -191,7 +217,8 @@ def vae_shapes(variant: str) -> Shapes:
     down = config.get("encoder_blocks", config.get("blocks"))
     up = config.get("decoder_blocks", config.get("blocks"))
     timed = bool(config.get("timestep_conditioning"))
-    inner, outer = widths_of(down, {"res_x_y": 2}), widths_of(up, {"res_x_y": 2})[::-1]
+    inner = widths_of(down, {"res_x_y": 2})
+    outer = widths_of(up, {"res_x_y": 2})[::-1]
     shapes = layer("encoder.conv_in.conv", BASE, 48, 3, 3, 3)
     shapes |= layer("encoder.conv_out.conv", CHANNELS + 1, inner[-1], 3, 3, 3)
     shapes |= coder_shapes("encoder.down_blocks", down, inner)

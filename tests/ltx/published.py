@@ -21,12 +21,12 @@ def repositories(preset: LTXPreset, allowed: tuple[float, ...] | None = None) ->
     """The files of a preset, by repository and name, among others that it does not need."""
     with tempfile.TemporaryDirectory() as folder:
         return {
-            str(preset.repo): _own_files(preset, Path(folder), allowed),
+            str(preset.repo): _checkpoint_files(preset, Path(folder), allowed),
             TEXT_ENCODER: _text_files(Path(folder)),
         }
 
 
-def _own_files(preset: LTXPreset, folder: Path, allowed: tuple[float, ...] | None) -> Files:
+def _checkpoint_files(preset: LTXPreset, folder: Path, allowed: tuple[float, ...] | None) -> Files:
     tensors = original.state(preset.vae)
     config = original.metadata(preset.vae)
     config["transformer"]["num_layers"] = LAYERS[preset.name.split("-")[1]]

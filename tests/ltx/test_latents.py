@@ -26,7 +26,7 @@ def latents() -> torch.Tensor:
     return torch.randn(2, 5, 3, 2, 4)
 
 
-def test_tokens_go_by_frame_then_row_then_column(latents: torch.Tensor) -> None:
+def test_tokens_are_ordered_by_frame_then_row_then_column(latents: torch.Tensor) -> None:
     tokens = pack(latents)
     assert tokens.shape == (2, SHAPE.num_tokens, 5)
     for frame in range(3):
@@ -37,8 +37,9 @@ def test_tokens_go_by_frame_then_row_then_column(latents: torch.Tensor) -> None:
     assert torch.equal(unpack(tokens, SHAPE), latents)
 
 
-def test_normalised_latents_are_those_of_the_transformer(latents: torch.Tensor) -> None:
-    mean, std = torch.arange(5.0), torch.arange(1.0, 6.0)
+def test_latents_are_normalised_by_channel_and_scaled(latents: torch.Tensor) -> None:
+    mean = torch.arange(5.0)
+    std = torch.arange(1.0, 6.0)
     normalized = normalize(latents, mean, std, 0.5)
     for channel in range(5):
         expected = (latents[:, channel] - channel) / (channel + 1) / 2
@@ -80,22 +81,20 @@ def test_positions_are_seconds_and_pixels(
 
 def test_adain_gives_the_statistics_of_the_reference(latents: torch.Tensor) -> None:
     reference = 3 * torch.randn(2, 5, 3, 4, 8) + 7
-    moved = adain(latents, reference)
-    for of_moved, of_reference in zip(
-        torch.std_mean(moved, dim=(2, 3, 4)),
-        torch.std_mean(reference, dim=(2, 3, 4)),
-        strict=True,
-    ):
-        torch.testing.assert_close(of_moved, of_reference)
+    matched = adain(latents, reference)
+    for statistic in (torch.mean, torch.std):
+        torch.testing.assert_close(
+            statistic(matched, dim=(2, 3, 4)), statistic(reference, dim=(2, 3, 4))
+        )
     std, mean = torch.std_mean(latents[1, 2])
-    again = (moved[1, 2] - moved[1, 2].mean()) / moved[1, 2].std()
-    torch.testing.assert_close((latents[1, 2] - mean) / std, again)
+    standardised = (matched[1, 2] - matched[1, 2].mean()) / matched[1, 2].std()
+    torch.testing.assert_close((latents[1, 2] - mean) / std, standardised)
     torch.testing.assert_close(adain(latents, reference, 0.0), latents)
-    torch.testing.assert_close(adain(latents, reference, 0.25), 0.75 * latents + 0.25 * moved)
+    torch.testing.assert_close(adain(latents, reference, 0.25), 0.75 * latents + 0.25 * matched)
 
 
 @pytest.mark.parametrize("compression", [0.0, 0.3, 1.0])
-def test_tone_mapping_by_its_formula(compression: float) -> None:
+def test_tone_mapping_follows_its_formula(compression: float) -> None:
     """`tone_map_latents` of Lightricks/LTX-Video."""
     for value in (-4.0, -1.0, 0.0, 0.5, 3.0):
         factor = 0.75 * compression

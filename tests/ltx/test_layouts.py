@@ -1,4 +1,4 @@
-"""The authors' single files are read as diffusers reads them, or refused with the reason."""
+"""Reading of the authors' single files, as in diffusers, and the files that are refused."""
 
 from collections import Counter
 
@@ -86,7 +86,7 @@ def assert_same_state(read, expected):
         torch.testing.assert_close(tensor, expected[key].float(), rtol=0, atol=0)
 
 
-def test_the_transformer_is_what_diffusers_makes_of_the_file(checkpoint, tmp_path):
+def test_the_transformer_equals_diffusers_transformer_from_the_file(checkpoint, tmp_path):
     _, file, _ = checkpoint
     read = LTXVideoTransformer3DModel.from_single_file(file)
     read.save_config(tmp_path / "transformer")
@@ -94,16 +94,15 @@ def test_the_transformer_is_what_diffusers_makes_of_the_file(checkpoint, tmp_pat
         str(file), config=str(tmp_path), subfolder="transformer"
     )
     assert_same_state(read.state_dict(), expected.state_dict())
-    assert {
-        k: v for k, v in read.config.items() if k in expected.config and not k.startswith("_")
-    } == {k: v for k, v in expected.config.items() if not k.startswith("_")}
+    expected_config = {k: v for k, v in expected.config.items() if not k.startswith("_")}
+    assert {name: read.config[name] for name in expected_config} == expected_config
 
 
-def test_the_autoencoder_is_what_diffusers_makes_of_the_file(checkpoint, tmp_path):
+def test_the_autoencoder_equals_diffusers_autoencoder_from_the_file(checkpoint, tmp_path):
     variant, file, tensors = checkpoint
     read = AutoencoderKLLTXVideo.from_single_file(file)
     read.save_config(tmp_path / "vae")
-    if variant == "0.9.5":  # which diffusers knows by the width of this layer alone
+    if variant == "0.9.5":  # diffusers recognises it only by the width of this layer
         wide = "vae.encoder.conv_out.conv.weight"
         converted = convert_ltx_vae_checkpoint_to_diffusers(
             tensors | {wide: torch.empty(7, 2048, 1, 1, 1)}
@@ -124,21 +123,21 @@ def test_the_config_is_that_of_the_published_folder(checkpoint):
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_whether_the_decoder_is_causal_is_read_from_the_metadata(causal, tmp_path):
+def test_decoder_causal_is_read_from_the_metadata(causal, tmp_path):
     config = original.metadata("0.9.0")
     config["vae"] = config["vae"] | {"causal_decoder": causal}
     file = original.write(tmp_path / "a.safetensors", original.state("0.9.0"), config)
     assert AutoencoderKLLTXVideo.from_single_file(file).config.decoder_causal == causal
 
 
-def test_the_upsampler_is_read_as_it_is(upsampler):
+def test_the_upsampler_is_read_with_its_weights_and_config(upsampler):
     model, file = upsampler
     read = LTXLatentUpsamplerModel.from_single_file(file)
     assert_same_state(read.state_dict(), model.state_dict())
     assert read.config.mid_channels == 32
 
 
-def test_how_a_checkpoint_is_to_be_sampled_is_read_from_its_metadata(tmp_path):
+def test_the_schedule_of_a_checkpoint_is_read_from_its_metadata(tmp_path):
     tensors = {"a": torch.zeros(1)}
     first = original.write(tmp_path / "a.safetensors", tensors, original.metadata("0.9.0"))
     assert read_info(first) == CheckpointInfo(
@@ -151,7 +150,7 @@ def test_how_a_checkpoint_is_to_be_sampled_is_read_from_its_metadata(tmp_path):
     )
 
 
-def test_weights_get_the_requested_dtype_whatever_the_file_has(tmp_path):
+def test_weights_are_cast_from_the_dtype_of_the_file_to_the_requested_one(tmp_path):
     tensors = original.state("0.9.0")
     key = "model.diffusion_model.transformer_blocks.0.ff.net.2.weight"
     tensors[key] = tensors[key].to(torch.float8_e4m3fn)  # as in the published fp8 files
@@ -163,7 +162,7 @@ def test_weights_get_the_requested_dtype_whatever_the_file_has(tmp_path):
     assert not model.training
 
 
-def test_each_tensor_is_read_once_and_those_of_the_other_model_never(checkpoint, monkeypatch):
+def test_each_tensor_of_the_model_is_read_once_and_no_others(checkpoint, monkeypatch):
     _, file, tensors = checkpoint
     reads = Counter()
     read = SafetensorsSource.read
@@ -177,7 +176,7 @@ def test_each_tensor_is_read_once_and_those_of_the_other_model_never(checkpoint,
     assert reads == Counter(name for name in tensors if not name.startswith("vae."))
 
 
-def test_a_pipeline_takes_what_the_file_lacks_from_a_folder(checkpoint):
+def test_a_pipeline_loads_components_that_are_not_in_the_file_from_a_folder(checkpoint):
     variant, file, _ = checkpoint
     pipe = LTXPipeline.from_single_file(file, config=demo.path())
     assert pipe.transformer.config.in_channels == original.CHANNELS
@@ -191,12 +190,9 @@ def test_a_pipeline_from_a_file_runs_on_embeddings(checkpoint):
     _, file, _ = checkpoint
     pipe = LTXPipeline.from_single_file(file, text_encoder=None, tokenizer=None)
     pipe.set_progress_bar_config(disable=True)
-    texts = {
-        "prompt_embeds": torch.randn(1, 3, original.TEXT),
-        "prompt_attention_mask": torch.ones(1, 3),
-    }
     frames = pipe(
-        **texts,
+        prompt_embeds=torch.randn(1, 3, original.TEXT),
+        prompt_attention_mask=torch.ones(1, 3),
         height=32,
         width=64,
         num_frames=9,
@@ -207,7 +203,7 @@ def test_a_pipeline_from_a_file_runs_on_embeddings(checkpoint):
     assert frames.shape == (1, 9, 3, 32, 64)
 
 
-def test_a_pipeline_without_a_text_encoder_says_how_to_give_one(checkpoint):
+def test_a_missing_text_encoder_is_refused_with_the_remedy(checkpoint):
     with pytest.raises(
         CheckpointError, match=r"does not hold text_encoder and tokenizer; pass text_encoder="
     ):
@@ -240,14 +236,14 @@ def test_a_file_of_another_model_is_refused(checkpoint, upsampler, tmp_path):
         ),
         (
             lambda t, c: t.update({"a.scale_weight": torch.zeros(1)}),
-            "scales beside its weights",
+            "scales for its weights",
         ),
         (
             lambda t, c: t.update({"a.weight_scale": torch.zeros(1)}),
-            "scales beside its weights",
+            "scales for its weights",
         ),
-        (lambda t, c: c["vae"].pop("blocks"), "none of LTX"),
-        (lambda t, c: c.pop("vae"), "none of LTX"),
+        (lambda t, c: c["vae"].pop("blocks"), "not that of an LTX checkpoint"),
+        (lambda t, c: c.pop("vae"), "not that of an LTX checkpoint"),
         (
             lambda t, c: c["vae"].update(norm_layer="group_norm"),
             "norm_layer 'group_norm'",
@@ -278,14 +274,14 @@ def test_a_file_without_config_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "name", ["absent.safetensors", "owner/repository/model.ckpt", "owner/repository", ""]
 )
-def test_a_name_that_is_no_file_is_refused(name):
+def test_a_name_that_is_not_a_file_is_refused(name):
     with pytest.raises(CheckpointError):
         LTXVideoTransformer3DModel.from_single_file(name)
 
 
 @pytest.mark.parametrize("prefix", ["", "https://huggingface.co/", "hf.co/"])
 @pytest.mark.parametrize("middle", ["", "blob/main/", "resolve/v1/"])
-def test_a_file_on_the_hub_is_found_by_its_address(prefix, middle, tmp_path):
+def test_the_address_of_a_file_on_the_hub_names_its_repository(prefix, middle, tmp_path):
     name = f"{prefix}owner/repository/{middle}folder/model.safetensors"
     with pytest.raises(
         CheckpointError, match=r"hf download owner/repository folder/model\.safetensors"

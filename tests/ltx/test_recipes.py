@@ -1,4 +1,4 @@
-"""Recipes as data: guidance at each timestep, steps that are taken, and what can be changed."""
+"""Recipes as data: guidance at each timestep, numbers of steps, and adjustments."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def guidance_at(schedule, timestep):
     return SpatioTemporalGuidance(**schedule.at(timestep))
 
 
-def test_a_guidance_schedule_gives_the_first_entry_whose_timestep_is_not_above():
+def test_a_guidance_schedule_gives_the_first_entry_at_or_below_the_timestep():
     schedule = GuidanceSchedule(
         scale=(1, 6, 8),
         stg_scale=(0, 4, 2),
@@ -30,7 +30,7 @@ def test_a_guidance_schedule_gives_the_first_entry_whose_timestep_is_not_above()
     assert schedule.largest_scale == 8
 
 
-def test_single_values_hold_at_every_timestep():
+def test_single_values_apply_to_every_timestep():
     schedule = GuidanceSchedule(3.0, 1.0, 0.7, (19,), cfg_zero_star=True, mode="attention_skip")
     expected = SpatioTemporalGuidance(3.0, 1.0, 0.7, True, (19,), "attention_skip")
     assert guidance_at(schedule, 1.0) == guidance_at(schedule, 0.0) == expected
@@ -50,13 +50,13 @@ def test_a_guidance_schedule_whose_lengths_differ_is_refused(lists, message):
         GuidanceSchedule(**({"timesteps": (1.0, 0.9, 0.5)} | lists))
 
 
-def test_a_pass_counts_the_steps_that_it_takes():
-    for one in (Pass(steps=10, skip_initial=4, skip_final=3), Pass(timesteps=(1.0, 0.9, 0.4))):
-        assert one.count == len(one.schedule(RectifiedFlowSchedule(), 8)) == 3
+def test_the_count_of_a_pass_is_its_number_of_steps():
+    for settings in (Pass(steps=10, skip_initial=4, skip_final=3), Pass(timesteps=(1.0, 0.9, 0.4))):
+        assert settings.count == len(settings.schedule(RectifiedFlowSchedule(), 8)) == 3
     assert Pass(steps=4, skip_initial=1).schedule(RectifiedFlowSchedule(), 8) == [0.75, 0.5, 0.25]
 
 
-def test_steps_and_guidance_can_be_changed_where_a_pass_has_one_number_of_them():
+def test_the_number_of_steps_and_a_single_guidance_scale_can_be_adjusted():
     recipe = Recipe(Pass(GuidanceSchedule(3.0, 1.0, 0.7, (19,)), steps=40))
     assert recipe.adjusted(None, None) == recipe
     changed = recipe.adjusted(12, 1.0)
@@ -65,7 +65,7 @@ def test_steps_and_guidance_can_be_changed_where_a_pass_has_one_number_of_them()
 
 
 @pytest.mark.parametrize(
-    ("one", "change", "message"),
+    ("settings", "change", "message"),
     [
         (Pass(timesteps=(1.0, 0.5)), (8, None), r"timesteps of its own \(2 steps\)"),
         (Pass(steps=30, skip_final=3), (40, None), r"steps that are left out \(27 steps\)"),
@@ -76,8 +76,8 @@ def test_steps_and_guidance_can_be_changed_where_a_pass_has_one_number_of_them()
         ),
     ],
 )
-def test_what_a_pass_sets_step_by_step_cannot_be_changed(one, change, message):
-    for recipe in (Recipe(one), Recipe(Pass(), one)):
+def test_values_that_a_pass_sets_for_each_step_cannot_be_adjusted(settings, change, message):
+    for recipe in (Recipe(settings), Recipe(Pass(), settings)):
         with pytest.raises(InputError, match=message):
             recipe.adjusted(*change)
 

@@ -1,4 +1,4 @@
-"""Timesteps of LTX follow `rf.py` of the authors, and diffusers' folders."""
+"""Schedules of LTX, as in the authors' `rf.py` and in diffusers."""
 
 import numpy as np
 import pytest
@@ -27,33 +27,30 @@ def test_linear_quadratic_gives_the_numbers_of_diffusers(steps):
 @pytest.mark.parametrize("shifting", [None, "SD3", "SimpleDiffusion"])
 @pytest.mark.parametrize("sampler", ["Uniform", "LinearQuadratic", "Constant"])
 def test_timesteps_fall_from_one(sampler, shifting):
-    times = RectifiedFlowSchedule(
-        sampler, shifting, target_shift_terminal=0.1, shift=1.3
-    ).timesteps(7, 2000)
+    schedule = RectifiedFlowSchedule(sampler, shifting, target_shift_terminal=0.1, shift=1.3)
+    times = schedule.timesteps(7, 2000)
     assert times[0] == 1
     assert (np.diff(times) < 0).all()
     assert times[-1] > 0
 
 
 def test_the_last_step_starts_at_the_terminal():
-    assert RectifiedFlowSchedule(shifting="SD3", target_shift_terminal=0.2).timesteps(9, 500)[
-        -1
-    ] == pytest.approx(0.2)
+    schedule = RectifiedFlowSchedule(shifting="SD3", target_shift_terminal=0.2)
+    assert schedule.timesteps(9, 500)[-1] == pytest.approx(0.2)
 
 
 def test_one_step_with_a_terminal_is_not_nan():
     """The authors' code divides by zero."""
-    assert RectifiedFlowSchedule(shifting="SD3", target_shift_terminal=0.1).timesteps(
-        1, 500
-    ).tolist() == [1.0]
+    schedule = RectifiedFlowSchedule(shifting="SD3", target_shift_terminal=0.1)
+    assert schedule.timesteps(1, 500).tolist() == [1.0]
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"sampler": "Cubic"}, {"shifting": "SD4"}, {"sampler": "Constant"}]
+    "options", [{"sampler": "Cubic"}, {"shifting": "SD4"}, {"sampler": "Constant"}]
 )
-def test_unknown_options_are_refused(wrong):
+def test_unknown_options_are_refused(options):
     with pytest.raises(InputError):
-        RectifiedFlowSchedule(**wrong)
+        RectifiedFlowSchedule(**options)
 
 
 @pytest.mark.parametrize(
@@ -68,10 +65,9 @@ def test_unknown_options_are_refused(wrong):
 def test_a_scheduler_config_gives_the_timesteps_of_diffusers(config):
     scheduler = FlowMatchEulerDiscreteScheduler(**config)
     pipe = LTXPipeline(scheduler, None, None, None, None)
-    ours = RectifiedFlowSchedule.from_scheduler_config(scheduler.config).timesteps(7, 600)
-    torch.testing.assert_close(
-        torch.from_numpy(ours).float(), pipe.set_timesteps(7, 600, None) / 1000
-    )
+    schedule = RectifiedFlowSchedule.from_scheduler_config(scheduler.config)
+    timesteps = torch.from_numpy(schedule.timesteps(7, 600)).float()
+    torch.testing.assert_close(timesteps, pipe.set_timesteps(7, 600, None) / 1000)
 
 
 def test_the_scheduler_config_is_that_of_the_published_folder():

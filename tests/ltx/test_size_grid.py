@@ -1,4 +1,4 @@
-"""Which sizes a checkpoint can make follows from its configs."""
+"""The sizes that a checkpoint can make, from its configs."""
 
 import pytest
 
@@ -18,7 +18,9 @@ from filmstrip.ltx.size_grid import PUBLISHED_GRID, SizeGrid, size_grid
         ({}, {"patch_size": 2}, SizeGrid(64, 8)),
     ],
 )
-def test_the_grid_is_what_the_models_compress_and_at_least_32_pixels(vae, transformer, expected):
+def test_the_grid_follows_from_compression_and_patch_sizes_and_32_pixels(
+    vae, transformer, expected
+):
     assert size_grid(vae, transformer) == expected
 
 

@@ -1,6 +1,6 @@
-"""Temporal attention is attention at each position over all frames, without a copy, and in pieces
-where there are many positions.
-"""
+"""Attention: temporal attention equals attention at each position, on views and in chunks."""
+
+from typing import Any
 
 import pytest
 import torch
@@ -20,33 +20,35 @@ def test_temporal_attention_is_attention_at_each_position(
     mixed = temporal_attention(query, key, value, heads=2, num_frames=3)
     for video in range(2):
         for position in range(7):
-            one = (
+            frames = (
                 tokens.view(2, 3, 7, 8)[video, :, position][None] for tokens in (query, key, value)
             )
             torch.testing.assert_close(
-                mixed.view(2, 3, 7, 8)[video, :, position][None], attention(*one, heads=2)
+                mixed.view(2, 3, 7, 8)[video, :, position][None], attention(*frames, heads=2)
             )
 
 
-def test_tokens_reach_the_kernel_as_views(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporal_attention_passes_views_to_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     query, key, value = (torch.randn(2 * 3, 7, 8) for _ in range(3))
-    seen = []
-    plain = F.scaled_dot_product_attention
-    monkeypatch.setattr(
-        F,
-        "scaled_dot_product_attention",
-        lambda *args, **kw: seen.append(args) or plain(*args, **kw),
-    )
+    calls = []
+    attend = F.scaled_dot_product_attention
+
+    def record(*args: torch.Tensor, **options: Any) -> torch.Tensor:
+        calls.append(args)
+        return attend(*args, **options)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", record)
     temporal_attention(query, key, value, heads=2, num_frames=3)
-    assert [t.data_ptr() for t in seen[0]] == [t.data_ptr() for t in (query, key, value)]
-    assert seen[0][0].shape == (2, 14, 3, 4)
+    assert [t.data_ptr() for t in calls[0]] == [t.data_ptr() for t in (query, key, value)]
+    assert calls[0][0].shape == (2, 14, 3, 4)
 
 
 @pytest.mark.parametrize("tokens", [1, 4])
-def test_prepared_context_gives_full_attention(tokens: int) -> None:
+def test_a_prepared_context_gives_the_same_attention(tokens: int) -> None:
     layer = Attention(8, heads=2, context_dim=6)
-    x, context = torch.randn(2, 5, 8), torch.randn(2, tokens, 6)
+    x = torch.randn(2, 5, 8)
+    context = torch.randn(2, tokens, 6)
     full = layer(x, keys_values=(layer.to_k(context), layer.to_v(context)))
     prepared = layer.prepare(context)
-    got = prepared[0].expand(-1, 5, -1) if tokens == 1 else layer(x, keys_values=prepared)
-    torch.testing.assert_close(got, full)
+    output = prepared[0].expand(-1, 5, -1) if tokens == 1 else layer(x, keys_values=prepared)
+    torch.testing.assert_close(output, full)

@@ -1,4 +1,4 @@
-"""A model computes in another dtype than its weights', which do not change."""
+"""A model computes in another dtype than that of its weights, which do not change."""
 
 import copy
 from typing import Any
@@ -36,48 +36,48 @@ def test_half_weights_in_float32_give_the_numbers_of_the_float32_model(
         vae.enable_tiling(64, 64, 48, 48)
         exact.enable_tiling(64, 64, 48, 48)
     weights = dict(vae.named_parameters())
-    for got, expected in zip(
+    for result, expected in zip(
         results(vae, compute_dtype=torch.float32), results(exact), strict=True
     ):
-        assert got.dtype == torch.float32
-        assert torch.equal(got, expected)
+        assert result.dtype == torch.float32
+        assert torch.equal(result, expected)
     assert all(parameter is weights[name] for name, parameter in vae.named_parameters())
     assert vae.dtype == torch.float16
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in vae.modules())
 
 
 @torch.no_grad()
-def test_hooks_see_the_weights_as_they_are(vae: Any) -> None:
-    seen: set[torch.dtype] = set()
+def test_hooks_see_the_weights_in_their_dtype(vae: Any) -> None:
+    dtypes: set[torch.dtype] = set()
     norm = vae.encoder.down_blocks[0].resnets[0].norm1
-    norm.register_forward_pre_hook(lambda module, args: seen.add(module.weight.dtype))
-    norm.register_forward_hook(lambda module, *_: seen.add(module.weight.dtype))
+    norm.register_forward_pre_hook(lambda module, args: dtypes.add(module.weight.dtype))
+    norm.register_forward_hook(lambda module, *_: dtypes.add(module.weight.dtype))
     vae.encode(torch.zeros(1, 3, 16, 16), compute_dtype=torch.float32)
-    assert seen == {torch.float16}
+    assert dtypes == {torch.float16}
 
 
 @torch.no_grad()
 def test_no_more_than_one_layer_is_cast_at_a_time(vae: Any) -> None:
-    most = 0
+    max_cast = 0
 
     def count(module: nn.Module, args: Any) -> None:
-        nonlocal most
+        nonlocal max_cast
         cast = [
             m
             for m in vae.modules()
             if any(p.dtype == torch.float32 for p in m._parameters.values() if p is not None)
         ]
-        most = max(most, len(cast))
+        max_cast = max(max_cast, len(cast))
 
     with computing_in(vae, torch.float32):
         for module in vae.modules():
             module.register_forward_pre_hook(count)
         vae.decoder(torch.zeros(2, 4, 2, 2), 2)
-    assert most == 1
+    assert max_cast == 1
 
 
 @torch.no_grad()
-def test_an_error_leaves_the_weights_as_they_were(vae: Any) -> None:
+def test_weights_are_restored_after_an_error(vae: Any) -> None:
     weights = dict(vae.named_parameters())
     hook = vae.decoder.mid_block.register_forward_hook(lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -87,6 +87,6 @@ def test_an_error_leaves_the_weights_as_they_were(vae: Any) -> None:
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in vae.modules())
 
 
-def test_the_dtype_of_the_weights_changes_nothing(vae: Any) -> None:
+def test_no_hooks_are_added_for_the_dtype_of_the_weights(vae: Any) -> None:
     with computing_in(vae, torch.float16):
         assert not any(m._forward_pre_hooks for m in vae.modules())

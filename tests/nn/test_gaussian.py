@@ -3,7 +3,7 @@
 import diffusers
 import pytest
 import torch
-from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution as TheirDistribution
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution as DiffusersDistribution
 
 from filmstrip.nn.gaussian import DiagonalGaussianDistribution
 
@@ -21,9 +21,9 @@ def test_log_variance_is_clamped() -> None:
     distribution = DiagonalGaussianDistribution(parameters(EXTREMES))
     expected = [-30.0, -30.0, -30.0, -29.5, 0.0, 1.0, 19.5, 20.0, 20.0, 20.0]
     assert distribution.logvar.flatten().tolist() == expected
-    theirs = TheirDistribution(parameters(EXTREMES))
+    reference = DiffusersDistribution(parameters(EXTREMES))
     for name in ("mean", "logvar", "std", "var"):
-        torch.testing.assert_close(getattr(distribution, name), getattr(theirs, name))
+        torch.testing.assert_close(getattr(distribution, name), getattr(reference, name))
 
 
 @pytest.mark.parametrize("logvar", [-3.0, -0.4, 0.0, 0.7, 4.0])

@@ -39,7 +39,7 @@ class Recorder:
         self.events.append(f"after {self.name}".strip())
 
 
-def test_a_method_without_hooks_is_itself() -> None:
+def test_a_hookable_method_without_hooks_returns_its_result() -> None:
     assert Doubler().double(2, plus=1) == 5
     assert Doubler.double.__doc__ == "Twice the number."
 
@@ -83,12 +83,12 @@ def test_a_removed_call_hook_runs_no_more() -> None:
 
 def test_forward_hooks_do_not_run_around_hookable_methods() -> None:
     module = Doubler()
-    seen: list[int] = []
-    module.register_forward_hook(lambda module, args, output: seen.append(output))
+    outputs: list[int] = []
+    module.register_forward_hook(lambda module, args, output: outputs.append(output))
     module.double(1)
-    assert seen == []
+    assert outputs == []
     module(1)
-    assert seen == [2]
+    assert outputs == [2]
 
 
 def test_a_module_with_a_call_hook_can_be_pickled() -> None:

@@ -13,13 +13,13 @@ def generators(*seeds: int) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
-def test_each_row_is_drawn_by_the_generator_at_its_place() -> None:
+def test_each_row_is_drawn_by_the_generator_of_its_index() -> None:
     noise = randn((3, 2, 4), generators(7, 8, 9))
     for row, generator in zip(noise, generators(7, 8, 9), strict=True):
         assert torch.equal(row, torch.randn(1, 2, 4, generator=generator)[0])
 
 
-def test_a_list_of_one_generator_draws_the_whole_batch_as_that_generator_does() -> None:
+def test_a_list_of_one_generator_draws_the_whole_batch() -> None:
     noise = randn((3, 2, 4), generators(7))
     assert torch.equal(noise, torch.randn(3, 2, 4, generator=generators(7)[0]))
     assert torch.equal(noise, randn((3, 2, 4), generators(7)[0]))
@@ -48,7 +48,7 @@ def test_a_list_of_another_length_than_the_batch_is_refused(count: int) -> None:
     ("generator", "device", "drawn_on"),
     [(None, "cpu", "cpu"), (None, "meta", "meta"), (True, "cpu", "cpu"), (True, "meta", "cpu")],
 )
-def test_noise_is_drawn_where_the_generator_is(
+def test_noise_is_drawn_on_the_device_of_the_generator(
     monkeypatch: pytest.MonkeyPatch, generator: bool | None, device: str, drawn_on: str
 ) -> None:
     devices = []
@@ -69,5 +69,5 @@ def test_noise_moves_from_the_cpu_to_a_device_and_not_between_devices() -> None:
     assert noise.device.type == "meta"
     if torch.cuda.is_available():
         on_gpu = torch.Generator("cuda").manual_seed(1)
-        with pytest.raises(InputError, match="The generator lives on cuda"):
+        with pytest.raises(InputError, match="The generator is on cuda"):
             randn((2, 3), on_gpu, "cpu")

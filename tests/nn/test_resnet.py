@@ -16,11 +16,12 @@ from tests.parity.common import assert_same, randomise
 INDICATOR = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
 
 
-def same_weights(ours: nn.Module, theirs: nn.Module) -> tuple[Any, Any]:
-    weights_channels_last(ours)
-    randomise(ours)
-    theirs.load_state_dict(ours.state_dict())
-    return ours.eval(), theirs.eval()
+def same_weights(module: nn.Module, reference: nn.Module) -> tuple[Any, Any]:
+    """Give both modules the same random weights."""
+    weights_channels_last(module)
+    randomise(module)
+    reference.load_state_dict(module.state_dict())
+    return module.eval(), reference.eval()
 
 
 def frames(height: int = 5, width: int = 7) -> torch.Tensor:
@@ -35,7 +36,7 @@ def test_residual_block_gives_the_same_output(
     out_channels: int, temb_channels: int | None, switched: bool
 ) -> None:
     strategy = "learned" if switched else "learned_with_images"
-    ours, theirs = same_weights(
+    module, reference = same_weights(
         SpatioTemporalResBlock(32, out_channels, temb_channels, 1e-3, 1e-2, 0.3, switched),
         resnet.SpatioTemporalResBlock(
             32, out_channels, temb_channels, 1e-3, 1e-2, 0.3, strategy, switched
@@ -43,16 +44,17 @@ def test_residual_block_gives_the_same_output(
     )
     x = frames()
     temb = torch.randn(2, 20)
-    active, each = (
-        (None, None)
-        if temb_channels is None
-        else (nn.functional.silu(temb), temb.repeat_interleave(3, 0))
-    )
-    assert_same(ours(x, 3, active), theirs(x, each, INDICATOR * 0), bound=1e-5)
+    activated_temb = None
+    frame_temb = None
+    if temb_channels is not None:
+        activated_temb = nn.functional.silu(temb)
+        frame_temb = temb.repeat_interleave(3, 0)
+    output = module(x, 3, activated_temb)
+    assert_same(output, reference(x, frame_temb, INDICATOR * 0), bound=1e-5)
     if not switched:
-        output = ours(x, 3, active, INDICATOR)
-        assert_same(output, theirs(x, each, INDICATOR), bound=1e-5)
-        spatial = ours.spatial_res_block(x, active)
+        output = module(x, 3, activated_temb, INDICATOR)
+        assert_same(output, reference(x, frame_temb, INDICATOR), bound=1e-5)
+        spatial = module.spatial_res_block(x, activated_temb)
         assert torch.equal(output[1], spatial[1])
         assert not torch.equal(output[0], spatial[0])
 
@@ -61,23 +63,23 @@ def test_residual_block_gives_the_same_output(
 @pytest.mark.parametrize("size", [(5, 7), (6, 8)])
 @pytest.mark.parametrize("padding", [0, 1])
 def test_downsampling_gives_the_same_output(size: tuple[int, int], padding: int) -> None:
-    ours, theirs = same_weights(
+    module, reference = same_weights(
         Downsample2D(32, padding),
         downsampling.Downsample2D(32, use_conv=True, padding=padding, name="op"),
     )
     x = frames(*size)
-    output = ours(x)
-    assert_same(output, theirs(x), bound=1e-5)
+    output = module(x)
+    assert_same(output, reference(x), bound=1e-5)
     assert output.is_contiguous(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("size", [None, (10, 14), (9, 14), (9, 13)])
 def test_upsampling_gives_the_same_output(size: tuple[int, int] | None) -> None:
-    ours, theirs = same_weights(Upsample2D(32), upsampling.Upsample2D(32, use_conv=True))
+    module, reference = same_weights(Upsample2D(32), upsampling.Upsample2D(32, use_conv=True))
     x = frames()
-    output = ours(x, size)
-    assert_same(output, theirs(x, size), bound=1e-5)
+    output = module(x, size)
+    assert_same(output, reference(x, size), bound=1e-5)
     assert output.is_contiguous(memory_format=torch.channels_last)
 
 

@@ -1,4 +1,4 @@
-"""Even tiles cover everything once, and blending gives back what does not depend on the tile."""
+"""Even tiles cover a feature map, and blending joins tiles that agree without a change."""
 
 from itertools import pairwise
 
@@ -18,11 +18,12 @@ def tiles(draw: st.DrawFn) -> EvenTileLayout:
 
 @settings(deadline=None)
 @given(tiles(), st.sampled_from([1, 2, 8]), st.integers(0, 7))
-def test_weights_sum_to_one_and_the_partition_has_each_element_once(
+def test_weights_sum_to_one_and_the_partition_covers_each_element_once(
     tiles: EvenTileLayout, scale: int, remainder: int
 ) -> None:
     total = tiles.length * scale + min(remainder, scale - 1)
-    weights, counts = torch.zeros(total), torch.zeros(total)
+    weights = torch.zeros(total)
+    counts = torch.zeros(total)
     for tile, part, weight in zip(
         tiles.slices(scale), tiles.partition(scale), tiles.weights(scale, total), strict=True
     ):
@@ -35,17 +36,18 @@ def test_weights_sum_to_one_and_the_partition_has_each_element_once(
 
 @settings(deadline=None)
 @given(tiles())
-def test_tiles_overlap_as_asked_and_end_at_the_end(tiles: EvenTileLayout) -> None:
+def test_tiles_overlap_by_at_least_the_overlap_and_end_at_the_end(tiles: EvenTileLayout) -> None:
     starts = tiles.starts()
     assert starts[0] == 0
     assert starts[-1] == max(tiles.length - tiles.size, 0)
-    assert all(before + tiles.size - after >= tiles.overlap for before, after in pairwise(starts))
+    for start, next_start in pairwise(starts):
+        assert start + tiles.size - next_start >= tiles.overlap
     assert len(starts) == len(set(starts))
 
 
 @settings(deadline=None, max_examples=25)
 @given(tiles(), tiles())
-def test_blending_what_no_tile_changes_gives_it_back(
+def test_blended_tiles_equal_an_elementwise_function_of_the_whole(
     rows: EvenTileLayout, columns: EvenTileLayout
 ) -> None:
     x = torch.randn(2, 3, rows.length * 2 + 1, columns.length * 2)
@@ -55,7 +57,7 @@ def test_blending_what_no_tile_changes_gives_it_back(
 
 
 @torch.no_grad()
-def test_norms_on_tiles_use_the_moments_of_the_whole() -> None:
+def test_norms_of_blended_tiles_use_the_moments_of_the_whole() -> None:
     norms = [GroupNorm(32, 1e-5, groups=8, activate=True), GroupNorm(32, 1e-5, groups=4)]
     for norm in norms:
         norm.weight.normal_()
@@ -63,7 +65,8 @@ def test_norms_on_tiles_use_the_moments_of_the_whole() -> None:
     x = torch.randn(2, 32, 20, 14) * torch.linspace(0.1, 3, 14) + 5
     chain = torch.nn.Sequential(*norms)
     whole = chain(x)
-    rows, columns = EvenTileLayout(20, 8, 2), EvenTileLayout(14, 7, 1)
+    rows = EvenTileLayout(20, 8, 2)
+    columns = EvenTileLayout(14, 7, 1)
     with WholeFrameMoments(norms) as moments:
         for norm in norms:
             tiles = [

@@ -1,4 +1,4 @@
-"""What the parity tests share: the same random weights in both libraries, and the comparison."""
+"""Shared by the parity tests: the same random weights in both libraries, and the comparison."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ BOUND = 1e-4
 
 
 def randomise(model: nn.Module, scale: float = 0.3, seed: int = 0) -> None:
-    """Give every parameter and buffer random values: norms (near 1), tables and biases included."""
+    """Give every parameter and buffer random values, including norms, tables and biases."""
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in model.state_dict().items():
         noise = torch.randn(tensor.shape, generator=generator)
@@ -26,15 +26,23 @@ def randomise(model: nn.Module, scale: float = 0.3, seed: int = 0) -> None:
 
 
 def pair(ours: type, theirs: type, config: dict[str, Any], seed: int = 0) -> tuple[Any, Any]:
-    """One model of each library, of the same config and weights, in evaluation mode."""
-    a, b = ours(**config).eval(), theirs(**config).eval()
-    randomise(a, seed=seed)
-    b.load_state_dict(a.state_dict())
-    return a, b
+    """A model of each library with the same config and weights, in evaluation mode."""
+    model = ours(**config).eval()
+    reference = theirs(**config).eval()
+    randomise(model, seed=seed)
+    reference.load_state_dict(model.state_dict())
+    return model, reference
+
+
+def generators(seed: int | list[int]) -> torch.Generator | list[torch.Generator]:
+    """A new generator for a seed, or a list with one for each of several seeds."""
+    if isinstance(seed, list):
+        return [torch.Generator().manual_seed(value) for value in seed]
+    return torch.Generator().manual_seed(seed)
 
 
 def assert_same(ours: torch.Tensor, theirs: torch.Tensor, bound: float = BOUND) -> None:
-    """The same shape, and every element within `bound`."""
+    """Check that the shapes are the same, and each element differs by at most `bound`."""
     assert ours.shape == theirs.shape
     error = (ours.double() - theirs.double()).abs().max().item()
     assert error <= bound, f"the largest difference is {error:.3e}"

@@ -15,7 +15,7 @@ from filmstrip import (
     FlowMatchEulerDiscreteScheduler,
     LTXVideoTransformer3DModel,
 )
-from tests.parity.common import pair, randomise
+from tests.parity.common import generators, pair, randomise
 
 WORDS = [
     "a",
@@ -79,7 +79,7 @@ VAE_095 = VAE_091 | {
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """Splits at spaces; ends with `</s>`, pads with `<pad>`."""
+    """A tokenizer that splits at spaces, ends with `</s>` and pads with `<pad>`."""
     vocabulary = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -115,9 +115,9 @@ def pipelines(
     vae: dict[str, Any] = VAE_090,
     scheduler: dict[str, Any] | None = None,
     transformer: dict[str, Any] | None = None,
-    kind: str = "LTXPipeline",
+    class_name: str = "LTXPipeline",
 ) -> tuple[Any, Any]:
-    """The same pipeline of both libraries, of the class `kind`."""
+    """The same pipeline of filmstrip and of diffusers."""
     transformers = pair(
         LTXVideoTransformer3DModel,
         diffusers.LTXVideoTransformer3DModel,
@@ -129,8 +129,8 @@ def pipelines(
         FlowMatchEulerDiscreteScheduler(**(scheduler or {})),
         diffusers.FlowMatchEulerDiscreteScheduler(**(scheduler or {})),
     )
-    made = [
-        getattr(library, kind)(
+    pipes = [
+        getattr(library, class_name)(
             transformer=transformers[i],
             vae=vaes[i],
             scheduler=schedulers[i],
@@ -139,15 +139,13 @@ def pipelines(
         )
         for i, library in enumerate((filmstrip, diffusers))
     ]
-    for pipe in made:
+    for pipe in pipes:
         pipe.set_progress_bar_config(disable=True)
-    return made[0], made[1]
+    return pipes[0], pipes[1]
 
 
 def arguments(**changes: Any) -> dict[str, Any]:
-    """Arguments of a small call; a generator is made anew from `seed`, or one for each of a list of
-    seeds.
-    """
+    """Arguments of a small call, with new generators from `seed`: a number, a list or `None`."""
     values: dict[str, Any] = {
         "prompt": "a red circle moves left",
         "height": 64,
@@ -160,10 +158,7 @@ def arguments(**changes: Any) -> dict[str, Any]:
     } | changes
     seed = values.pop("seed")
     if seed is not None:
-        seeds = [
-            torch.Generator().manual_seed(s) for s in (seed if isinstance(seed, list) else [seed])
-        ]
-        values["generator"] = seeds if isinstance(seed, list) else seeds[0]
+        values["generator"] = generators(seed)
     return values
 
 

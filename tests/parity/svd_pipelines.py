@@ -14,7 +14,7 @@ from filmstrip import (
     StableVideoDiffusionPipeline,
     UNetSpatioTemporalConditionModel,
 )
-from tests.parity.common import pair, randomise
+from tests.parity.common import generators, pair, randomise
 
 FRAMES = 3
 UNET = {
@@ -68,7 +68,7 @@ def tiny_clip() -> CLIPVisionModelWithProjection:
 def pipelines(
     **scheduler: Any,
 ) -> tuple[StableVideoDiffusionPipeline, diffusers.StableVideoDiffusionPipeline]:
-    """The same pipeline of both libraries."""
+    """The same pipeline of filmstrip and of diffusers."""
     unets = pair(
         UNetSpatioTemporalConditionModel,
         diffusers.UNetSpatioTemporalConditionModel,
@@ -80,21 +80,21 @@ def pipelines(
     )
     config = SCHEDULER | scheduler
     schedulers = EulerDiscreteScheduler(**config), diffusers.EulerDiscreteScheduler(**config)
-    made = [
-        kind(
+    pipes = [
+        pipeline_class(
             vae=vaes[i],
             image_encoder=tiny_clip(),
             unet=unets[i],
             scheduler=schedulers[i],
             feature_extractor=CLIPImageProcessor(),
         )
-        for i, kind in enumerate(
+        for i, pipeline_class in enumerate(
             (StableVideoDiffusionPipeline, diffusers.StableVideoDiffusionPipeline)
         )
     ]
-    for pipe in made:
+    for pipe in pipes:
         pipe.set_progress_bar_config(disable=True)
-    return made[0], made[1]
+    return pipes[0], pipes[1]
 
 
 def picture(seed: int = 0, width: int = 90, height: int = 60) -> PIL.Image.Image:
@@ -104,9 +104,7 @@ def picture(seed: int = 0, width: int = 90, height: int = 60) -> PIL.Image.Image
 
 
 def arguments(**changes: Any) -> dict[str, Any]:
-    """Arguments of a small call; a generator is made anew from `seed`, or one for each of a list of
-    seeds.
-    """
+    """Arguments of a small call, with new generators from `seed`: a number, a list or `None`."""
     values: dict[str, Any] = {
         "image": picture(),
         "height": 32,
@@ -117,10 +115,7 @@ def arguments(**changes: Any) -> dict[str, Any]:
     } | changes
     seed = values.pop("seed")
     if seed is not None:
-        seeds = [
-            torch.Generator().manual_seed(s) for s in (seed if isinstance(seed, list) else [seed])
-        ]
-        values["generator"] = seeds if isinstance(seed, list) else seeds[0]
+        values["generator"] = generators(seed)
     return values
 
 

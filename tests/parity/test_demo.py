@@ -1,4 +1,4 @@
-"""The embedded models in stock diffusers: the folders open there and give the same frames."""
+"""The embedded models load in diffusers and give the same frames."""
 
 import diffusers
 import torch
@@ -54,6 +54,6 @@ def test_the_svd_model_gives_the_same_frames_in_diffusers():
         )
         frames.append(call.frames)
     theirs, ours = frames
-    moved = demo_clips.measure_travel(ours.transpose(1, 2), ours[:, 0])
-    assert HEADINGS[moved.direction.item()] == "up-left"
+    travel = demo_clips.measure_travel(ours.transpose(1, 2), ours[:, 0])
+    assert HEADINGS[travel.direction.item()] == "up-left"
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)

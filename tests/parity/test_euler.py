@@ -1,4 +1,4 @@
-"""The Euler scheduler against diffusers', live."""
+"""The Euler scheduler gives the numbers of the installed diffusers."""
 
 import itertools
 
@@ -155,7 +155,7 @@ def test_every_sample_is_the_same(config, dtype, options):
 
 def test_churn_draws_from_the_same_generators_in_the_same_order():
     ours, reference = pair()
-    for make in (
+    for options in (
         dict,
         lambda: {"generator": torch.Generator().manual_seed(3)},
         lambda: {"generator": [torch.Generator().manual_seed(3), torch.Generator().manual_seed(4)]},
@@ -164,12 +164,12 @@ def test_churn_draws_from_the_same_generators_in_the_same_order():
         for scheduler in (ours, reference):
             scheduler.set_timesteps(4)
             torch.manual_seed(11)
-            trajectories.append(sample_with(scheduler, s_churn=2.0, **make()))
+            trajectories.append(sample_with(scheduler, s_churn=2.0, **options()))
         assert_same_trajectory(*trajectories)
 
 
 @pytest.mark.parametrize("begin", [None, 3])
-def test_sampling_can_begin_midway(begin):
+def test_sampling_can_begin_at_a_later_step(begin):
     trajectories = []
     for scheduler in pair(timestep_spacing="leading"):
         scheduler.set_timesteps(8)
@@ -227,12 +227,12 @@ def test_each_library_reads_the_config_that_the_other_saved(config, tmp_path):
     ours, reference = pair(**config)
     ours.save_pretrained(tmp_path / "filmstrip")
     reference.save_pretrained(tmp_path / "diffusers")
-    back = EulerDiscreteScheduler.from_pretrained(tmp_path / "diffusers")
+    loaded = EulerDiscreteScheduler.from_pretrained(tmp_path / "diffusers")
     loaded_by_diffusers = diffusers.EulerDiscreteScheduler.from_pretrained(tmp_path / "filmstrip")
-    for scheduler in (back, loaded_by_diffusers):
+    for scheduler in (loaded, loaded_by_diffusers):
         scheduler.set_timesteps(6)
-    assert_same_schedule(back, loaded_by_diffusers)
+    assert_same_schedule(loaded, loaded_by_diffusers)
     options = [name for name in reference.config if not name.startswith("_")]
-    assert [back.config[name] for name in options] == [
+    assert [loaded.config[name] for name in options] == [
         loaded_by_diffusers.config[name] for name in options
     ]

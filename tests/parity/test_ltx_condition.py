@@ -1,5 +1,5 @@
-"""LTXConditionPipeline gives diffusers' frames for the same call, and right ones where diffusers
-crashes.
+"""LTXConditionPipeline gives diffusers' frames for the same call, and correct frames where
+diffusers crashes.
 """
 
 from typing import Any
@@ -8,15 +8,15 @@ import diffusers
 import PIL.Image
 import pytest
 import torch
-from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition as TheirCondition
+from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition as DiffusersCondition
 
 from filmstrip import LTXVideoCondition
 from tests.parity.common import assert_same
 from tests.parity.pipelines import VAE_095, pipelines, run as run_call
-from tests.parity.test_ltx_image_to_video import TWO, picture
+from tests.parity.test_ltx_image_to_video import TWO_PROMPTS, picture
 from tests.parity.test_ltx_pipeline import PUBLISHED, VAES, blur, stop, swap_prompt, weaken
 
-KIND = "LTXConditionPipeline"
+CLASS_NAME = "LTXConditionPipeline"
 
 
 def clip(frames: int, seed: int = 0) -> list[PIL.Image.Image]:
@@ -27,8 +27,9 @@ def at(
     frame_index: int, strength: float = 1.0, frames: int = 0, seed: int = 0, **changes: Any
 ) -> LTXVideoCondition:
     """A condition: a picture, or a clip of `frames` frames."""
-    shown: dict[str, Any] = {"video": clip(frames, seed)} if frames else {"image": picture(seed)}
-    return LTXVideoCondition(**shown | {"frame_index": frame_index, "strength": strength} | changes)
+    content: dict[str, Any] = {"video": clip(frames, seed)} if frames else {"image": picture(seed)}
+    values = {"frame_index": frame_index, "strength": strength}
+    return LTXVideoCondition(**content | values | changes)
 
 
 def latents(videos: int = 1) -> torch.Tensor:
@@ -36,17 +37,17 @@ def latents(videos: int = 1) -> torch.Tensor:
 
 
 def run(pipe: Any, **call: Any) -> torch.Tensor:
-    """As `run` of the other pipelines; diffusers gets conditions of its own class."""
+    """`run` of the other pipelines, with conditions of diffusers' class for its pipeline."""
     if call.get("conditions") is not None and isinstance(pipe, diffusers.DiffusionPipeline):
-        given = call["conditions"]
-        items = given if isinstance(given, list) else [given]
-        call = call | {"conditions": [TheirCondition(**vars(item)) for item in items]}
+        conditions = call["conditions"]
+        items = conditions if isinstance(conditions, list) else [conditions]
+        call = call | {"conditions": [DiffusersCondition(**vars(item)) for item in items]}
     return run_call(pipe, **call)
 
 
 CALLS: dict[str, dict[str, Any]] = {
     "text alone": {},
-    "text alone, two prompts": TWO | {"seed": [1, 2]},
+    "text alone, two prompts": TWO_PROMPTS | {"seed": [1, 2]},
     "text alone, no guidance": {"guidance_scale": 1.0},
     "text alone, seven steps": {"num_inference_steps": 7},
     "text alone, one step": {"num_inference_steps": 1},
@@ -55,10 +56,10 @@ CALLS: dict[str, dict[str, Any]] = {
     "weak picture": {"conditions": [at(0, 0.6)]},
     "picture without effect": {"conditions": [at(0, 0.0)]},
     "too strong": {"conditions": [at(0, 1.5)]},
-    "picture for two prompts": TWO | {"conditions": [at(0)]},
-    "a picture for each of two prompts": TWO
+    "picture for two prompts": TWO_PROMPTS | {"conditions": [at(0)]},
+    "a picture for each of two prompts": TWO_PROMPTS
     | {"conditions": [at(0, image=[picture(1), picture(2)])]},
-    "pictures as a tensor": TWO
+    "pictures as a tensor": TWO_PROMPTS
     | {"image": torch.rand(2, 3, 50, 40, generator=torch.Generator().manual_seed(1))},
     "a picture at the end": {"conditions": [at(16)]},
     "a weak picture in between": {"conditions": [at(5, 0.4)]},
@@ -100,7 +101,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "num_inference_steps": 6,
         "conditions": [at(0), at(16, 0.3)],
     },
-    "nothing is walked": {"latents": latents(), "denoise_strength": 0.0},
+    "no denoising": {"latents": latents(), "denoise_strength": 0.0},
     "given latents at full strength": {"latents": latents()},
     "no latents at half strength": {"denoise_strength": 0.5, "num_inference_steps": 4},
     "odd size": {"conditions": [at(0), at(8)], "height": 96, "width": 32, "num_frames": 9},
@@ -128,7 +129,7 @@ CALLS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_call(call: dict[str, Any]) -> None:
-    ours, theirs = pipelines(kind=KIND)
+    ours, theirs = pipelines(class_name=CLASS_NAME)
     assert_same(run(ours, **call), run(theirs, **call))
 
 
@@ -145,7 +146,7 @@ SCHEDULERS: dict[str, dict[str, Any]] = {
 )
 @pytest.mark.parametrize("config", SCHEDULERS.values(), ids=SCHEDULERS)
 def test_scheduler(config: dict[str, Any], call: dict[str, Any]) -> None:
-    ours, theirs = pipelines(scheduler=config, kind=KIND)
+    ours, theirs = pipelines(scheduler=config, class_name=CLASS_NAME)
     assert_same(
         run(ours, num_inference_steps=5, **call), run(theirs, num_inference_steps=5, **call)
     )
@@ -153,7 +154,7 @@ def test_scheduler(config: dict[str, Any], call: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vae", VAES.values(), ids=VAES)
 def test_decode(vae: dict[str, Any]) -> None:
-    ours, theirs = pipelines(vae, kind=KIND)
+    ours, theirs = pipelines(vae, class_name=CLASS_NAME)
     call = {
         "conditions": [at(0, frames=9), at(16, 0.8)],
         "decode_timestep": 0.05,
@@ -162,7 +163,7 @@ def test_decode(vae: dict[str, Any]) -> None:
     assert_same(run(ours, **call), run(theirs, **call))
 
 
-# Where diffusers crashes or mixes up: against its single runs.
+# Calls in which diffusers crashes or mixes videos up are compared with its single runs.
 
 BATCHES: dict[str, dict[str, Any]] = {
     "first frame": {"conditions": [at(0, 0.8)]},
@@ -173,53 +174,62 @@ BATCHES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("call", BATCHES.values(), ids=BATCHES)
 def test_videos_of_a_batch_equal_single_runs(call: dict[str, Any]) -> None:
-    ours, theirs = pipelines(VAE_095, kind=KIND)
+    ours, theirs = pipelines(VAE_095, class_name=CLASS_NAME)
     call = call | {
         "num_inference_steps": 2,
         "decode_timestep": 0.1,
         "negative_prompt": "a blue dog",
     }
-    batch = run(ours, **TWO, num_videos_per_prompt=2, seed=[1, 2, 3, 4], **call)
+    batch = run(ours, **TWO_PROMPTS, num_videos_per_prompt=2, seed=[1, 2, 3, 4], **call)
     assert_same(
         batch,
         torch.cat(
-            [run(theirs, prompt=TWO["prompt"][i // 2], seed=i + 1, **call) for i in range(4)]
+            [
+                run(theirs, prompt=TWO_PROMPTS["prompt"][i // 2], seed=i + 1, **call)
+                for i in range(4)
+            ]
         ),
     )
 
 
 def test_each_video_of_a_batch_may_have_its_own_keyframe() -> None:
-    ours, theirs = pipelines(kind=KIND)
-    both = run(ours, **TWO, conditions=[at(16, 0.7, image=[picture(1), picture(2)])], seed=[4, 5])
+    ours, theirs = pipelines(class_name=CLASS_NAME)
+    batch = run(
+        ours, **TWO_PROMPTS, conditions=[at(16, 0.7, image=[picture(1), picture(2)])], seed=[4, 5]
+    )
     singles = [
-        run(theirs, prompt=TWO["prompt"][i], conditions=[at(16, 0.7, seed=i + 1)], seed=4 + i)
+        run(
+            theirs,
+            prompt=TWO_PROMPTS["prompt"][i],
+            conditions=[at(16, 0.7, seed=i + 1)],
+            seed=4 + i,
+        )
         for i in (0, 1)
     ]
-    assert_same(both, torch.cat(singles))
+    assert_same(batch, torch.cat(singles))
 
 
 def test_video_to_video_in_a_batch_equals_single_runs() -> None:
-    ours, theirs = pipelines(kind=KIND)
-    given, call = (
-        latents(2),
-        {"denoise_strength": 0.6, "num_inference_steps": 5, "conditions": [at(8)]},
-    )
-    batch = run(ours, **TWO, latents=given, seed=[1, 2], **call)
+    ours, theirs = pipelines(class_name=CLASS_NAME)
+    initial = latents(2)
+    call = {"denoise_strength": 0.6, "num_inference_steps": 5, "conditions": [at(8)]}
+    batch = run(ours, **TWO_PROMPTS, latents=initial, seed=[1, 2], **call)
     singles = [
-        run(theirs, prompt=TWO["prompt"][i], latents=given[i : i + 1], seed=i + 1, **call)
+        run(theirs, prompt=TWO_PROMPTS["prompt"][i], latents=initial[i : i + 1], seed=i + 1, **call)
         for i in range(2)
     ]
     assert_same(batch, torch.cat(singles))
 
 
 @pytest.mark.parametrize("timesteps", [None, [1000.0, 800.0, 300.0]])
-def test_scheduler_that_shifts_by_tokens_has_levels_that_agree_with_its_timesteps(
+def test_a_scheduler_with_a_dynamic_shift_has_sigmas_that_agree_with_its_timesteps(
     timesteps: Any,
 ) -> None:
-    ours, theirs = pipelines(scheduler=PUBLISHED, kind=KIND)
+    ours, theirs = pipelines(scheduler=PUBLISHED, class_name=CLASS_NAME)
     frames = run(ours, conditions=[at(0), at(16, 0.5)], timesteps=timesteps)
     torch.testing.assert_close(ours.scheduler.sigmas[:-1] * 1000, ours.scheduler.timesteps)
     # The same timesteps in diffusers, with a scheduler that shifts nothing.
     theirs.scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
-    told = ours.scheduler.timesteps.tolist()
-    assert_same(frames, run(theirs, conditions=[at(0), at(16, 0.5)], timesteps=told))
+    same_timesteps = ours.scheduler.timesteps.tolist()
+    expected = run(theirs, conditions=[at(0), at(16, 0.5)], timesteps=same_timesteps)
+    assert_same(frames, expected)

@@ -1,5 +1,5 @@
-"""LTXPipeline gives diffusers' frames for the same call, and right ones where diffusers crashes or
-mixes videos up.
+"""LTXPipeline gives diffusers' frames for the same call, and correct frames where diffusers crashes
+or mixes videos up.
 """
 
 from typing import Any
@@ -146,14 +146,14 @@ def test_tiled(framewise: bool) -> None:
     assert_same(run(ours, **call), run(theirs, **call))
 
 
-def test_given_latents() -> None:
+def test_latents_as_argument() -> None:
     ours, theirs = pipelines()
     latents = torch.randn(1, 3 * 2 * 3, 6)
     assert_same(run(ours, latents=latents), run(theirs, latents=latents))
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
-def test_given_embeddings(guidance: float) -> None:
+def test_prompt_embeddings_as_argument(guidance: float) -> None:
     ours, theirs = pipelines()
     names = (
         "prompt_embeds",
@@ -172,8 +172,8 @@ def test_given_embeddings(guidance: float) -> None:
     ]
     for a, b in zip(*encoded, strict=True):
         assert_same(a.float(), b.detach().float())
-    given = dict(zip(names, encoded[0], strict=True)) | {"prompt": None, "guidance_scale": guidance}
-    assert_same(run(ours, **given), run(theirs, **given))
+    call = dict(zip(names, encoded[0], strict=True)) | {"prompt": None, "guidance_scale": guidance}
+    assert_same(run(ours, **call), run(theirs, **call))
 
 
 def test_pil_images() -> None:
@@ -192,35 +192,30 @@ def test_tuple_output() -> None:
     assert torch.equal(result[0], ours(**arguments()).frames)
 
 
-def test_callback_sees_what_diffusers_shows() -> None:
-    seen: list[list[Any]] = []
+def test_a_callback_gets_the_values_that_it_gets_in_diffusers() -> None:
+    records: list[list[Any]] = []
     for pipe in pipelines():
-        seen.append([])
+        calls: list[Any] = []
 
         def record(
-            p: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any], log: Any = seen[-1]
+            p: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any], calls: Any = calls
         ) -> Any:
-            log.append(
-                (
-                    index,
-                    float(timestep),
-                    p.num_timesteps,
-                    {k: v.clone() for k, v in tensors.items()},
-                )
-            )
+            copies = {name: tensor.clone() for name, tensor in tensors.items()}
+            calls.append((index, float(timestep), p.num_timesteps, copies))
             return tensors
 
         names = ["latents", "prompt_embeds", "negative_prompt_embeds"]
         run(pipe, callback_on_step_end=record, callback_on_step_end_tensor_inputs=names)
-    assert len(seen[0]) == len(seen[1]) == 3
-    for a, b in zip(*seen, strict=True):
+        records.append(calls)
+    assert len(records[0]) == len(records[1]) == 3
+    for a, b in zip(*records, strict=True):
         assert a[:3] == b[:3]
         assert list(a[3]) == list(b[3])
         for name in a[3]:
             assert_same(a[3][name], b[3][name])
 
 
-# Where diffusers crashes or mixes up: against single runs of either library.
+# Calls in which diffusers crashes or mixes videos up are compared with single runs.
 
 
 def test_videos_of_a_batch_equal_single_runs() -> None:
@@ -241,7 +236,7 @@ def test_decode_lists_may_have_a_value_for_each_prompt_or_video() -> None:
     assert not torch.equal(by_prompt, run(ours, decode_timestep=0.1, **call))
 
 
-def test_given_embeddings_serve_several_videos() -> None:
+def test_prompt_embeddings_are_used_for_several_videos() -> None:
     ours, _ = pipelines()
     names = (
         "prompt_embeds",
@@ -249,28 +244,28 @@ def test_given_embeddings_serve_several_videos() -> None:
         "negative_prompt_embeds",
         "negative_prompt_attention_mask",
     )
-    given = dict(
-        zip(names, ours.encode_prompt(["a cat", "a dog"], max_sequence_length=16), strict=True)
-    )
+    encoded = ours.encode_prompt(["a cat", "a dog"], max_sequence_length=16)
+    embeddings = dict(zip(names, encoded, strict=True))
     call = {"num_videos_per_prompt": 2, "seed": [1, 2, 3, 4], "num_inference_steps": 2}
     assert_same(
-        run(ours, prompt=None, **given, **call), run(ours, prompt=["a cat", "a dog"], **call)
+        run(ours, prompt=None, **embeddings, **call), run(ours, prompt=["a cat", "a dog"], **call)
     )
 
 
-def test_custom_timesteps_are_what_the_model_is_told() -> None:
+def test_the_model_gets_custom_timesteps() -> None:
     ours, _ = pipelines()
-    told: list[float] = []
+    model_timesteps: list[float] = []
     ours.transformer.register_forward_pre_hook(
-        lambda module, args, kwargs: told.append(float(kwargs["timestep"][0])), with_kwargs=True
+        lambda module, args, kwargs: model_timesteps.append(float(kwargs["timestep"][0])),
+        with_kwargs=True,
     )
     frames = run(ours, timesteps=[1000.0, 700.0, 250.0])
-    assert told == [1000.0, 700.0, 250.0]
+    assert model_timesteps == [1000.0, 700.0, 250.0]
     assert frames.isfinite().all()
     assert_same(frames, run(ours, num_inference_steps=3, timesteps=[1000, 700, 250]))
 
 
-def test_guidance_switched_off_on_the_way_keeps_each_prompt() -> None:
+def test_guidance_switched_off_by_a_callback_keeps_each_prompt() -> None:
     ours, theirs = pipelines()
 
     def off(
@@ -287,16 +282,16 @@ def test_guidance_switched_off_on_the_way_keeps_each_prompt() -> None:
     )
     assert torch.equal(plain, by_class)
 
-    # Step by step with diffusers: the first step guided, the others not, from the latents it left.
+    # Step by step with diffusers: the first step with guidance, the others without.
     latents = run(
         theirs,
         output_type="latent",
         callback_on_step_end=lambda p, *_: setattr(p, "_interrupt", True) or {},
         **call,
     )
-    scheduler, sigmas = theirs.scheduler, None
+    scheduler = theirs.scheduler
     embeds, mask, _, _ = theirs.encode_prompt(call["prompt"], None, False, max_sequence_length=16)
-    scheduler.set_timesteps(sigmas=np.linspace(1, 1 / 3, 3), mu=sigmas)
+    scheduler.set_timesteps(sigmas=np.linspace(1, 1 / 3, 3))
     with torch.no_grad():
         for index in (1, 2):
             scheduler._step_index = index

@@ -1,7 +1,8 @@
-"""The latent upsampler and its pipeline give diffusers' numbers, and right ones where diffusers
-crashes.
+"""The latent upsampler and its pipeline give diffusers' numbers, and correct numbers where
+diffusers crashes.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers.pipelines.ltx.modeling_latent_upsampler import (
-    LTXLatentUpsamplerModel as TheirUpsampler,
+    LTXLatentUpsamplerModel as DiffusersUpsampler,
 )
 
 import filmstrip
@@ -20,7 +21,7 @@ from tests.parity.pipelines import VAE_090, VAE_091, VAE_095, run as run_call
 from tests.parity.test_ltx_condition import clip
 from tests.parity.test_ltx_pipeline import VAES
 
-KIND = "LTXLatentUpsamplePipeline"
+CLASS_NAME = "LTXLatentUpsamplePipeline"
 UPSAMPLER = {"in_channels": 6, "mid_channels": 64, "num_blocks_per_stage": 2}
 MODELS: dict[str, dict[str, Any]] = {
     "spatial": {},
@@ -33,27 +34,29 @@ MODELS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("frames", [1, 3])
 @pytest.mark.parametrize("config", MODELS.values(), ids=MODELS)
 def test_model(config: dict[str, Any], frames: int) -> None:
-    ours, theirs = pair(LTXLatentUpsamplerModel, TheirUpsampler, UPSAMPLER | config)
+    ours, theirs = pair(LTXLatentUpsamplerModel, DiffusersUpsampler, UPSAMPLER | config)
     latents = torch.randn(2, 6, frames, 5, 3)
     with torch.no_grad():
         assert_same(ours(latents), theirs(latents))
 
 
 def pipes(vae: dict[str, Any] = VAE_090, **upsampler: Any) -> list[Any]:
-    models = pair(LTXLatentUpsamplerModel, TheirUpsampler, UPSAMPLER | upsampler, seed=1)
+    models = pair(LTXLatentUpsamplerModel, DiffusersUpsampler, UPSAMPLER | upsampler, seed=1)
     vaes = pair(AutoencoderKLLTXVideo, diffusers.AutoencoderKLLTXVideo, vae, seed=2)
     return [
-        getattr((filmstrip, diffusers)[i], KIND)(vae=vaes[i], latent_upsampler=models[i])
+        getattr((filmstrip, diffusers)[i], CLASS_NAME)(vae=vaes[i], latent_upsampler=models[i])
         for i in range(2)
     ]
 
 
 def run(pipe: Any, **changes: Any) -> torch.Tensor:
     """The frames of a call; arguments that only the other pipelines take are left out."""
-    kept = {"height", "width", "output_type", "generator", *changes} - {"seed"}
-    return run_call(
-        lambda **call: pipe(**{name: call[name] for name in kept if name in call}), **changes
-    )
+    names = {"height", "width", "output_type", "generator", *changes} - {"seed"}
+
+    def call_pipe(**call: Any) -> Any:
+        return pipe(**{name: value for name, value in call.items() if name in names})
+
+    return run_call(call_pipe, **changes)
 
 
 def latents(videos: int = 1) -> torch.Tensor:
@@ -98,21 +101,24 @@ def test_vaes_and_models(vae: dict[str, Any], config: dict[str, Any]) -> None:
     assert_same(run(ours, **call), run(theirs, **call))
 
 
-@pytest.mark.parametrize("origin", [0, 1], ids=["saved here", "saved by diffusers"])
+@pytest.mark.parametrize("origin", [0, 1], ids=["saved by filmstrip", "saved by diffusers"])
 def test_folder_opens_in_both_libraries_with_the_same_frames(tmp_path: Path, origin: int) -> None:
-    made = pipes(VAE_095)
-    frames = run(made[0], latents=latents(), decode_timestep=0.1)
-    made[origin].save_pretrained(tmp_path)
-    assert '["ltx", "LTXLatentUpsamplerModel"]' in " ".join(
-        (tmp_path / "model_index.json").read_text().split()
-    ).replace("[ ", "[").replace(" ]", "]")
-    for loader in (getattr(filmstrip, KIND), filmstrip.DiffusionPipeline, getattr(diffusers, KIND)):
+    both = pipes(VAE_095)
+    frames = run(both[0], latents=latents(), decode_timestep=0.1)
+    both[origin].save_pretrained(tmp_path)
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    assert index["latent_upsampler"] == ["ltx", "LTXLatentUpsamplerModel"]
+    for loader in (
+        getattr(filmstrip, CLASS_NAME),
+        filmstrip.DiffusionPipeline,
+        getattr(diffusers, CLASS_NAME),
+    ):
         assert_same(
             run(loader.from_pretrained(tmp_path), latents=latents(), decode_timestep=0.1), frames
         )
 
 
-# Where diffusers crashes or drops videos: against its single runs.
+# Calls in which diffusers crashes or drops videos are compared with its single runs.
 
 
 @pytest.mark.parametrize("temporal", [False, True])

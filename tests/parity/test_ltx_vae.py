@@ -11,7 +11,7 @@ import torch
 from filmstrip.ltx.models.autoencoder import AutoencoderKLLTXVideo
 from tests.parity.common import assert_same, pair
 
-# The published variants, narrowed: 0.9.0, 0.9.1 and 0.9.5 (which 0.9.7 and 0.9.8 share).
+# The published variants with smaller widths: 0.9.0, 0.9.1 and 0.9.5 (also 0.9.7 and 0.9.8).
 V090 = {
     "latent_channels": 6,
     "block_out_channels": (8, 12, 16, 16),
@@ -109,7 +109,7 @@ def test_decode(config: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("block", range(5))
 def test_noise_is_injected_into_the_same_layers(block: int) -> None:
-    """Also in blocks that change the width, whose noise has a size with which both crash."""
+    """Also in blocks that change the width, in which the noise makes both libraries crash."""
     config = V090 | {"decoder_inject_noise": [i == block for i in range(5)]}
     ours = AutoencoderKLLTXVideo(**config).state_dict()
     theirs = diffusers.AutoencoderKLLTXVideo(**config).state_dict()
@@ -215,7 +215,8 @@ def test_a_video_that_exceeds_a_tile_in_one_dimension_is_tiled(height: int, widt
 
 def test_slicing_decodes_each_video_with_its_own_timestep() -> None:
     ours, theirs = vaes(V095)
-    latents, temb = torch.randn(3, 6, 2, 2, 2), torch.tensor([0.0, 0.1, 0.5])
+    latents = torch.randn(3, 6, 2, 2, 2)
+    temb = torch.tensor([0.0, 0.1, 0.5])
     with torch.no_grad():
         whole = theirs.decode(latents, temb).sample
         ours.enable_slicing()

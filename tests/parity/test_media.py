@@ -1,4 +1,4 @@
-"""The processors against diffusers', live, over tables of inputs."""
+"""The processors give the results of the installed diffusers, over tables of inputs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -169,7 +169,9 @@ def test_an_unknown_output_type_gives_an_array_as_in_diffusers() -> None:
 
 
 def test_helpers_give_diffusers_numbers() -> None:
-    pictures, images, batch = [picture("RGB", 9, 7)] * 2, array(2, 7, 9, 3), tensor(2, 3, 7, 9)
+    pictures = [picture("RGB", 9, 7)] * 2
+    images = array(2, 7, 9, 3)
+    batch = tensor(2, 3, 7, 9)
     calls: list[Callable[[Any], Any]] = [
         lambda p: p.pil_to_numpy(pictures),
         lambda p: p.pil_to_numpy(picture("L", 9, 7)),

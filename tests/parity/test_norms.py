@@ -1,4 +1,4 @@
-"""Every norm has diffusers' epsilon, also where it is too small to show in the numbers."""
+"""Every norm has diffusers' epsilon, also where it hardly changes the numbers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ def ltx_transformers() -> tuple[Any, Any]:
 def upsamplers() -> tuple[Any, Any]:
     return pair(
         filmstrip.LTXLatentUpsamplerModel,
-        test_ltx_upsample.TheirUpsampler,
+        test_ltx_upsample.DiffusersUpsampler,
         test_ltx_upsample.UPSAMPLER,
     )
 
@@ -57,8 +57,8 @@ def test_epsilons_are_the_same(models: Callable[[], tuple[Any, Any]]) -> None:
 
 
 @torch.no_grad()
-def test_an_epsilon_shows_where_the_variance_is_small() -> None:
-    """What the test above stands for, on the norm of a transformer of the UNet."""
+def test_an_epsilon_changes_the_numbers_if_the_variance_is_small() -> None:
+    """Why the test above is needed, on the norm of a transformer of the UNet."""
     ours, theirs = (
         model.mid_block.attentions[0] for model in test_svd_unet.models(test_svd_unet.BASE)
     )

@@ -1,4 +1,4 @@
-"""The flow-match Euler scheduler against diffusers', live."""
+"""The flow-match Euler scheduler gives the numbers of the installed diffusers."""
 
 import itertools
 
@@ -112,7 +112,7 @@ def test_each_option_of_the_grid_changes_the_schedule():
         assert torch.equal(scheduler.sigmas, base.sigmas) == off, config
 
 
-def test_a_single_step_with_a_terminal_is_nan_in_diffusers_and_the_plain_step_here():
+def test_a_single_step_with_a_terminal_is_not_stretched_where_diffusers_gives_nan():
     ours, reference = pair(shift_terminal=0.1)
     with np.errstate(invalid="ignore"):
         reference.set_timesteps(1)
@@ -140,9 +140,9 @@ def test_every_sample_is_the_same(config, dtype):
     assert ours.step_index == reference.step_index == 9
 
 
-def test_stochastic_noise_comes_from_the_same_generator_and_in_the_same_order():
+def test_stochastic_noise_is_drawn_from_the_same_generators_in_the_same_order():
     ours, reference = pair(stochastic_sampling=True)
-    for make in (
+    for options in (
         dict,
         lambda: {"generator": torch.Generator().manual_seed(3)},
         lambda: {"generator": [torch.Generator().manual_seed(3), torch.Generator().manual_seed(4)]},
@@ -151,7 +151,7 @@ def test_stochastic_noise_comes_from_the_same_generator_and_in_the_same_order():
         for scheduler in (ours, reference):
             scheduler.set_timesteps(4)
             torch.manual_seed(11)
-            trajectories.append(sample_with(scheduler, **make()))
+            trajectories.append(sample_with(scheduler, **options()))
         torch.testing.assert_close(trajectories[0], trajectories[1], rtol=1e-6, atol=1e-6)
 
 
@@ -186,7 +186,7 @@ def test_per_token_timesteps(config, dtype):
         torch.testing.assert_close(result, expected, rtol=1e-6, atol=1e-6)
 
 
-def test_sampling_can_begin_midway():
+def test_sampling_can_begin_at_a_later_step():
     for begin in (None, 3):
         results = []
         for scheduler in pair(shift=2.0):
@@ -313,15 +313,15 @@ def test_each_library_reads_the_config_that_the_other_saved(config, tmp_path):
     ours, reference = pair(**config)
     ours.save_pretrained(tmp_path / "filmstrip")
     reference.save_pretrained(tmp_path / "diffusers")
-    back = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "diffusers")
+    loaded = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "diffusers")
     loaded_by_diffusers = diffusers.FlowMatchEulerDiscreteScheduler.from_pretrained(
         tmp_path / "filmstrip"
     )
-    for scheduler in (back, loaded_by_diffusers):
+    for scheduler in (loaded, loaded_by_diffusers):
         scheduler.set_timesteps(6, mu=1.2)
-    assert_same_schedule(back, loaded_by_diffusers)
+    assert_same_schedule(loaded, loaded_by_diffusers)
     options = [name for name in reference.config if not name.startswith("_")]
-    assert [back.config[name] for name in options] == [
+    assert [loaded.config[name] for name in options] == [
         loaded_by_diffusers.config[name] for name in options
     ]
     assert (

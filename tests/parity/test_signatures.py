@@ -40,17 +40,16 @@ METHODS = [
 
 def parameters(method: Any) -> dict[str, Any]:
     return {
-        name: tuple(one.default) if isinstance(one.default, list) else one.default
-        for name, one in inspect.signature(method).parameters.items()
-        if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
+        name: tuple(parameter.default) if isinstance(parameter.default, list) else parameter.default
+        for name, parameter in inspect.signature(method).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
 
 
 @pytest.mark.parametrize(("name", "method"), METHODS, ids=map(".".join, METHODS))
 def test_parameters_and_defaults_are_diffusers(name: str, method: str) -> None:
-    ours, theirs = (
-        parameters(getattr(kind, method)) for kind in (getattr(filmstrip, name), CLASSES[name])
-    )
+    ours = parameters(getattr(getattr(filmstrip, name), method))
+    theirs = parameters(getattr(CLASSES[name], method))
     assert list(ours)[: len(theirs)] == list(theirs)
     for parameter, default in theirs.items():
         if default is not inspect.Parameter.empty:

@@ -1,4 +1,4 @@
-"""StableVideoDiffusionPipeline gives diffusers' frames for the same call, and right ones where
+"""StableVideoDiffusionPipeline gives diffusers' frames for the same call, and correct frames where
 diffusers does not.
 """
 
@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 import torch
 from diffusers.pipelines.stable_video_diffusion import (
-    pipeline_stable_video_diffusion as theirs_module,
+    pipeline_stable_video_diffusion as diffusers_module,
 )
 
 from filmstrip.svd.pipelines.images import resize_antialiased
@@ -86,27 +86,27 @@ def test_other_schedules(scheduler: dict[str, Any]) -> None:
     assert_same(run(ours), run(theirs))
 
 
-def test_pil_frames_are_the_same_but_for_a_level() -> None:
+def test_pil_frames_differ_by_at_most_one_level() -> None:
     ours, theirs = pipelines()
     a, b = (run(pipe, output_type="pil") for pipe in (ours, theirs))
     assert (len(a), len(a[0]), a[0][0].size) == (1, FRAMES, (48, 32))
-    for one, other in zip(a[0], b[0], strict=True):
-        assert np.abs(np.asarray(one, int) - np.asarray(other, int)).max() <= 1
+    for frame, expected in zip(a[0], b[0], strict=True):
+        assert np.abs(np.asarray(frame, int) - np.asarray(expected, int)).max() <= 1
 
 
 @pytest.mark.parametrize("output_type", ["pt", "np", "pil"])
-def test_without_return_dict_come_the_frames_themselves(output_type: str) -> None:
+def test_without_return_dict_a_call_returns_the_frames(output_type: str) -> None:
     a, b = (pipe(**arguments(output_type=output_type), return_dict=False) for pipe in pipelines())
     assert type(a) is type(b)
     assert len(a) == len(b) == 1
 
 
 @pytest.mark.parametrize("size", [(300, 417), (224, 224), (90, 640), (576, 1024), (30, 20)])
-def test_the_antialiased_resize(size: tuple[int, int]) -> None:
+def test_the_antialiased_resize_gives_the_same_pixels(size: tuple[int, int]) -> None:
     pixels = torch.randn((3, *size))
     assert_same(
         resize_antialiased(pixels, 224),
-        theirs_module._resize_with_antialiasing(pixels[None], (224, 224))[0],
+        diffusers_module._resize_with_antialiasing(pixels[None], (224, 224))[0],
     )
 
 
@@ -116,27 +116,30 @@ def test_a_batch_with_a_generator_for_each_video_equals_single_runs(
     videos: int, chunk: int | None
 ) -> None:
     pipe, theirs = pipelines()
-    pictures, seeds = [picture(1), picture(2, 40, 70)], list(range(20, 20 + 2 * videos))
+    pictures = [picture(1), picture(2, 40, 70)]
+    seeds = list(range(20, 20 + 2 * videos))
     batch = run(
         pipe, image=pictures, num_videos_per_prompt=videos, seed=seeds, decode_chunk_size=chunk
     )
     for row, seed in enumerate(seeds):
         call = {"image": pictures[row // videos], "seed": seed, "decode_chunk_size": chunk}
-        alone = run(pipe, **call)
-        assert_same(batch[row : row + 1], alone)
-        assert_same(alone, run(theirs, **call))
+        single = run(pipe, **call)
+        assert_same(batch[row : row + 1], single)
+        assert_same(single, run(theirs, **call))
 
 
 def test_one_generator_draws_the_pictures_noise_once_for_all_videos_of_a_picture() -> None:
     pipe, _ = pipelines()
     latents = torch.randn((4, FRAMES, 4, 8, 12))
     pictures = [picture(1), picture(2)]
-    both = run(pipe, image=pictures, num_videos_per_prompt=2, noise_aug_strength=0, latents=latents)
+    batch = run(
+        pipe, image=pictures, num_videos_per_prompt=2, noise_aug_strength=0, latents=latents
+    )
     for row in range(4):
-        alone = run(
+        single = run(
             pipe, image=pictures[row // 2], noise_aug_strength=0, latents=latents[row : row + 1]
         )
-        assert_same(both[row : row + 1], alone)
+        assert_same(batch[row : row + 1], single)
     same = run(
         pipe,
         num_videos_per_prompt=2,
@@ -146,7 +149,7 @@ def test_one_generator_draws_the_pictures_noise_once_for_all_videos_of_a_picture
     assert_same(same[0], same[1])
 
 
-def test_guidance_switched_off_on_the_way_keeps_each_picture() -> None:
+def test_guidance_switched_off_by_a_callback_keeps_each_picture() -> None:
     def off(
         pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any]
     ) -> dict[str, Any]:
@@ -156,16 +159,16 @@ def test_guidance_switched_off_on_the_way_keeps_each_picture() -> None:
     ours, theirs = pipelines()
     with pytest.raises(RuntimeError):
         run(theirs, callback_on_step_end=off)
-    seen: list[int] = []
-    ours.unet.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
-    both = run(ours, image=[picture(1), picture(2)], seed=[1, 2], callback_on_step_end=off)
-    assert seen == [4, 4, 2]
+    batch_sizes: list[int] = []
+    ours.unet.register_forward_pre_hook(lambda module, args: batch_sizes.append(len(args[0])))
+    batch = run(ours, image=[picture(1), picture(2)], seed=[1, 2], callback_on_step_end=off)
+    assert batch_sizes == [4, 4, 2]
     for row in range(2):
-        alone = run(ours, image=picture(row + 1), seed=row + 1, callback_on_step_end=off)
-        assert_same(both[row : row + 1], alone)
+        single = run(ours, image=picture(row + 1), seed=row + 1, callback_on_step_end=off)
+        assert_same(batch[row : row + 1], single)
 
 
-def test_guidance_of_the_first_frame_alone_counts_too() -> None:
+def test_guidance_of_only_the_first_frame_is_used() -> None:
     pipe, _ = pipelines()
     assert not torch.equal(
         run(pipe, min_guidance_scale=3.0, max_guidance_scale=1.0),
@@ -203,7 +206,7 @@ SAME: dict[str, tuple[Any, Any]] = {
 
 
 @pytest.mark.parametrize(("image", "same_as"), SAME.values(), ids=SAME)
-def test_pictures_of_any_kind(image: Any, same_as: Any) -> None:
+def test_pictures_of_any_type_and_mode(image: Any, same_as: Any) -> None:
     pipe, _ = pipelines()
     assert_same(run(pipe, image=image), run(pipe, image=same_as))
 
@@ -230,7 +233,7 @@ def test_tensors_of_any_size_and_range(image: Any, same_as: torch.Tensor) -> Non
     assert_same(run(pipe, image=image), run(pipe, image=same_as))
 
 
-def test_a_tensor_shows_clip_the_picture_that_a_pil_image_does() -> None:
+def test_a_tensor_and_a_pil_image_have_the_same_clip_embedding() -> None:
     pipe, _ = pipelines()
     tensor = torch.from_numpy(np.array(picture())).permute(2, 0, 1)
     assert_same(pipe.encode_image(tensor), pipe.encode_image(picture()))

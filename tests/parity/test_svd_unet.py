@@ -10,8 +10,10 @@ from diffusers.models.resnet import AlphaBlender
 from filmstrip import UNetSpatioTemporalConditionModel
 from tests.parity.common import assert_same, pair
 
-DOWN, CROSS_DOWN = "DownBlockSpatioTemporal", "CrossAttnDownBlockSpatioTemporal"
-UP, CROSS_UP = "UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"
+DOWN = "DownBlockSpatioTemporal"
+CROSS_DOWN = "CrossAttnDownBlockSpatioTemporal"
+UP = "UpBlockSpatioTemporal"
+CROSS_UP = "CrossAttnUpBlockSpatioTemporal"
 BASE = {
     "in_channels": 5,
     "out_channels": 3,
@@ -158,9 +160,9 @@ def test_call_gives_the_same_output(changes: dict[str, Any]) -> None:
 def test_each_video_of_a_batch_has_its_own_context(tokens: int) -> None:
     model, _ = models(BASE)
     arguments = call(BASE, tokens=tokens)
-    both = model(**arguments)[0]
+    batch = model(**arguments)[0]
     second = {k: v[1:] if torch.is_tensor(v) and v.ndim else v for k, v in arguments.items()}
-    torch.testing.assert_close(model(**second)[0], both[1:], atol=2e-5, rtol=0)
+    torch.testing.assert_close(model(**second)[0], batch[1:], atol=2e-5, rtol=0)
 
 
 @torch.no_grad()
@@ -172,13 +174,13 @@ def test_forward_chunking_changes_no_number(size: int | None, dim: int) -> None:
     if size != 5:  # diffusers needs a divisor
         theirs.enable_forward_chunking(1, dim)
         assert_same(theirs(**arguments)[0], expected, bound=2e-5)
-    seen = []
+    shapes = []
     ours.down_blocks[0].attentions[0].transformer_blocks[0].ff.net[2].register_forward_hook(
-        lambda module, inputs, output: seen.append(output.shape)
+        lambda module, inputs, output: shapes.append(output.shape)
     )
     ours.enable_forward_chunking(size, dim)
     assert_same(ours(**arguments)[0], expected, bound=2e-5)
-    assert {shape[dim] for shape in seen} == ({5, 96 % 5} if size == 5 else {size or 1})
+    assert {shape[dim] for shape in shapes} == ({5, 96 % 5} if size == 5 else {size or 1})
 
 
 @torch.no_grad()
@@ -186,7 +188,7 @@ def test_image_only_indicator_gives_the_same_output() -> None:
     ours, theirs = models(BASE)
     arguments = call(BASE)
     indicator = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
-    without = ours(**arguments)[0]
+    without_indicator = ours(**arguments)[0]
     for blender in (module for module in theirs.modules() if isinstance(module, AlphaBlender)):
         blender.register_forward_pre_hook(
             lambda module, args, kwargs: (args, kwargs | {"image_only_indicator": indicator}),
@@ -197,7 +199,7 @@ def test_image_only_indicator_gives_the_same_output() -> None:
     )
     output = ours(arguments["sample"], arguments["timestep"], prepared=prepared).sample
     assert_same(output, theirs(**arguments)[0], bound=5e-5)
-    assert (output - without).abs().max() > 1e-3
+    assert (output - without_indicator).abs().max() > 1e-3
 
 
 @torch.no_grad()

@@ -15,11 +15,15 @@ BASE: dict[str, Any] = {"block_out_channels": (32, 64), "layers_per_block": 2}
 OPTIONS: dict[str, dict[str, Any]] = {
     "base": {},
     "defaults": {"block_out_channels": (64,), "layers_per_block": 1},
-    "published, narrowed": {"block_out_channels": (32, 64, 96, 96)},
-    "one layer, whose decoder leaves attention out": {"layers_per_block": 1},
-    "three layers, the third of which the decoder's middle leaves out": {"layers_per_block": 3},
+    "published, with smaller widths": {"block_out_channels": (32, 64, 96, 96)},
+    "one layer, without attention in the decoder": {"layers_per_block": 1},
+    "three layers, of which the decoder's middle block runs two": {"layers_per_block": 3},
     "channels": {"in_channels": 2, "out_channels": 5, "latent_channels": 7},
-    "not of the network": {"sample_size": 768, "scaling_factor": 0.5, "force_upcast": False},
+    "entries that the network does not use": {
+        "sample_size": 768,
+        "scaling_factor": 0.5,
+        "force_upcast": False,
+    },
 }
 
 
@@ -51,7 +55,7 @@ def test_encodes_and_decodes_the_same(options: dict[str, Any]) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("mix", [-4.0, 0.0, 3.0])
-def test_the_blend_of_space_and_time(mix: float) -> None:
+def test_the_blend_of_space_and_time_is_the_same(mix: float) -> None:
     ours, theirs = vaes()
     weights = {
         name: mix + value if "mix_factor" in name else value
@@ -65,7 +69,7 @@ def test_the_blend_of_space_and_time(mix: float) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("sample_posterior", [False, True])
-def test_there_and_back_with_the_same_draws(sample_posterior: bool) -> None:
+def test_forward_gives_the_same_frames_with_the_same_generators(sample_posterior: bool) -> None:
     ours, theirs = vaes()
     frames = torch.randn(4, 3, 12, 18)
     for seeds in (None, [3], [1, 2, 3, 4]):
@@ -88,23 +92,24 @@ def test_gradients_are_the_same() -> None:
     latents = torch.randn(2, 4, 3, 4)
     gradients = []
     for vae in (ours, theirs):
-        given = latents.clone().requires_grad_()
-        vae.decode(given, 2).sample.square().mean().backward()
-        gradients.append(given.grad)
+        inputs = latents.clone().requires_grad_()
+        vae.decode(inputs, 2).sample.square().mean().backward()
+        gradients.append(inputs.grad)
     assert_same(*gradients)
 
 
 @torch.no_grad()
-def test_folders_travel_between_the_libraries(tmp_path: Any) -> None:
+def test_each_library_loads_the_folder_that_the_other_saved(tmp_path: Any) -> None:
     ours, theirs = vaes()
     ours.save_pretrained(tmp_path / "ours")
     theirs.save_pretrained(tmp_path / "theirs")
-    back = AutoencoderKLTemporalDecoder.from_pretrained(tmp_path / "theirs")
-    there = diffusers.AutoencoderKLTemporalDecoder.from_pretrained(tmp_path / "ours")
+    loaded = AutoencoderKLTemporalDecoder.from_pretrained(tmp_path / "theirs")
+    in_diffusers = diffusers.AutoencoderKLTemporalDecoder.from_pretrained(tmp_path / "ours")
     frames = torch.randn(2, 3, 8, 10)
-    assert_same(back(frames, num_frames=2).sample, there(frames, num_frames=2).sample, bound=1e-5)
-    assert {k: v for k, v in back.config.items() if k[0] != "_"} == {
+    output = loaded(frames, num_frames=2).sample
+    assert_same(output, in_diffusers(frames, num_frames=2).sample, bound=1e-5)
+    assert {k: v for k, v in loaded.config.items() if k[0] != "_"} == {
         k: v if not isinstance(v, tuple) else list(v)
-        for k, v in there.config.items()
+        for k, v in in_diffusers.config.items()
         if k[0] != "_"
     }

@@ -1,4 +1,4 @@
-"""The recipe's texts are what transformers' T5 makes of 256 tokens and their mask."""
+"""`LTXRecipePipeline` has the embeddings of transformers' T5 for 256 tokens and a mask."""
 
 import pytest
 import torch
@@ -23,23 +23,27 @@ def test_prompts_are_padded_to_256_tokens_with_a_mask(pipe: LTXRecipePipeline) -
         [*PROMPTS, "a cat"], padding="max_length", max_length=256, return_tensors="pt"
     )
     with torch.no_grad():
-        wanted = pipe.text_encoder(
+        expected = pipe.text_encoder(
             tokens.input_ids, attention_mask=tokens.attention_mask
         ).last_hidden_state
     assert embeds is not None
-    assert torch.equal(embeds, wanted[:2])
-    assert torch.equal(negative, wanted[[2, 2]])  # type: ignore[arg-type]
+    assert torch.equal(embeds, expected[:2])
+    assert torch.equal(negative, expected[[2, 2]])  # type: ignore[arg-type]
     assert torch.equal(mask, tokens.attention_mask[:2].bool())  # type: ignore[arg-type]
     assert torch.equal(negative_mask, tokens.attention_mask[[2, 2]].bool())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_padding_changes_nothing_of_what_is_said(pipe: LTXRecipePipeline, prompt: str) -> None:
+def test_padding_does_not_change_the_embeddings_of_the_other_tokens(
+    pipe: LTXRecipePipeline, prompt: str
+) -> None:
     embeds, mask, _, _ = pipe.encode_prompt(prompt, None, False)
     with torch.no_grad():
-        alone = pipe.text_encoder(**pipe.tokenizer(prompt, return_tensors="pt")).last_hidden_state
+        unpadded = pipe.text_encoder(
+            **pipe.tokenizer(prompt, return_tensors="pt")
+        ).last_hidden_state
     assert embeds is not None
-    torch.testing.assert_close(embeds[mask][None], alone)  # type: ignore[index]
+    torch.testing.assert_close(embeds[mask][None], unpadded)  # type: ignore[index]
 
 
 def test_a_text_of_more_than_256_tokens_is_cut_with_a_warning(

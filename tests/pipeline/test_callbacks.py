@@ -1,4 +1,4 @@
-"""The callback classes behave as diffusers', and are right for batches too."""
+"""The callback classes behave as diffusers', and are correct for batches too."""
 
 from types import SimpleNamespace
 
@@ -31,12 +31,12 @@ def embeddings(rows):
 
 
 def run(callback, pipe, tensors):
-    """The tensors and the guidance scale after each step of a walk."""
-    seen = []
+    """The tensors and the guidance scale after each step."""
+    results = []
     for index in range(pipe.num_timesteps):
         tensors = callback(pipe, index, TIMESTEP, dict(tensors))
-        seen.append((tensors["prompt_embeds"].tolist(), pipe._guidance_scale))
-    return seen
+        results.append((tensors["prompt_embeds"].tolist(), pipe._guidance_scale))
+    return results
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def run(callback, pipe, tensors):
         {"cutoff_step_ratio": None, "cutoff_step_index": 99},
     ],
 )
-def test_guidance_is_cut_off_at_the_step_where_diffusers_does(cutoff):
+def test_guidance_is_switched_off_at_the_same_step_as_in_diffusers(cutoff):
     ours = run(SDCFGCutoffCallback(**cutoff), pipeline(), {"prompt_embeds": embeddings(2)})
     theirs = run(
         diffusers.callbacks.SDCFGCutoffCallback(**cutoff),
@@ -63,21 +63,21 @@ def test_guidance_is_cut_off_at_the_step_where_diffusers_does(cutoff):
 def test_the_cutoff_keeps_the_positive_prompt_of_every_video():
     tensors = {"prompt_embeds": embeddings(6), "latents": torch.zeros(3)}
     pipe = pipeline()
-    kept = SDCFGCutoffCallback(cutoff_step_ratio=0.0)(pipe, 0, TIMESTEP, tensors)
-    assert torch.equal(kept["prompt_embeds"], embeddings(6)[3:])
-    assert torch.equal(kept["latents"], torch.zeros(3))
+    result = SDCFGCutoffCallback(cutoff_step_ratio=0.0)(pipe, 0, TIMESTEP, tensors)
+    assert torch.equal(result["prompt_embeds"], embeddings(6)[3:])
+    assert torch.equal(result["latents"], torch.zeros(3))
     assert pipe._guidance_scale == 0
 
 
-def test_without_guidance_there_is_no_negative_half_to_drop():
+def test_without_guidance_all_prompts_are_kept():
     pipe = pipeline(scale=1.0)
-    kept = SDCFGCutoffCallback(cutoff_step_ratio=0.0)(
+    result = SDCFGCutoffCallback(cutoff_step_ratio=0.0)(
         pipe, 0, TIMESTEP, {"prompt_embeds": embeddings(3)}
     )
-    assert torch.equal(kept["prompt_embeds"], embeddings(3))
+    assert torch.equal(result["prompt_embeds"], embeddings(3))
 
 
-def test_several_callbacks_run_in_order_on_one_anothers_tensors():
+def test_each_callback_gets_the_tensors_that_the_previous_one_returned():
     class Add(PipelineCallback):
         tensor_inputs = ("latents",)
 
@@ -112,10 +112,10 @@ def test_the_same_cutoffs_are_refused(cutoff):
         SDCFGCutoffCallback(**cutoff)
 
 
-def test_the_base_class_says_what_is_missing():
+def test_the_base_class_names_the_missing_method():
     with pytest.raises(NotImplementedError, match="callback_fn"):
         PipelineCallback()(pipeline(), 0, TIMESTEP, {})
 
 
-def test_the_cutoff_stands_in_the_config():
+def test_the_cutoff_is_in_the_config():
     assert SDCFGCutoffCallback(cutoff_step_ratio=0.4).config.cutoff_step_ratio == 0.4

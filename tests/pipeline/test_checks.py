@@ -1,4 +1,4 @@
-"""The checks of a call accept their limits and refuse what is just beyond."""
+"""The checks of a call accept values at the limits and refuse those just beyond."""
 
 import math
 from typing import Any
@@ -12,29 +12,29 @@ from filmstrip.pipeline import checks
 
 
 @pytest.mark.parametrize("value", [1, 2, np.int64(3)])
-def test_counts(value: Any) -> None:
+def test_a_count_is_accepted(value: Any) -> None:
     checks.check_count(value, "num_frames")
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, False, None, "2", math.nan])
-def test_what_is_not_a_count(value: Any) -> None:
+def test_a_value_that_is_not_a_count_is_refused(value: Any) -> None:
     with pytest.raises(InputError, match=r"num_frames is .*; give a whole number above 0\."):
         checks.check_count(value, "num_frames")
 
 
 @pytest.mark.parametrize("value", [0, -2.5, np.float32(1.5), 7])
-def test_numbers(value: Any) -> None:
+def test_a_number_is_accepted(value: Any) -> None:
     checks.check_numbers({"fps": 1, "scale": value})
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, True, "1", None, 1j])
-def test_what_is_not_a_finite_number(value: Any) -> None:
+def test_a_value_that_is_not_a_finite_number_is_refused(value: Any) -> None:
     with pytest.raises(InputError, match=r"scale is .*; give a number\."):
         checks.check_numbers({"fps": 1, "scale": value})
 
 
 @pytest.mark.parametrize("value", [0, 0.0, 0.5, 1, 1.0])
-def test_fractions(value: Any) -> None:
+def test_a_fraction_is_accepted(value: Any) -> None:
     checks.check_fraction(value, "strength")
 
 
@@ -47,20 +47,20 @@ def test_fractions(value: Any) -> None:
         ("half", "strength is 'half'; give a number"),
     ],
 )
-def test_what_is_not_a_fraction(value: Any, message: str) -> None:
+def test_a_value_that_is_not_a_fraction_is_refused(value: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         checks.check_fraction(value, "strength")
 
 
-def test_the_shape_of_latents() -> None:
+def test_latents_of_another_shape_are_refused() -> None:
     checks.check_shape(None, (1, 2))
     checks.check_shape(torch.zeros(1, 2), (1, 2))
     for shape in [(2, 1), (1, 2, 1), (1, 3), (2,)]:
-        with pytest.raises(InputError, match=r"\(1, 2\) is wanted"):
+        with pytest.raises(InputError, match=r"\(1, 2\) is needed"):
             checks.check_shape(torch.zeros(shape), (1, 2))
 
 
-def test_a_schedule_takes_the_place_of_a_number_of_steps() -> None:
+def test_a_schedule_or_a_number_of_steps_is_needed() -> None:
     checks.check_schedule(1, None, "sigmas")
     checks.check_schedule(0, [1.0], "sigmas")
     checks.check_schedule(0, np.array([1.0, 0.5]), "sigmas")
@@ -70,7 +70,7 @@ def test_a_schedule_takes_the_place_of_a_number_of_steps() -> None:
         checks.check_schedule(1, [], "sigmas")
 
 
-def test_output_types() -> None:
+def test_an_unknown_output_type_is_refused() -> None:
     for output_type in ("pil", "np", "pt", "latent"):
         checks.check_output_type(output_type)
     with pytest.raises(InputError, match="output_type is 'mp4'; choose one of pil, np, pt, latent"):
@@ -78,7 +78,7 @@ def test_output_types() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 32), (32, 96)])
-def test_multiples(height: int, width: int) -> None:
+def test_a_multiple_is_accepted(height: int, width: int) -> None:
     checks.check_multiple(height, width, 32)
 
 
@@ -91,23 +91,23 @@ def test_multiples(height: int, width: int) -> None:
         (1, 15, "32 and 32"),
     ],
 )
-def test_what_is_not_a_multiple(height: int, width: int, nearest: str) -> None:
+def test_a_size_that_is_not_a_multiple_is_refused(height: int, width: int, nearest: str) -> None:
     message = f"divisible by 32 but are {height} and {width}; the nearest that are: {nearest}"
     with pytest.raises(InputError, match=message):
         checks.check_multiple(height, width, 32)
 
 
-def test_sizes_below_1_are_named() -> None:
+def test_a_size_below_1_is_refused() -> None:
     with pytest.raises(InputError, match="height is 0"):
         checks.check_multiple(0, 32, 32)
     with pytest.raises(InputError, match="width is -32"):
         checks.check_multiple(32, -32, 32)
 
 
-def test_one_generator_or_one_for_each_video() -> None:
+def test_one_generator_or_one_for_each_video_is_accepted() -> None:
     generator = torch.Generator()
-    for given in (None, generator, [generator], [generator] * 3):
-        checks.check_generators(given, 3)
+    for generators in (None, generator, [generator], [generator] * 3):
+        checks.check_generators(generators, 3)
     for count in (0, 2, 4):
         with pytest.raises(InputError, match=f"{count} generators were given for 3 videos"):
             checks.check_generators([generator] * count, 3)

@@ -1,4 +1,4 @@
-"""What a pipeline says of its components: device, dtype, what is missing, and sharing them."""
+"""Components of a pipeline: their device and dtype, moving, sharing and saving them."""
 
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Three(DiffusionPipeline):
         self.third = third
 
 
-def test_the_device_is_an_accelerators_where_any_module_is_on_one() -> None:
+def test_the_device_is_an_accelerator_if_any_module_is_on_one() -> None:
     assert Two(Module(), Module()).device == torch.device("cpu")
     assert Two(Module(), Module("meta")).device == torch.device("meta")
     assert Two(Module("meta"), Module()).device == torch.device("meta")
@@ -56,7 +56,7 @@ def test_the_dtype_is_that_of_the_first_module() -> None:
     assert Two(None, "a tokenizer").dtype == torch.float32
 
 
-def test_components_come_in_the_order_of_the_constructor() -> None:
+def test_components_are_in_the_order_of_the_constructor() -> None:
     assert Three.component_names() == ("first", "second", "third")
     assert Three(1, 2, 3).components == {"first": 1, "second": 2, "third": 3}
 
@@ -92,24 +92,23 @@ def test_only_modules_move() -> None:
         ((torch.float16,), {"dtype": torch.float32}, "two types"),
     ],
 )
-def test_a_target_that_is_not_clear_is_refused(
-    target: Any, options: dict[str, Any], message: str
-) -> None:
+def test_an_ambiguous_target_is_refused(target: Any, options: dict[str, Any], message: str) -> None:
     two = Two(Module(), Module())
     with pytest.raises(InputError, match=message):
         two.to(*target, **options)
     assert (two.first.device.type, two.first.dtype) == ("cpu", torch.float32)
 
 
-def test_progress_is_reported_elsewhere_within_the_context() -> None:
+def test_progress_is_reported_to_another_object_within_the_context() -> None:
     two = Two(None, None)
-    before, other = two.progress, object()
+    previous = two.progress
+    other = object()
     with two.report_progress_to(other):  # type: ignore[arg-type]
         assert two.progress is other
-    assert two.progress is before
+    assert two.progress is previous
     with pytest.raises(ZeroDivisionError), two.report_progress_to(other):  # type: ignore[arg-type]
         raise ZeroDivisionError
-    assert two.progress is before
+    assert two.progress is previous
 
 
 def test_a_pipeline_is_saved_as_safetensors_without_a_warning(

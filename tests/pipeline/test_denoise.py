@@ -16,7 +16,7 @@ TIMESTEPS = torch.tensor([900.0, 500.0, 100.0])
 
 
 class Recorder:
-    """The parts of a loop, on latents that are text: each adds what it did."""
+    """The parts of a loop, on latents that are text, to which each adds its name."""
 
     branches = ("positive",)
 
@@ -41,14 +41,14 @@ class Recorder:
         return f"{latents} ended {step.index}"
 
 
-def test_the_order_of_a_step() -> None:
+def test_a_step_renoises_predicts_combines_steps_and_ends() -> None:
     parts = Recorder()
     steps = [Step(index, timestep) for index, timestep in enumerate(TIMESTEPS[:2])]
     latents: Any = denoise("noise", steps, parts.predict, parts.guide, parts, parts.on_step_end)
     assert latents == "renoised renoised noise stepped ended 0 stepped ended 1"
 
 
-def test_without_steps_latents_stay() -> None:
+def test_without_steps_latents_are_unchanged() -> None:
     parts = Recorder()
     assert denoise("noise", [], parts.predict, parts.guide, parts, parts.on_step_end) == "noise"
 
@@ -76,68 +76,68 @@ class Tensors:
 
 
 def callbacks(function: Any = None, names: Any = ("latents",)) -> tuple[Any, Any, list[int]]:
-    """Step callbacks, their pipeline, and a list that grows with the progress."""
+    """Step callbacks, their pipeline, and a list with an element for each reported step."""
     pipeline = SimpleNamespace(interrupt=False, current_timestep=None)
     progress: list[int] = []
-    made = StepCallbacks(
+    step_callbacks = StepCallbacks(
         pipeline, lambda: progress.append(1), StepCallback(function, names), Tensors()
     )
-    return made, pipeline, progress
+    return step_callbacks, pipeline, progress
 
 
-def test_steps_follow_the_timesteps_and_tell_the_pipeline() -> None:
-    made, pipeline, _ = callbacks()
-    for index, step in enumerate(made.steps(TIMESTEPS)):
+def test_steps_have_the_timesteps_and_set_that_of_the_pipeline() -> None:
+    step_callbacks, pipeline, _ = callbacks()
+    for index, step in enumerate(step_callbacks.steps(TIMESTEPS)):
         assert step.index == index
         assert step.timestep == TIMESTEPS[index] == pipeline.current_timestep
     assert index == 2
 
 
 def test_an_interrupt_ends_the_steps() -> None:
-    made, pipeline, _ = callbacks()
-    taken = []
-    for step in made.steps(TIMESTEPS):
-        taken.append(step.index)
+    step_callbacks, pipeline, _ = callbacks()
+    indices = []
+    for step in step_callbacks.steps(TIMESTEPS):
+        indices.append(step.index)
         pipeline.interrupt = True
-    assert taken == [0]
-    assert list(made.steps(TIMESTEPS)) == []
+    assert indices == [0]
+    assert list(step_callbacks.steps(TIMESTEPS)) == []
 
 
 def test_without_a_callback_only_progress_is_reported() -> None:
-    made, _, progress = callbacks()
+    step_callbacks, _, progress = callbacks()
     latents = torch.zeros(1)
-    assert made(Step(0, TIMESTEPS[0]), latents) is latents
+    assert step_callbacks(Step(0, TIMESTEPS[0]), latents) is latents
     assert progress == [1]
 
 
-def test_a_callback_is_handed_what_it_names_and_may_replace_it() -> None:
-    seen = []
+def test_a_callback_gets_the_tensors_that_it_names_and_may_replace_them() -> None:
+    calls = []
 
     def function(pipeline: Any, index: int, timestep: torch.Tensor, tensors: Any) -> Any:
-        seen.append((pipeline, index, timestep, dict(tensors)))
+        calls.append((pipeline, index, timestep, dict(tensors)))
         return {"latents": 5, "prompt_embeds": 6, "unknown": 7}
 
-    made, pipeline, progress = callbacks(function, ["latents", "prompt_embeds"])
-    assert made(Step(2, TIMESTEPS[2]), 4) == 5
-    assert seen == [(pipeline, 2, TIMESTEPS[2], {"latents": 4, "prompt_embeds": 1})]
-    assert made.tensors.tensors == {"prompt_embeds": 6, "other": 2}
+    step_callbacks, pipeline, progress = callbacks(function, ["latents", "prompt_embeds"])
+    assert step_callbacks(Step(2, TIMESTEPS[2]), 4) == 5
+    assert calls == [(pipeline, 2, TIMESTEPS[2], {"latents": 4, "prompt_embeds": 1})]
+    assert step_callbacks.tensors.tensors == {"prompt_embeds": 6, "other": 2}
     assert progress == [1]
 
 
 def test_a_callback_that_returns_nothing_changes_nothing() -> None:
-    made, _, _ = callbacks(lambda *_: None, ["latents", "prompt_embeds"])
-    assert made(Step(0, TIMESTEPS[0]), 4) == 4
-    assert made.tensors.tensors == {"prompt_embeds": 1, "other": 2}
+    step_callbacks, _, _ = callbacks(lambda *_: None, ["latents", "prompt_embeds"])
+    assert step_callbacks(Step(0, TIMESTEPS[0]), 4) == 4
+    assert step_callbacks.tensors.tensors == {"prompt_embeds": 1, "other": 2}
 
 
 def test_a_callback_may_name_no_tensors() -> None:
-    handed = []
-    made, _, _ = callbacks(lambda *args: handed.append(args[3]), None)
-    assert made(Step(0, TIMESTEPS[0]), 4) == 4
-    assert handed == [{}]
+    tensors = []
+    step_callbacks, _, _ = callbacks(lambda *args: tensors.append(args[3]), None)
+    assert step_callbacks(Step(0, TIMESTEPS[0]), 4) == 4
+    assert tensors == [{}]
 
 
-def test_names_that_a_callback_cannot_have_are_refused() -> None:
+def test_names_of_tensors_that_are_not_allowed_are_refused() -> None:
     with pytest.raises(InputError, match="names 'image', 'x'; a callback can be handed 'latents'"):
         StepCallback(print, ["latents", "image", "x"]).tensor_names(["latents"])
 
@@ -150,7 +150,7 @@ def test_a_bar_counts_the_steps_of_a_stage(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(("options", "total"), [({"disable": True}, 3), ({"disable": False}, None)])
-def test_no_bar_where_it_is_disabled_or_nothing_is_counted(
+def test_there_is_no_bar_if_it_is_disabled_or_steps_are_not_counted(
     options: dict[str, Any], total: int | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ProgressBar(options).stage("encode prompt", total) as advance:

@@ -1,4 +1,4 @@
-"""Guidance gives diffusers' numbers and asks the model for no more than it uses."""
+"""Guidance gives diffusers' numbers and needs only the branches that it uses."""
 
 import dataclasses
 
@@ -22,21 +22,21 @@ BOTH = torch.cat([NEGATIVE, POSITIVE])
 @pytest.mark.parametrize("rescale", [0.0, 0.3, 1.0])
 def test_guidance_gives_the_numbers_of_diffusers(scale, rescale):
     guided = ClassifierFreeGuidance(scale, rescale).combine(BOTH)
-    wanted = NEGATIVE + scale * (POSITIVE - NEGATIVE)
+    expected = NEGATIVE + scale * (POSITIVE - NEGATIVE)
     if rescale:
-        wanted = diffusers_rescale(wanted, POSITIVE, rescale)
-    torch.testing.assert_close(guided, wanted)
+        expected = diffusers_rescale(expected, POSITIVE, rescale)
+    torch.testing.assert_close(guided, expected)
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.9, 1.0])
-def test_no_guidance_asks_for_the_positive_prompt_only(scale):
+def test_without_guidance_only_the_positive_branch_is_needed(scale):
     guidance = ClassifierFreeGuidance(scale, rescale=0.7)
     assert not guidance.enabled
     assert guidance.branches == ("positive",)
     torch.testing.assert_close(guidance.combine(POSITIVE), POSITIVE)
 
 
-def test_guidance_asks_for_the_negative_prompt_first():
+def test_guidance_needs_the_negative_branch_first():
     assert ClassifierFreeGuidance(1.01).branches == ("negative", "positive")
 
 
@@ -55,21 +55,21 @@ def test_a_full_rescale_restores_the_deviation_of_each_sample():
     torch.testing.assert_close(guided.std((1, 2)), POSITIVE.std((1, 2)))
 
 
-def test_each_sample_is_guided_as_if_it_were_alone():
+def test_samples_of_a_batch_do_not_depend_on_each_other():
     guidance = ClassifierFreeGuidance(4.0, rescale=0.6)
-    together = guidance.combine(BOTH)
+    batch = guidance.combine(BOTH)
     for row in range(3):
-        alone = guidance.combine(BOTH[[row, row + 3]])
-        torch.testing.assert_close(alone, together[row : row + 1])
+        single = guidance.combine(BOTH[[row, row + 3]])
+        torch.testing.assert_close(single, batch[row : row + 1])
 
 
-def test_rescaling_mixes_by_its_weight():
+def test_rescale_is_weighted():
     guided = 2 * POSITIVE
     torch.testing.assert_close(rescale_noise_cfg(guided, POSITIVE, 1.0), POSITIVE)
     torch.testing.assert_close(rescale_noise_cfg(guided, POSITIVE, 0.25), 1.75 * POSITIVE)
 
 
-def test_a_guider_cannot_be_changed():
+def test_a_guider_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         ClassifierFreeGuidance(3.0).scale = 2.0
 
@@ -80,18 +80,16 @@ def test_linear_guidance_has_a_scale_for_each_frame():
     negative, positive = torch.randn(2, 2, 5, 4, 3, 2)
     guided = ClassifierFreeGuidance(scales).combine(torch.cat([negative, positive]))
     for frame, scale in enumerate((1.0, 1.5, 2.0, 2.5, 3.0)):
-        wanted = (
-            ClassifierFreeGuidance(scale).combine(torch.cat([negative, positive]))
-            if scale > 1
-            else positive
-        )
-        assert torch.allclose(guided[:, frame], wanted[:, frame], atol=1e-6)
+        expected = positive
+        if scale > 1:
+            expected = ClassifierFreeGuidance(scale).combine(torch.cat([negative, positive]))
+        assert torch.allclose(guided[:, frame], expected[:, frame], atol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("first", "last", "enabled"), [(1.0, 1.01, True), (1.01, 1.0, True), (0.5, 1.0, False)]
 )
-def test_linear_guidance_is_on_where_any_frame_is_guided(first, last, enabled):
+def test_linear_guidance_is_enabled_if_any_frame_has_a_scale_above_1(first, last, enabled):
     assert ClassifierFreeGuidance(linear_guidance(first, last, 3, 1)).enabled is enabled
 
 
@@ -99,14 +97,14 @@ PERTURBED = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(1))
 ALL = torch.cat([BOTH, PERTURBED])
 
 
-def test_spatio_temporal_guidance_comes_after_the_prompts_and_before_the_rescale():
+def test_spatio_temporal_guidance_is_applied_after_cfg_and_before_the_rescale():
     guidance = SpatioTemporalGuidance(3.0, 0.8, rescale=0.7, blocks=(1,))
     assert guidance.branches == ("negative", "positive", "perturbed")
     guided = NEGATIVE + 3 * (POSITIVE - NEGATIVE) + 0.8 * (POSITIVE - PERTURBED)
-    wanted = torch.stack(
+    expected = torch.stack(
         [0.7 * g * p.std() / g.std() + 0.3 * g for g, p in zip(guided, POSITIVE, strict=True)]
     )
-    torch.testing.assert_close(guidance.combine(ALL), wanted)
+    torch.testing.assert_close(guidance.combine(ALL), expected)
 
 
 def test_without_spatio_temporal_guidance_nothing_is_rescaled():
@@ -115,21 +113,20 @@ def test_without_spatio_temporal_guidance_nothing_is_rescaled():
     torch.testing.assert_close(guidance.combine(BOTH), ClassifierFreeGuidance(3.0).combine(BOTH))
 
 
-def test_without_blocks_there_is_nothing_to_push_away_from():
+def test_without_blocks_there_is_no_perturbed_branch():
     guidance = SpatioTemporalGuidance(1.0, 0.8, rescale=0.7)
     assert guidance.branches == ("positive",)
     torch.testing.assert_close(guidance.combine(POSITIVE), POSITIVE)
 
 
-def test_cfg_zero_star_keeps_of_the_negative_prediction_what_is_along_the_positive():
+def test_cfg_zero_star_scales_the_negative_prediction_by_its_projection():
     guided = SpatioTemporalGuidance(4.0, cfg_zero_star=True).combine(BOTH)
     for row in range(3):
         negative, positive = NEGATIVE[row], POSITIVE[row]
         scaled = negative * (negative * positive).sum() / negative.square().sum()
         torch.testing.assert_close(guided[row], scaled + 4 * (positive - scaled))
-    aligned = torch.cat(
-        [0.2 * POSITIVE, POSITIVE]
-    )  # a negative that differs in size alone says nothing
+    # A negative prediction that is a multiple of the positive one has no effect.
+    aligned = torch.cat([0.2 * POSITIVE, POSITIVE])
     torch.testing.assert_close(
         SpatioTemporalGuidance(4.0, cfg_zero_star=True).combine(aligned), POSITIVE
     )

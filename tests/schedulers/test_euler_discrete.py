@@ -32,7 +32,7 @@ def make_scheduler(steps=5, device=None, **config):
 
 
 def exact_prediction(scheduler, sample, index):
-    """What a model that knows the data predicts."""
+    """The prediction of a model that knows the data."""
     sigma = scheduler.sigmas[index]
     noise = (sample - DATA) / sigma
     scale = (sigma**2 + 1) ** 0.5
@@ -90,7 +90,8 @@ def test_continuous_timesteps_are_a_quarter_of_the_logarithm():
 
 
 def test_rescaled_betas_leave_no_signal_and_keep_the_first_beta():
-    plain, rescaled = make_scheduler(), make_scheduler(rescale_betas_zero_snr=True)
+    plain = make_scheduler()
+    rescaled = make_scheduler(rescale_betas_zero_snr=True)
     assert rescaled.alphas_cumprod[-1].item() == 2**-24
     assert rescaled.betas[-1].item() == 1
     torch.testing.assert_close(rescaled.betas[0], plain.betas[0])
@@ -133,7 +134,7 @@ def test_add_noise_uses_the_sigma_of_each_timestep():
         torch.testing.assert_close(noised[row], DATA[row] + sigma * NOISE[row])
 
 
-def test_given_sigmas_and_timesteps_are_used_unchanged():
+def test_sigmas_and_timesteps_of_the_caller_are_used_unchanged():
     scheduler = EulerDiscreteScheduler()
     for sigmas in (
         [20.0, 3.0, 0.0],
@@ -234,7 +235,7 @@ def test_log_linear_sigmas_are_even_in_the_logarithm():
     np.testing.assert_allclose(steps, steps[0], rtol=1e-4)
 
 
-def test_respaced_sigmas_run_between_the_given_ends():
+def test_respaced_sigmas_run_from_sigma_max_to_sigma_min():
     scheduler = make_scheduler(5, use_karras_sigmas=True, sigma_min=0.5, sigma_max=20.0)
     np.testing.assert_allclose(scheduler.host_sigmas[[0, -2]], [20.0, 0.5], rtol=1e-5)
 
@@ -261,8 +262,8 @@ def test_churn_raises_the_variance_to_that_of_the_raised_sigma():
         generator=torch.Generator().manual_seed(0),
     )
     sigma_hat = sigma * (1 + 1.2 / 4)
-    fresh = torch.randn(DATA.shape, generator=torch.Generator().manual_seed(0))
-    raised = sample + 0.9 * (sigma_hat**2 - sigma**2) ** 0.5 * fresh
+    new_noise = torch.randn(DATA.shape, generator=torch.Generator().manual_seed(0))
+    raised = sample + 0.9 * (sigma_hat**2 - sigma**2) ** 0.5 * new_noise
     torch.testing.assert_close(result.pred_original_sample, raised - sigma_hat * NOISE)
     torch.testing.assert_close(result.prev_sample, raised + (next_sigma - sigma_hat) * NOISE)
 

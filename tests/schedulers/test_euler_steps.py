@@ -5,7 +5,7 @@ import torch
 
 from filmstrip.schedulers.euler_steps import euler_step, euler_step_per_token
 
-DATA, NOISE, FRESH = torch.randn(3, 2, 5, 3, generator=torch.Generator().manual_seed(0))
+DATA, NOISE, NEW_NOISE = torch.randn(3, 2, 5, 3, generator=torch.Generator().manual_seed(0))
 SCHEDULE = torch.tensor([1.0, 0.8, 0.5, 0.2])
 
 
@@ -24,11 +24,11 @@ def test_a_step_moves_along_the_path(sigma: float, next_sigma: float) -> None:
 @pytest.mark.parametrize(("sigma", "next_sigma"), [(1.0, 0.75), (0.6, 0.3), (0.2, 0.0)])
 def test_a_stochastic_step_replaces_the_noise(sigma: float, next_sigma: float) -> None:
     sigma, next_sigma = torch.tensor([sigma, next_sigma])
-    stepped = euler_step(at(sigma), NOISE - DATA, sigma, next_sigma, FRESH)
-    torch.testing.assert_close(stepped, at(next_sigma, FRESH))
+    stepped = euler_step(at(sigma), NOISE - DATA, sigma, next_sigma, NEW_NOISE)
+    torch.testing.assert_close(stepped, at(next_sigma, NEW_NOISE))
 
 
-@pytest.mark.parametrize("noise", [None, FRESH], ids=["deterministic", "stochastic"])
+@pytest.mark.parametrize("noise", [None, NEW_NOISE], ids=["deterministic", "stochastic"])
 def test_each_token_goes_to_the_next_lower_sigma_of_the_schedule(
     noise: torch.Tensor | None,
 ) -> None:
@@ -39,7 +39,7 @@ def test_each_token_goes_to_the_next_lower_sigma_of_the_schedule(
     torch.testing.assert_close(stepped, at(expected[..., None], path_noise))
 
 
-def test_one_sigma_serves_all_tokens() -> None:
+def test_one_sigma_may_be_used_for_all_tokens() -> None:
     sigma = torch.tensor([[0.8]])
     stepped = euler_step_per_token(at(sigma), NOISE - DATA, sigma, SCHEDULE)
     torch.testing.assert_close(stepped, at(torch.tensor(0.5)))

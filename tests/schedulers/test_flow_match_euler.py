@@ -45,7 +45,8 @@ def test_sigmas_and_timesteps_fall_from_noise_to_data(config, steps):
     assert sigmas[0] == pytest.approx(1.0)
     assert sigmas[-1] == 0
     np.testing.assert_allclose(scheduler.host_timesteps, sigmas[:-1] * len(scheduler), rtol=1e-6)
-    if terminal := config.get("shift_terminal"):
+    terminal = config.get("shift_terminal")
+    if terminal:
         assert sigmas[-2] == pytest.approx(terminal)
 
 
@@ -64,10 +65,8 @@ def test_with_exact_predictions_any_number_of_steps_ends_at_the_data(config, ste
 
 
 def test_inverted_sigmas_rise_from_zero_to_one():
-    plain, inverted = (
-        make_scheduler(invert_sigmas=False, shift=3.0),
-        make_scheduler(invert_sigmas=True, shift=3.0),
-    )
+    plain = make_scheduler(invert_sigmas=False, shift=3.0)
+    inverted = make_scheduler(invert_sigmas=True, shift=3.0)
     np.testing.assert_allclose(inverted.host_sigmas, 1 - plain.host_sigmas, atol=1e-6)
     np.testing.assert_allclose(inverted.host_timesteps, 1000 * inverted.host_sigmas[:-1])
 
@@ -77,13 +76,13 @@ def test_scale_noise_uses_the_sigma_of_each_timestep():
     noised = scheduler.scale_noise(DATA, scheduler.timesteps[[0, 3]], NOISE)
     for row, level in enumerate(scheduler.host_sigmas[[0, 3]].tolist()):
         torch.testing.assert_close(noised[row], level * NOISE[row] + (1 - level) * DATA[row])
-    one = scheduler.scale_noise(DATA[:1], scheduler.timesteps[3], NOISE[:1])
+    from_scalar = scheduler.scale_noise(DATA[:1], scheduler.timesteps[3], NOISE[:1])
     torch.testing.assert_close(
-        one, scheduler.scale_noise(DATA[:1], scheduler.timesteps[3:4], NOISE[:1])
+        from_scalar, scheduler.scale_noise(DATA[:1], scheduler.timesteps[3:4], NOISE[:1])
     )
 
 
-def test_each_token_steps_from_its_own_timestep_and_clean_tokens_stay():
+def test_each_token_steps_from_its_timestep_and_clean_tokens_do_not_change():
     scheduler = make_scheduler(4)
     steps = scheduler.timesteps
     tokens = torch.tensor([[0.0, *steps]]).expand(2, -1)
@@ -134,7 +133,7 @@ def test_assigned_sigmas_replace_the_schedule():
     assert scheduler.host_sigmas.tolist() == [1.0, 0.25, 0.0]
 
 
-def test_given_timesteps_are_used_unchanged_and_warn_without_sigmas(caplog):
+def test_timesteps_of_the_caller_are_used_unchanged_and_warn_without_sigmas(caplog):
     logger = logging.getLogger("filmstrip")
     logger.addHandler(caplog.handler)
     scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
@@ -149,30 +148,30 @@ def test_given_timesteps_are_used_unchanged_and_warn_without_sigmas(caplog):
 
 
 def test_sigmas_may_be_a_list_tuple_array_or_tensor():
-    forms = [
+    values = [
         [0.8, 0.3],
         (0.8, 0.3),
         np.array([0.8, 0.3]),
         torch.tensor([0.8, 0.3], dtype=torch.float64),
     ]
-    for sigmas in forms:
+    for sigmas in values:
         scheduler = make_scheduler(2)
         scheduler.set_timesteps(sigmas=sigmas)
         np.testing.assert_allclose(scheduler.host_sigmas, [0.8, 0.3, 0.0], rtol=1e-6)
 
 
-def test_config_round_trip_and_changes(tmp_path):
+def test_a_config_is_saved_loaded_and_changed(tmp_path):
     scheduler = FlowMatchEulerDiscreteScheduler(
         shift=2.5, shift_terminal=0.1, use_karras_sigmas=True
     )
     scheduler.save_pretrained(tmp_path)
     written = json.loads((tmp_path / "scheduler_config.json").read_text())
     assert written["_class_name"] == "FlowMatchEulerDiscreteScheduler"
-    back = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path)
+    loaded = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path)
     changed = FlowMatchEulerDiscreteScheduler.from_config(
         scheduler.config, use_karras_sigmas=False, shift=7.0
     )
-    assert (back.config.shift, back.config.shift_terminal, back.config.use_karras_sigmas) == (
+    assert (loaded.config.shift, loaded.config.shift_terminal, loaded.config.use_karras_sigmas) == (
         2.5,
         0.1,
         True,
@@ -236,7 +235,7 @@ def test_a_new_scheduler_has_the_schedule_of_training():
     assert (scheduler.sigma_max, scheduler.sigma_min) == pytest.approx((1.0, 0.2))
 
 
-def test_of_equal_timesteps_the_second_is_found():
+def test_the_index_of_equal_timesteps_is_that_of_the_second():
     scheduler = make_scheduler()
     schedule = torch.tensor([5.0, 3.0, 3.0, 3.0, 1.0])
     assert [scheduler.index_for_timestep(t, schedule) for t in (5.0, 3.0, 1.0)] == [0, 2, 4]

@@ -108,8 +108,10 @@ def test_scipy_is_imported_for_beta_sigmas_only():
         "    S(**{option: True}).set_timesteps(4)\n"
         "    print('scipy' in sys.modules, 'scipy.stats' in sys.modules)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["False", "False", "True", "False"]
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["False", "False", "True", "False"]
 
 
 def test_linear_betas_are_even():
@@ -122,7 +124,7 @@ def test_scaled_linear_betas_are_even_in_the_square_root():
     torch.testing.assert_close(betas.sqrt(), torch.linspace(0.02, 0.15, 11))
 
 
-def test_cosine_betas_leave_the_signal_of_the_paper():
+def test_cosine_betas_give_the_signal_of_the_paper():
     """Nichol and Dhariwal, eq. 17, with s = 0.008; the last beta is clipped to 0.999."""
     betas = BETA_SCHEDULES["squaredcos_cap_v2"](0.0, 0.0, 50).double()
     signal = torch.cumprod(1 - betas, dim=0)

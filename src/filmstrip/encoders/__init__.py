@@ -1,1 +1,1 @@
-"""Text and picture encoders: what a pipeline asks of T5 (and, later, CLIP)."""
+"""Text encoders of pipelines."""

@@ -1,4 +1,4 @@
-"""Prompts to embeddings with T5."""
+"""Embeddings of prompts by T5."""
 
 from typing import Any
 
@@ -21,7 +21,9 @@ def encode_prompts(
 
     Args:
         text_encoder: a `T5EncoderModel` of transformers.
-        tokenizer: that of this T5.
+        tokenizer: the tokenizer of this T5.
+        max_sequence_length: in tokens.
+        device: of the text encoder and of the result.
         use_attention_mask: hide the padding tokens from the encoder.
 
     Returns:
@@ -43,10 +45,11 @@ def encode_prompts(
 
 
 def _warn_of_cut_prompts(tokenizer: Any, prompts: list[str], max_sequence_length: int) -> None:
+    """Warn of each prompt that is too long, with the part that is cut."""
     all_ids = tokenizer(prompts, verbose=False).input_ids
     for prompt, ids in zip(prompts, all_ids, strict=True):
         if len(ids) > max_sequence_length:
-            # The last token that is kept is the end mark.
+            # The last token of a cut prompt is the end of sequence.
             removed = tokenizer.decode(ids[max_sequence_length - 1 : -1])
             logger.warning(
                 "The prompt %r... has %d tokens, and max_sequence_length is %d: "

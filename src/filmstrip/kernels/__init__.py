@@ -3,8 +3,8 @@
 - `group_norm.group_norm` computes `nn.ops.group_norm_silu`, on CUDA tensors with a multiple of 8
   channels, without gradient and outside of compiled code: `group_norm_applies`.
 
-Only `filmstrip.nn.ops` imports this package. There each kernel has a plain twin, which is used
-where the kernel does not apply, and with which tests compare the kernel. Kernels need `triton`,
+Only `filmstrip.nn.ops` imports this package. It has a plain PyTorch version of each kernel, which
+is used where the kernel does not apply, and which is the reference in tests. Kernels need `triton`,
 which comes with PyTorch's CUDA builds for Linux.
 """
 
@@ -16,7 +16,7 @@ import torch
 
 @cache
 def has_triton() -> bool:
-    """Whether the package is installed."""
+    """Whether the package `triton` is installed."""
     return find_spec("triton") is not None
 
 

@@ -17,7 +17,7 @@ triton: Any = importlib.import_module("triton")
 tl: Any = importlib.import_module("triton.language")
 if TYPE_CHECKING:
     constexpr = Any
-else:  # Triton looks up unquoted annotations of kernels, and takes none but its own
+else:  # Triton evaluates unquoted annotations of kernels, and accepts only those that it defines
     constexpr = tl.constexpr
 
 TILE = 4096  # elements that a program holds at a time
@@ -39,7 +39,8 @@ def _sum(
     The sample's first row is subtracted before. Where the mean is far from 0, this row is close to
     it, so that the variance does not cancel out.
     """
-    part, sample = tl.program_id(0), tl.program_id(2)
+    part = tl.program_id(0)
+    sample = tl.program_id(2)
     columns = tl.program_id(1) * width + tl.arange(0, width)
     x += sample.to(tl.int64) * rows * channels
     first = tl.load(x + columns).to(tl.float32)
@@ -75,8 +76,8 @@ def _combine(
     parts_at_once: constexpr,
     shifted: constexpr,
 ) -> None:
-    """Scale and offset of each channel of a group, from the sums: the norm and its weights in
-    one.
+    """Scale and offset of each channel of a group, from the sums: the norm and its weights
+    combined.
     """
     sample = tl.program_id(1)
     lane = tl.arange(0, width)
@@ -127,7 +128,8 @@ def _apply(
     columns = tl.program_id(1) * width + tl.arange(0, width)
     index = tl.program_id(0) * height + tl.arange(0, height)
     affine += sample * 2 * channels + columns
-    scale, offset = tl.load(affine)[None, :], tl.load(affine + channels)[None, :]
+    scale = tl.load(affine)[None, :]
+    offset = tl.load(affine + channels)[None, :]
     offsets = (sample.to(tl.int64) * rows + index[:, None]) * channels + columns[None, :]
     inside = (index < rows)[:, None]
     value = tl.load(x + offsets, mask=inside, other=0.0).to(tl.float32) * scale + offset
@@ -136,9 +138,9 @@ def _apply(
     tl.store(y + offsets, value.to(y.dtype.element_ty), mask=inside)
 
 
-sum_kernel, combine_kernel, apply_kernel = (
-    triton.jit(kernel) for kernel in (_sum, _combine, _apply)
-)
+sum_kernel = triton.jit(_sum)
+combine_kernel = triton.jit(_combine)
+apply_kernel = triton.jit(_apply)
 
 
 def group_norm(
@@ -154,8 +156,10 @@ def group_norm(
 
     Args:
         x: `(N, C, ...)`, C a multiple of 8; copied if not in channels-last memory.
-        shift: `(N, C)`.
+        shift: `(N, C)`, or `None` for 0.
+        groups: number of groups, a divisor of C.
         weight, bias: `(C,)`.
+        activate: whether to apply SiLU.
 
     Returns:
         The same shape and dtype, in channels-last memory.

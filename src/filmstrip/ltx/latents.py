@@ -1,4 +1,4 @@
-"""Latent videos, the tokens that the transformer sees, and their statistics."""
+"""Latent videos, the tokens of the transformer, and their statistics."""
 
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ def unpack(tokens: torch.Tensor, shape: LatentShape) -> torch.Tensor:
 def normalize(
     latents: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, scaling_factor: float
 ) -> torch.Tensor:
-    """From the autoencoder's latents to the transformer's.
+    """Convert the autoencoder's latents to the transformer's.
 
     Args:
         latents: `(B, C, T, H, W)`.
@@ -49,19 +49,21 @@ def normalize(
 def denormalize(
     latents: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, scaling_factor: float
 ) -> torch.Tensor:
-    """From the transformer's latents to the autoencoder's: the inverse of `normalize`."""
+    """Convert the transformer's latents to the autoencoder's: the inverse of `normalize`."""
     mean = mean.view(1, -1, 1, 1, 1).to(latents)
     std = std.view(1, -1, 1, 1, 1).to(latents)
     return latents * std / scaling_factor + mean
 
 
 def expand_rows(rows: torch.Tensor, num_videos: int, name: str) -> torch.Tensor:
-    """One row, or one for each prompt, as one for each video, in the order of the prompts.
+    """Repeat one row, or a row for each prompt, to a row for each video.
+
+    The videos of a prompt are consecutive.
 
     Args:
         rows: `(R, ...)`.
         num_videos: a multiple of R.
-        name: what the rows are, for the error.
+        name: of the rows, for the error.
 
     Returns:
         `(num_videos, ...)`.
@@ -91,11 +93,11 @@ def token_positions(
 
     Args:
         shape: of the latent video.
-        compression_ratios: frames, and pixels of a side, per token.
+        compression_ratios: frames per token, and pixels of its height and width.
         frame_rate: frames per second.
-        causal: the first latent frame stands for one frame, as in the autoencoder, and not for as
+        causal: the first latent frame is one frame of the video, as in the autoencoder, and not as
             many as the others (Lightricks/LTX-Video, `causal_temporal_positioning`).
-        first_frame: of the video, at which these tokens begin.
+        first_frame: the frame of the video at which these tokens begin.
     """
     temporal_ratio, spatial_ratio = compression_ratios
     frames = torch.arange(shape.num_frames, dtype=torch.float32, device=device)
@@ -116,7 +118,10 @@ def adain(latents: torch.Tensor, reference: torch.Tensor, factor: float = 1.0) -
     Args:
         latents: `(B, C, T, H, W)`.
         reference: `(B, C, T', H', W')`, whose mean and deviation each channel gets.
-        factor: weight of the result, 0 to 1; the rest is `latents` as they are.
+        factor: weight of the result, 0 to 1; `latents` have the rest.
+
+    Returns:
+        `(B, C, T, H, W)`.
     """
     std, mean = torch.std_mean(latents, dim=(2, 3, 4), keepdim=True)
     reference_std, reference_mean = torch.std_mean(reference, dim=(2, 3, 4), keepdim=True)
@@ -124,9 +129,13 @@ def adain(latents: torch.Tensor, reference: torch.Tensor, factor: float = 1.0) -
 
 
 def tone_map(latents: torch.Tensor, compression: float) -> torch.Tensor:
-    """Compress large values smoothly, by 0 (nothing) to 1.
+    """Compress large values smoothly.
 
     Lightricks/LTX-Video, `tone_map_latents`.
+
+    Args:
+        latents: of any shape.
+        compression: 0 to 1; 0 changes nothing.
     """
     strength = 0.75 * compression
     scale = 1 - 0.8 * strength * torch.sigmoid(4 * strength * (latents.abs() - 1))

@@ -1,12 +1,12 @@
 """The authors' single files: transformer and VAE in one safetensors file, or a latent upsampler.
 
-The metadata of such a file have under "config", as JSON, the configs of its models and how it is
-to be sampled. The authors' own loaders (Lightricks/LTX-Video) need it, so every file of theirs has
-it. Their fp8 files hold the blocks' matrices cast as they are, with no scales beside them
-(`convert_weights.py` of Lightricks/LTX-Video-Q8-Kernels), and are read like the others.
+The metadata of such a file have an entry "config" with JSON: the configs of its models, and how the
+checkpoint is sampled. The authors' loaders (Lightricks/LTX-Video) need this entry, so all of their
+files have it. In their fp8 files the matrices of the blocks are cast without scales
+(`convert_weights.py` of Lightricks/LTX-Video-Q8-Kernels), and are read like other weights.
 
-Every `read_` function raises a `CheckpointError` if the file is damaged, or holds no such model as
-the published ones.
+Every `read_` function raises a `CheckpointError` if the file is damaged, or has no model like the
+published ones.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ from filmstrip.weights.tensor_source import OriginalCheckpoint, RenamedSource
 TRANSFORMER_PREFIX = "model.diffusion_model."
 VAE_PREFIX = "vae."
 STATISTICS_PREFIX = "per_channel_statistics."
-# The endings of the scales of fp8 weights in other people's files.
+# The name endings of the scales of fp8 weights, in files that are not the authors'.
 SCALE_SUFFIXES = ("scale_weight", "weight_scale")
 
-# Parts of the authors' names, and what they are called here.
+# Parts of the authors' tensor names, and diffusers' names for them.
 TRANSFORMER_NAMES: Mapping[str, str] = {
     "patchify_proj.": "proj_in.",
     "adaln_single.": "time_embed.",
@@ -44,7 +44,7 @@ VAE_NAMES: Mapping[str, str] = {
     f"{STATISTICS_PREFIX}std-of-means": "latents_std",
 }
 
-# Entries of the authors' configs that have the same name here.
+# Entries of the authors' configs with the same name in diffusers.
 TRANSFORMER_ENTRIES = (
     "in_channels",
     "out_channels",
@@ -99,13 +99,13 @@ class OriginalBlock:
 
 @dataclass(frozen=True)
 class BlockLayout:
-    """One way in which the encoder or the decoder of a published autoencoder is built.
+    """The structure of the encoder or the decoder of a published autoencoder.
 
-    The authors count all blocks; here resampling and widening are parts of stages of layers, or of
-    the middle block.
+    The authors number all blocks. In diffusers and filmstrip, resampling and widening blocks are
+    parts of the down and up blocks.
     """
 
-    # The authors' block at each index of their state dict, and the module that it is here.
+    # For each index in the authors' state dict: the label of the block, and filmstrip's module.
     blocks: tuple[tuple[str, str], ...]
     width_factors: tuple[int, ...]  # `block_out_channels` over the channels next to the pixels
     config: Mapping[str, Any]
@@ -189,7 +189,7 @@ DECODER_LAYOUTS = (DECODER_0_9_0, DECODER_0_9_1)
 
 
 def read_info(file: Path) -> CheckpointInfo:
-    """How the checkpoint in a file is to be sampled."""
+    """Read how the checkpoint in a file is sampled."""
     _, config = _open(file)
     with _config_errors(file):
         causal_positions = config["transformer"].get("causal_temporal_positioning", False)
@@ -199,7 +199,7 @@ def read_info(file: Path) -> CheckpointInfo:
 
 
 def read_transformer(file: Path) -> OriginalCheckpoint:
-    """The transformer in a file."""
+    """Read the transformer in a file."""
     source, config = _open(file)
     stored_names = {
         name.removeprefix(TRANSFORMER_PREFIX): name
@@ -216,7 +216,7 @@ def read_transformer(file: Path) -> OriginalCheckpoint:
 
 
 def read_vae(file: Path) -> OriginalCheckpoint:
-    """The autoencoder in a file."""
+    """Read the autoencoder in a file."""
     source, config = _open(file)
     stored_names = {
         name.removeprefix(VAE_PREFIX): name for name in source.infos if name.startswith(VAE_PREFIX)
@@ -229,7 +229,7 @@ def read_vae(file: Path) -> OriginalCheckpoint:
         vae_config = config["vae"]
         _check_fixed_entries(file, vae_config)
         encoder_blocks = _listed_blocks(vae_config, "encoder_blocks")
-        # A decoder is listed from its pixels to its latents, and runs the other way.
+        # The list of a decoder's blocks is from pixels to latents, opposite to its computation.
         decoder_blocks = _listed_blocks(vae_config, "decoder_blocks")[::-1]
         encoder = _find_layout(file, ENCODER_LAYOUTS, encoder_blocks)
         decoder = _find_layout(file, DECODER_LAYOUTS, decoder_blocks)
@@ -243,7 +243,7 @@ def read_vae(file: Path) -> OriginalCheckpoint:
             **decoder.config,
             "decoder_causal": vae_config.get("causal_decoder", False),
             "layers_per_block": [options["num_layers"] for options in encoder_stages],
-            # diffusers lists the decoder's stages from the pixels to the latents, too.
+            # diffusers' lists for the decoder are from pixels to latents, too.
             "decoder_layers_per_block": [
                 options["num_layers"] for options in reversed(decoder_stages)
             ],
@@ -264,13 +264,13 @@ def read_vae(file: Path) -> OriginalCheckpoint:
     renamed = {}
     for name, stored in stored_names.items():
         new_name = _replace_all(_rename_block(name, modules), VAE_NAMES)
-        if not new_name.startswith(STATISTICS_PREFIX):  # statistics that are not needed
+        if not new_name.startswith(STATISTICS_PREFIX):  # the other statistics are not used
             renamed[new_name] = stored
     return OriginalCheckpoint(model_config, RenamedSource(source, renamed))
 
 
 def read_upsampler(file: Path) -> OriginalCheckpoint:
-    """The latent upsampler in a file; its tensors have the same names here."""
+    """Read the latent upsampler in a file; its tensors have the same names in filmstrip."""
     source, config = _open(file)
     _require(file, source.infos, "latent upsampler", "upsampler.0.weight")
     return OriginalCheckpoint(_pick(config, UPSAMPLER_ENTRIES), source)
@@ -281,7 +281,7 @@ def _open(file: Path) -> tuple[SafetensorsSource, dict[str, Any]]:
     source = SafetensorsSource.from_file(file)
     if any(name.endswith(SCALE_SUFFIXES) for name in source.infos):
         raise CheckpointError(
-            f"{file} has scales beside its weights, which are not read; use one of the authors' "
+            f"{file} has scales for its weights, which are not supported; use one of the authors' "
             "files."
         )
     if "config" not in source.metadata:
@@ -294,17 +294,18 @@ def _open(file: Path) -> tuple[SafetensorsSource, dict[str, Any]]:
 
 @contextlib.contextmanager
 def _config_errors(file: Path) -> Iterator[None]:
-    """Raise a `CheckpointError` for what an unexpected config makes the block raise."""
+    """Turn the errors of reading an unexpected config into a `CheckpointError`."""
     try:
         yield
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"The config in the metadata of {file} is none of LTX "
+            f"The config in the metadata of {file} is not that of an LTX checkpoint "
             f"({type(error).__name__}: {error})."
         ) from error
 
 
 def _require(file: Path, names: Mapping[str, Any], model: str, name: str) -> None:
+    """Refuse a file without a tensor that the model always has."""
     if name not in names:
         raise CheckpointError(
             f"{file} holds no LTX {model} in the authors' layout: it has no {name}."
@@ -317,11 +318,12 @@ def _pick(config: Mapping[str, Any], entries: Sequence[str]) -> dict[str, Any]:
 
 
 def _check_fixed_entries(file: Path, vae_config: Mapping[str, Any]) -> None:
+    """Refuse a config with another value of an entry of `FIXED_VAE_ENTRIES`."""
     for name, value in FIXED_VAE_ENTRIES.items():
         if vae_config.get(name, value) != value:
             raise CheckpointError(
                 f"The autoencoder of {file} has {name} {vae_config[name]!r}; only {value!r} is "
-                "known."
+                "supported."
             )
 
 
@@ -343,12 +345,13 @@ def _find_layout(
         if layout.labels == labels:
             return layout
     raise CheckpointError(
-        f"The autoencoder of {file} is built as none of the published ones: {' '.join(labels)}."
+        f"The blocks of the autoencoder of {file} are not those of a published one: "
+        f"{' '.join(labels)}."
     )
 
 
 def _module_names(coder: str, block_list: str, layout: BlockLayout) -> dict[str, str]:
-    """The module here for each block in the authors' state dict ("encoder.down_blocks.3")."""
+    """Filmstrip's module for each block in the authors' state dict ("encoder.down_blocks.3")."""
     return {
         f"{coder}.{block_list}.{index}": f"{coder}.{module}"
         for index, (_, module) in enumerate(layout.blocks)
@@ -356,7 +359,7 @@ def _module_names(coder: str, block_list: str, layout: BlockLayout) -> dict[str,
 
 
 def _rename_block(name: str, modules: Mapping[str, str]) -> str:
-    """A tensor's name, such as "encoder.down_blocks.3.x", with the block's module here."""
+    """Replace the block in a tensor's name, such as "encoder.down_blocks.3.x", by its module."""
     parts = name.split(".", 3)
     module = modules.get(".".join(parts[:3]))
     return f"{module}.{parts[3]}" if module else name

@@ -1,5 +1,6 @@
-"""How the authors of LTX-Video sample a checkpoint, as plain data. Needs no torch, so that tables
-of presets are fast.
+"""Recipes: how the authors of LTX-Video sample a checkpoint, as plain data.
+
+It does not import torch, so that tables of presets load fast.
 """
 
 from collections.abc import Mapping
@@ -11,10 +12,10 @@ from filmstrip.errors import InputError
 if TYPE_CHECKING:
     from filmstrip.ltx.schedules import RectifiedFlowSchedule
 
-# Timesteps of the second pass, for recipes that have no second pass.
+# Timesteps of the second pass that upscaling adds to a recipe of one pass.
 SECOND_PASS_TIMESTEPS = (0.6, 0.45, 0.3, 0.18, 0.09, 0.04)
 
-# A timestep this little below an entry of a guidance schedule still reaches it.
+# Timesteps that differ by less are the same.
 TIMESTEP_TOLERANCE = 1e-6
 
 
@@ -22,17 +23,17 @@ TIMESTEP_TOLERANCE = 1e-6
 class GuidanceSchedule:
     """The arguments of `SpatioTemporalGuidance` at each timestep.
 
-    A tuple has one value for each of `timesteps`; a single value holds throughout.
+    A tuple has one value for each of `timesteps`; a single value applies to all.
 
     Args:
         scale: Scale of classifier-free guidance; 1 is off.
         stg_scale: Scale of spatio-temporal guidance; 0 is off.
         rescale: How much of the prediction's standard deviation is kept, 0 to 1; 1 is off.
         blocks: Indices of the transformer blocks that are perturbed.
-        timesteps: In [0, 1], falling. An entry holds from its timestep up to the entry before; the
-            last one also holds below its timestep.
+        timesteps: In [0, 1], falling. An entry applies from its timestep up to the previous entry;
+            the last one also applies below its timestep.
         cfg_zero_star: Whether the negative prediction is scaled as in CFG-Zero*.
-        mode: What is perturbed, as in `SpatioTemporalGuidance`.
+        mode: What is skipped in these blocks, as in `SpatioTemporalGuidance`.
 
     Raises:
         InputError: A tuple has another length than `timesteps`, or these do not fall.
@@ -77,7 +78,7 @@ class GuidanceSchedule:
         return arguments
 
     def _index(self, timestep: float) -> int:
-        """The index of the entry that holds at a timestep."""
+        """The index of the entry that applies at a timestep."""
         for index, lowest in enumerate(self.timesteps):
             if lowest <= timestep + TIMESTEP_TOLERANCE:
                 return index
@@ -101,10 +102,11 @@ class Pass:
 
     Args:
         guidance: The guidance at each timestep.
-        steps: Number of steps, spaced as the checkpoint says.
+        steps: Number of steps of the checkpoint's schedule.
         timesteps: In [0, 1], falling, instead of `steps`.
-        skip_initial: Steps that are left out at the noisy end, for a pass that starts from latents.
-        skip_final: Steps that are left out at the other end.
+        skip_initial: Number of steps that are skipped at the start, for a pass that starts from
+            latents.
+        skip_final: Number of steps that are skipped at the end.
         tone_map: How much large latents are compressed before decoding, 0 to 1.
     """
 
@@ -126,7 +128,7 @@ class Pass:
         """The timesteps in [0, 1].
 
         Args:
-            sampling: How the checkpoint spaces its timesteps.
+            sampling: The schedule of the checkpoint.
             tokens: The number of latent tokens of the video.
         """
         if self.timesteps is not None:
@@ -137,11 +139,14 @@ class Pass:
     def adjusted(
         self, num_inference_steps: int | None = None, guidance_scale: float | None = None
     ) -> "Pass":
-        """The pass with another number of steps or guidance scale; None keeps its own.
+        """The pass with another number of steps or guidance scale.
+
+        Args:
+            num_inference_steps, guidance_scale: None keeps the value of the pass.
 
         Raises:
-            InputError: The pass has timesteps of its own or leaves out steps, and a number of steps
-                is asked for; or it has a scale for each timestep, and another is asked for.
+            InputError: A number of steps for a pass with `timesteps` or skipped steps, or a scale
+                for a pass with a scale for each timestep.
         """
         changes: dict[str, Any] = {}
         if num_inference_steps is not None:
@@ -204,7 +209,7 @@ class Recipe:
         """The largest guidance scale of all passes; above 1, some step needs the negative
         prompt.
         """
-        return max(one.guidance.largest_scale for one in self.passes)
+        return max(settings.guidance.largest_scale for settings in self.passes)
 
     def adjusted(
         self,

@@ -1,4 +1,4 @@
-"""Timesteps of LTX sampling, spaced as the authors' `rf.py` and diffusers space them."""
+"""Schedules of LTX sampling, as in the authors' `rf.py` and in diffusers."""
 
 import math
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ def linear_quadratic_schedule(steps: int, threshold: float = 0.025) -> Array:
 
 @dataclass(frozen=True)
 class RectifiedFlowSchedule:
-    """How a checkpoint spaces its timesteps, from 1 (noise) to 0 (data).
+    """The schedule of a checkpoint: its timesteps from 1 (noise) to 0 (data).
 
     The options are those of `RectifiedFlowScheduler` in `rf.py` of Lightricks/LTX-Video.
 
@@ -102,8 +102,9 @@ class RectifiedFlowSchedule:
         return cls("Constant", shift=math.log(config["shift"]))
 
     def to_scheduler_config(self) -> dict[str, Any]:
-        """The config of the `FlowMatchEulerDiscreteScheduler` in diffusers' folder of a checkpoint
-        with this schedule: the scheduler's defaults, unless `shifting` is "SD3".
+        """The config of the `FlowMatchEulerDiscreteScheduler` in diffusers' folder.
+
+        It is empty, for the scheduler's defaults, unless `shifting` is "SD3".
         """
         if self.shifting != "SD3":
             return {}
@@ -146,13 +147,13 @@ class RectifiedFlowSchedule:
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """How a checkpoint is to be sampled.
+    """How a checkpoint is sampled.
 
     Args:
-        sampling: How its timesteps are spaced.
-        causal_positions: Whether positions in time take into account that the first latent frame
-            stands for one frame alone.
-        allowed_timesteps: The only timesteps that a distilled model was trained for; None: any.
+        sampling: Its schedule.
+        causal_positions: Whether positions in time take into account that the first latent frame is
+            only one frame of the video.
+        allowed_timesteps: The only timesteps that a distilled model was trained for; None for any.
     """
 
     sampling: RectifiedFlowSchedule = field(default_factory=RectifiedFlowSchedule)

@@ -1,4 +1,4 @@
-"""Which video sizes an LTX checkpoint can make. Needs no torch."""
+"""The video sizes that an LTX checkpoint can make. It does not import torch."""
 
 import math
 import operator
@@ -8,8 +8,8 @@ from typing import Any
 
 from filmstrip.errors import CheckpointError
 
-# LTX refuses heights and widths that are no multiple of this, whatever its VAE compresses
-# (diffusers, pipeline_ltx.py).
+# LTX pipelines refuse heights and widths that are not multiples of it, for any compression ratio of
+# the VAE (diffusers, pipeline_ltx.py).
 MIN_SIZE_MULTIPLE = 32
 
 

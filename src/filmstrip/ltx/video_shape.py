@@ -1,11 +1,11 @@
-"""The shape of a video, and the shapes that LTX can make. Needs no torch."""
+"""The shape of a video, and the shapes that LTX can make. It does not import torch."""
 
 from dataclasses import dataclass
 from math import ceil
 
 from filmstrip.pipeline.checks import check_count
 
-SIZE_MULTIPLE = 32  # pixels, of which height and width must be multiples
+SIZE_MULTIPLE = 32  # pixels; height and width must be multiples of it
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Layers that both model families use; `ops` has the operations that they are made of."""
+"""Layers that both families of models use, and in `ops` the operations inside them."""

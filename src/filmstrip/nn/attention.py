@@ -14,8 +14,8 @@ class Attention(nn.Module):
         dim: width of the tokens, and of all heads together.
         heads: a divisor of `dim`.
         context_dim: width of the context; `None` for `dim`.
-        bias: whether the projections of queries, keys and values have one; that of the output
-            always has.
+        bias: whether the projections of queries, keys and values have a bias; the output's always
+            has one.
     """
 
     def __init__(
@@ -30,11 +30,14 @@ class Attention(nn.Module):
 
     @hookable
     def prepare(self, context: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The part of cross-attention that depends on the context `(B, L, context_dim)` alone.
+        """Compute the part of cross-attention that depends only on the context.
+
+        Args:
+            context: `(B, L, context_dim)`.
 
         Returns:
             Keys and values, each `(B, L, dim)`. For a context of a single token, whose weight is 1
-            for every query, the output itself, alone: `(B, 1, dim)`.
+            for every query, only the output, `(B, 1, dim)`.
         """
         value = self.to_v(context)
         if context.shape[1] == 1:
@@ -55,7 +58,8 @@ class Attention(nn.Module):
         """
         query = self.to_q(tokens)
         if keys_values is None:
-            key, value = self.to_k(tokens), self.to_v(tokens)
+            key = self.to_k(tokens)
+            value = self.to_v(tokens)
         else:
             key, value = keys_values
         if num_frames is None:

@@ -1,4 +1,4 @@
-"""Computing in another dtype than that of the weights."""
+"""Computation in another dtype than that of the weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +12,14 @@ from torch import nn
 def computing_in(model: nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
     """Within this context, each layer of `model` computes with its weights cast to `dtype`.
 
-    A layer is cast just before it runs and has its own weights back just after, so no more than one
-    layer's copy is in memory. This happens inside the layer's other forward hooks: what they load
-    is cast, and they never see the copies. Inputs are the caller's to cast. There is no gradient
-    for the weights.
+    The weights of a layer are cast just before it runs and restored just after, so that at most one
+    layer's copy is in memory. The layer's other forward hooks run outside of this: weights that
+    they load are cast, and they never see the copies. The caller casts the inputs. The weights get
+    no gradient.
 
     Args:
         model: the model; every parameter must belong to a module that is called.
-        dtype: a floating-point type; `None` changes nothing.
+        dtype: a floating-point dtype; `None` changes nothing.
     """
     if dtype is None or all(parameter.dtype == dtype for parameter in model.parameters()):
         yield

@@ -10,7 +10,7 @@ from filmstrip.nn import ops
 
 Activation = Callable[[torch.Tensor], torch.Tensor]
 
-# Name in a config: how many times the hidden width the projection has, and the activation.
+# By its name in a config: the width of the projection over the hidden width, and the activation.
 ACTIVATIONS: dict[str, tuple[int, Activation]] = {
     "gelu": (1, ops.gelu),
     "gelu-approximate": (1, ops.gelu_tanh),
@@ -46,13 +46,13 @@ class FeedForward(nn.Module):
     """Two linear layers with an activation between, four times as wide inside.
 
     Attributes:
-        chunking: length and dimension of the chunks that are computed one after the other, which
-            saves memory; `None` computes all at once.
+        chunking: length and dimension of the chunks that are computed one after the other, to save
+            memory; `None` computes all at once.
     """
 
     def __init__(self, dim: int, activation_fn: str) -> None:
         super().__init__()
-        # Index 1 is a dropout where the model was trained; the last layer is named `net.2`.
+        # Index 1 was a dropout in training; checkpoints name the last layer `net.2`.
         self.net = nn.Sequential(
             ActivatedLinear(dim, 4 * dim, activation_fn), nn.Identity(), nn.Linear(4 * dim, dim)
         )

@@ -1,10 +1,9 @@
-"""Hooks that act on a module from outside.
+"""Hooks that run around the methods of a module.
 
-PyTorch's forward hooks run around `forward`, here as everywhere: a script that counts or reads the
-calls of a module sees those and no others. But the models here also work in `prepare`, `encode`
-and `decode`, and whoever brings a module's weights into memory (offloading, streaming) must act
-before those as well. `register_call_hook` covers both: `forward`, and every method that is marked
-`hookable`.
+PyTorch's forward hooks run around `forward` only. The models of filmstrip also compute in
+`prepare`, `encode` and `decode`. Code that brings a module's weights into memory (offloading,
+streaming) must run before those as well. `register_call_hook` covers both: `forward`, and every
+method that is marked `hookable`.
 
 SVD's autoencoder runs its blocks in parts; `HookedCall` runs their forward hooks around the parts.
 """
@@ -24,14 +23,14 @@ _CALL_HOOKS = "_call_hooks"
 
 
 class CallHook(Protocol):
-    """What `register_call_hook` takes."""
+    """The functions that `register_call_hook` runs."""
 
     def before(self, module: nn.Module) -> None:
-        """Before the module works."""
+        """Called before the module runs."""
         ...
 
     def after(self, module: nn.Module) -> None:
-        """After it has worked, also if it failed."""
+        """Called after the module has run, also after an error."""
         ...
 
 
@@ -59,7 +58,10 @@ class CallHookHandle:
 def register_call_hook(module: nn.Module, hook: CallHook) -> CallHookHandle:
     """Run a hook around `forward` and around each method of the module that is `hookable`.
 
-    A hookable method that is called within `forward` runs the hook once more, inside.
+    A hookable method that is called within `forward` runs the hook a second time, inside.
+
+    Returns:
+        A handle whose `remove` removes the hook.
     """
     return CallHookHandle(module, hook)
 
@@ -102,12 +104,12 @@ def _run_after(hook: CallHook, module: nn.Module, args: Any, output: Any) -> Non
 
 
 class HookedCall:
-    """One call of a module, for work that is spread over several functions.
+    """One call of a module whose computation is spread over several functions.
 
     The constructor runs the forward pre-hooks; `finish` runs the forward hooks.
 
     Attributes:
-        args, kwargs: the arguments, as the pre-hooks left them.
+        args, kwargs: the arguments, as changed by the pre-hooks.
     """
 
     def __init__(
@@ -121,11 +123,13 @@ class HookedCall:
         for key, hook in module._forward_pre_hooks.items():
             if key not in module._forward_pre_hooks_with_kwargs:
                 self._replace_args(hook(module, self.args))
-            elif (changed := hook(module, self.args, self.kwargs)) is not None:
+                continue
+            changed = hook(module, self.args, self.kwargs)
+            if changed is not None:
                 self.args, self.kwargs = changed
 
     def finish(self, result: Any) -> Any:
-        """Run the forward hooks, and return the result as they leave it."""
+        """Run the forward hooks. Returns the result, as changed by them."""
         for key, hook in torch_module._global_forward_hooks.items():
             with_kwargs = key in torch_module._global_forward_hooks_with_kwargs
             result = self._call(hook, with_kwargs, result)
@@ -135,7 +139,7 @@ class HookedCall:
         return result
 
     def abort(self) -> None:
-        """Run the forward hooks that are to be called always (`always_call`), after an error."""
+        """Run the forward hooks that are registered with `always_call`, after an error."""
         for key in self.module._forward_hooks_always_called:
             hook = self.module._forward_hooks[key]
             self._call(hook, key in self.module._forward_hooks_with_kwargs, None)

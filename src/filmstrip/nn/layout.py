@@ -1,6 +1,6 @@
 """Channels-last memory, and views of it.
 
-There, frames `(B * T, C, H, W)` and videos `(B, C, T, H, W)` are the same bytes.
+In this memory format, frames `(B * T, C, H, W)` and videos `(B, C, T, H, W)` have the same bytes.
 """
 
 import torch
@@ -28,5 +28,5 @@ def as_frames(video: torch.Tensor) -> torch.Tensor:
 
 
 def join_channels(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Concatenate frames along their channels, in channels-last memory."""
+    """Concatenate frames `(N, C, H, W)` along their channels, in channels-last memory."""
     return torch.cat([first.movedim(1, -1), second.movedim(1, -1)], dim=-1).movedim(-1, 1)

@@ -19,9 +19,9 @@ def randn(
 
     Args:
         generator: one for all rows of the batch, or a list with one for each row; a list of one
-            counts as that one. A generator on the CPU draws there and the noise is moved, so that a
-            seed gives the same video on every device.
-        device: where the noise is put; the CPU by default.
+            draws for all rows. A generator on the CPU draws on the CPU and the noise is moved, so
+            that a seed gives the same video on every device. `None` is PyTorch's global generator.
+        device: of the result; the CPU by default.
 
     Raises:
         InputError: the generator is on another accelerator than `device`, or the list has another
@@ -36,7 +36,7 @@ def randn(
                 f"{len(generator)} generators were given for a batch of {shape[0]}; give one, or "
                 "one for each."
             )
-        rows = [randn((1, *shape[1:]), one, device, dtype) for one in generator]
+        rows = [randn((1, *shape[1:]), row_generator, device, dtype) for row_generator in generator]
         return torch.cat(rows)
     generator_device = device if generator is None else generator.device
     if generator_device.type not in (device.type, "cpu"):

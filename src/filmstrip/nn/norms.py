@@ -21,12 +21,12 @@ class RMSNorm(nn.Module):
         shift: torch.Tensor | None = None,
         scale: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """`(..., dim)` to the same, modulated if there are shift and scale."""
+        """`(..., dim)` to the same shape, modulated if shift and scale are given."""
         return ops.rms_norm_modulate(hidden_states, self.weight, self.eps, shift, scale)
 
 
 class ModulatedLayerNorm(nn.Module):
-    """Layer norm over the last dimension with modulation instead of weights of its own (adaLN,
+    """Layer norm over the last dimension with modulation in place of learned weights (adaLN,
     Peebles and Xie, arXiv 2212.09748).
     """
 

@@ -1,7 +1,7 @@
-"""Named operations that the models repeat.
+"""Operations that several models use.
 
-Each is plain PyTorch. An operation that has a kernel (`filmstrip.kernels`) chooses it where it
-applies; the plain version stays its reference. No other module imports kernels.
+Each is plain PyTorch. An operation with a kernel (`filmstrip.kernels`) uses it where it applies;
+the plain version is the reference of the kernel. No other module imports kernels.
 """
 
 import torch
@@ -34,7 +34,7 @@ def group_norm_silu(
         hidden_states: `(N, C, ...)`.
         weight, bias: `(C,)`.
         shift: `(N, C)`.
-        activate: without it, there is no SiLU.
+        activate: whether to apply SiLU.
 
     Returns:
         The same shape and dtype.
@@ -57,7 +57,7 @@ def group_norm_silu_plain(
     shift: torch.Tensor | None = None,
     activate: bool = True,
 ) -> torch.Tensor:
-    """`group_norm_silu` without a kernel."""
+    """`group_norm_silu` in plain PyTorch; the arguments are the same."""
     if shift is not None:
         hidden_states = hidden_states + shift.view(*shift.shape, *[1] * (hidden_states.ndim - 2))
     normed = F.group_norm(hidden_states, num_groups, weight, bias, eps)
@@ -93,7 +93,12 @@ def rms_norm_modulate(
 def layer_norm_modulate(
     hidden_states: torch.Tensor, eps: float, shift: torch.Tensor, scale: torch.Tensor
 ) -> torch.Tensor:
-    """Layer norm over the last dimension without weights of its own, then modulation."""
+    """Layer norm over the last dimension without learned weights, then modulation.
+
+    Args:
+        hidden_states: `(..., C)`.
+        shift, scale: broadcast to `hidden_states`.
+    """
     return modulate(F.layer_norm(hidden_states, hidden_states.shape[-1:], eps=eps), shift, scale)
 
 
@@ -170,8 +175,8 @@ def temporal_attention(
 ) -> torch.Tensor:
     """Attention of each token to the tokens at the same position in the other frames of its video.
 
-    Positions do not attend to each other, so this is attention among T frames with N * heads heads:
-    the tokens are viewed so, not permuted.
+    Positions do not attend to each other, so this is attention among T frames with N * heads heads,
+    computed on views of the tokens without a copy.
 
     Args:
         query, key, value: `(B * T, N, heads * D)`.
@@ -182,8 +187,8 @@ def temporal_attention(
     """
     head_dim = query.shape[2] // heads
     videos = (tokens.unflatten(0, (-1, num_frames)).flatten(2) for tokens in (query, key, value))
-    pieces = zip(*(video.split(MAX_HEADS * head_dim, dim=2) for video in videos), strict=True)
-    mixed = [attention(q, k, v, heads=q.shape[2] // head_dim) for q, k, v in pieces]
+    chunks = zip(*(video.split(MAX_HEADS * head_dim, dim=2) for video in videos), strict=True)
+    mixed = [attention(q, k, v, heads=q.shape[2] // head_dim) for q, k, v in chunks]
     return (mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=2)).view(query.shape)
 
 

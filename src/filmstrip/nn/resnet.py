@@ -1,8 +1,8 @@
 """Residual blocks over space and time, and changes of resolution (Blattmann et al., arXiv
 2311.15127, appendix D).
 
-Frames are `(B * T, C, H, W)` in channels-last memory, the frames of each video in a row. There,
-changing between space and time copies nothing (`filmstrip.nn.layout`).
+Frames are `(B * T, C, H, W)` in channels-last memory, the frames of each video one after the other.
+So frames and videos are views of each other (`filmstrip.nn.layout`).
 """
 
 import torch
@@ -35,8 +35,8 @@ class TemporalConv3d(nn.Conv3d):
         """`(B, C, T, H, W)` to the same."""
         if video.is_cuda:
             return super().forward(video)
-        # PyTorch's own 3D convolution, which the CPU may get, leaves channels-last memory. The 2D
-        # one stays in it; over time, and over all pixels as one row, it computes the same.
+        # On the CPU, PyTorch's 3D convolution may leave channels-last memory. A 2D convolution over
+        # time, with all pixels as one row, stays in it and computes the same.
         rows = F.conv2d(video.flatten(3), self.weight.squeeze(-1), self.bias, padding=(1, 0))
         return rows.unflatten(3, video.shape[3:])
 
@@ -45,8 +45,8 @@ class ResnetBlock2D(nn.Module):
     """Norm, SiLU and convolution, twice, with a shortcut around them.
 
     Args:
-        temb_channels: width of the timestep's embedding, which is added between the two;
-            `None` where there is none.
+        temb_channels: width of the timestep's embedding, which is added between the two; `None` for
+            a block without it.
         eps: of the norms.
     """
 
@@ -86,8 +86,9 @@ class ResnetBlock2D(nn.Module):
 
 
 class TemporalResnetBlock(nn.Module):
-    """`ResnetBlock2D` over time, of one width: its convolutions are (3, 1, 1), and its norms see
-    all frames.
+    """`ResnetBlock2D` over time with a constant width.
+
+    Its convolutions are (3, 1, 1), and its norms are over all frames.
     """
 
     def __init__(self, channels: int, temb_channels: int | None = None, eps: float = 1e-6) -> None:
@@ -123,7 +124,7 @@ class TemporalResnetBlock(nn.Module):
 
 
 class AlphaBlender(nn.Module):
-    """The learned weights of a blend of a spatial and a temporal path.
+    """The learned weights that blend a spatial and a temporal path.
 
     The blend is `alpha * spatial + (1 - alpha) * temporal` with `alpha = sigmoid(mix_factor)`.
 
@@ -143,8 +144,8 @@ class AlphaBlender(nn.Module):
         """The weight of the temporal path, `(B, T)` or `(1, 1)`, in `dtype`.
 
         Args:
-            image_only_indicator: `(B, T)`, 1 where a frame is an image of its own, whose alpha is
-                1; `None` is 0 for all.
+            image_only_indicator: `(B, T)`, 1 where a frame is a single image, whose alpha is 1;
+                `None` is 0 for all.
         """
         alpha = self.mix_factor.sigmoid()[None]
         if image_only_indicator is not None:
@@ -203,7 +204,7 @@ class SpatioTemporalResBlock(nn.Module):
         temb: torch.Tensor | None = None,
         image_only_indicator: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The second half of `forward`, from the output of the block over space."""
+        """The second half of `forward`: takes the output of the block over space."""
         video = as_video(frames, num_frames)
         temporal_weight = self.time_mixer(image_only_indicator, video.dtype)
         return as_frames(self.temporal_res_block(video, temb, temporal_weight))
@@ -213,7 +214,7 @@ class Downsample2D(nn.Module):
     """A convolution of stride 2.
 
     Args:
-        padding: 1, or 0: then a row and a column of zeros are put after the frame.
+        padding: 1; or 0, which adds a row and a column of zeros at the end instead.
     """
 
     def __init__(self, channels: int, padding: int = 1) -> None:
@@ -237,7 +238,7 @@ class Upsample2D(nn.Module):
         """`(N, C, H, W)` to `(N, C, 2 * H, 2 * W)`.
 
         Args:
-            size: height and width of the output, if it is to lack the last row or column.
+            size: height and width of the output, to crop the last row or column.
         """
         rows = frames.movedim(1, -1)[:, :, None, :, None].expand(-1, -1, 2, -1, 2, -1)
         frames = rows.flatten(3, 4).flatten(1, 2).movedim(-1, 1)

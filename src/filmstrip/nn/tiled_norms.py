@@ -1,8 +1,8 @@
 """Group norms of tiles with the statistics of whole frames.
 
-A group norm sees all of a frame. On a tile it would use the statistics of that tile, and tiles
-would differ in brightness and contrast. `WholeFrameMoments` replaces the norms' statistics from
-outside; the norms know nothing of tiles.
+A group norm is over a whole frame. On a tile it would use the statistics of that tile, and tiles
+would differ in brightness and contrast. `WholeFrameMoments` replaces the `forward` of the norms,
+which need no code for tiles.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ from filmstrip.nn.norms import GroupNorm
 
 
 class WholeFrameMoments:
-    """Within this context, norms that work on tiles use the moments of whole frames.
+    """Within this context, norms of tiles use the moments of whole frames.
 
     The moments are measured for one norm after the other, since each depends on those before it.
     """
@@ -36,7 +36,7 @@ class WholeFrameMoments:
 
     def __exit__(self, *error: object) -> None:
         for norm in self.norms:
-            del norm.__dict__["forward"]  # the class's method is visible again
+            del norm.__dict__["forward"]  # restores the method of the class
 
     def measure(
         self,
@@ -44,11 +44,11 @@ class WholeFrameMoments:
         function: Callable[[torch.Tensor], object],
         tiles: Iterable[tuple[torch.Tensor, slice, slice]],
     ) -> None:
-        """Measure the moments of a norm's input, while `function` works on the tiles.
-
-        The work on each tile ends at the norm.
+        """Measure the moments of a norm's input by running `function` on tiles, up to the norm.
 
         Args:
+            norm: the norm, which `function` calls.
+            function: called with each tile.
             tiles: each with the rows and the columns of the norm's input that are counted. Together
                 these parts must cover the frames without overlap.
         """
@@ -66,7 +66,7 @@ class WholeFrameMoments:
     def _forward(
         self, norm: GroupNorm, hidden_states: torch.Tensor, shift: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """What a norm computes instead of its `forward`."""
+        """Replaces the `forward` of a norm."""
         if shift is not None:
             ones = [1] * (hidden_states.ndim - 2)
             hidden_states = hidden_states + shift.view(*shift.shape, *ones)
@@ -78,12 +78,16 @@ class WholeFrameMoments:
         return F.silu(normed, inplace=True) if norm.activate else normed
 
 
-class _InputMeasured(Exception):  # noqa: N818 (it ends the work on a tile; it is no error)
-    """The work on a tile has reached the norm whose input is measured."""
+class _InputMeasured(Exception):  # noqa: N818 (it ends the run of a tile; it is not an error)
+    """The run of a tile has reached the norm whose input is measured."""
 
 
 def group_moments(hidden_states: torch.Tensor, groups: int) -> torch.Tensor:
-    """Mean, and mean of the squares, of each group of channels of `(N, C, ...)`.
+    """Mean, and mean of the squares, of each group of channels.
+
+    Args:
+        hidden_states: `(N, C, ...)`.
+        groups: number of groups, a divisor of C.
 
     Returns:
         `(2, N, groups)` in float32.
@@ -99,7 +103,12 @@ def group_moments(hidden_states: torch.Tensor, groups: int) -> torch.Tensor:
 def normalize_by_moments(
     norm: GroupNorm, hidden_states: torch.Tensor, moments: torch.Tensor
 ) -> torch.Tensor:
-    """Group norm of `(N, C, ...)` by given moments, `(2, N, groups)` as from `group_moments`."""
+    """Apply a group norm with these moments.
+
+    Args:
+        hidden_states: `(N, C, ...)`.
+        moments: `(2, N, groups)`, from `group_moments`.
+    """
     mean, square = moments.repeat_interleave(norm.num_channels // norm.num_groups, dim=2)
     scale = norm.weight * torch.rsqrt((square - mean.square()).clamp(min=0) + norm.eps)
     offset = norm.bias - mean * scale

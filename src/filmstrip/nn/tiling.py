@@ -1,5 +1,5 @@
-"""Work in overlapping tiles, whose results are blended, so that memory does not grow with the size
-of the frames.
+"""Computation in overlapping tiles whose results are blended, so that memory does not grow with the
+size of the frames.
 """
 
 import math
@@ -15,7 +15,7 @@ TileFunction = Callable[[torch.Tensor], torch.Tensor]
 
 
 class TilingMixin:
-    """The switches of an autoencoder that can work in tiles.
+    """Tiling of an autoencoder, on or off.
 
     The sizes of tiles and their strides, in pixels and frames, are the attributes
     `tile_sample_min_*` and `tile_sample_stride_*`, as in diffusers.
@@ -24,14 +24,14 @@ class TilingMixin:
     use_tiling = False
 
     def disable_tiling(self) -> None:
-        """Encode and decode in one piece."""
+        """Encode and decode whole frames."""
         self.use_tiling = False
 
     def _set_tiling(self, **dimensions: tuple[int | None, int | None, int]) -> None:
         """Switch tiling on.
 
         Args:
-            dimensions: for each of "height", "width" and "num_frames" the size of a tile, its
+            dimensions: for each of "height", "width" and "num_frames", the size of a tile, its
                 stride, and the pixels or frames of a latent; `None` keeps the current value.
 
         Raises:
@@ -39,7 +39,8 @@ class TilingMixin:
         """
         changes: dict[str, int] = {}
         for name, (new_size, new_stride, latent) in dimensions.items():
-            size_name, stride_name = f"tile_sample_min_{name}", f"tile_sample_stride_{name}"
+            size_name = f"tile_sample_min_{name}"
+            stride_name = f"tile_sample_stride_{name}"
             size = getattr(self, size_name) if new_size is None else new_size
             stride = getattr(self, stride_name) if new_stride is None else new_stride
             if not latent <= stride <= size:
@@ -56,7 +57,13 @@ class TilingMixin:
 def cross_fade(before: torch.Tensor, after: torch.Tensor, extent: int, dim: int) -> torch.Tensor:
     """Blend the last `extent` elements of `before` into the first ones of `after`, in place.
 
-    The weight of `after` rises linearly from 0. Returns `after`.
+    The weight of `after` rises linearly from 0.
+
+    Args:
+        extent: elements along `dim`, at most as many as both tensors have.
+
+    Returns:
+        `after`.
     """
     extent = min(before.shape[dim], after.shape[dim], extent)
     if extent == 0:
@@ -78,7 +85,7 @@ class StridedTileLayout:
     size: int  # input elements of a tile
     stride: int  # input elements from one tile to the next
     output_stride: int  # output elements that are kept of a tile
-    output_overlap: int  # output elements over which a tile is blended with the one before
+    output_overlap: int  # output elements over which a tile is blended with the previous one
 
     def starts(self, length: int) -> range:
         """The first input element of each tile, for an input of this length."""
@@ -93,8 +100,16 @@ def run_strided_tiles(
 ) -> torch.Tensor:
     """Apply a function to overlapping tiles of the last two dimensions of `x` and join the results.
 
-    Each tile is cross-faded with the finished one above it, then with the finished one to its left.
-    Only the row above is kept. The result may be larger than the whole output; the caller crops it.
+    Each tile is cross-faded with the finished tile above it, then with the finished tile to its
+    left. Only the row above is kept in memory.
+
+    Args:
+        x: `(..., H, W)`.
+        rows, columns: layouts along height and width.
+
+    Returns:
+        The joined results, which may be larger than the output for the whole of `x`; the caller
+        crops them.
     """
     height, width = x.shape[-2:]
     row_above: list[torch.Tensor] = []
@@ -118,14 +133,14 @@ def run_strided_tiles(
 class EvenTileLayout:
     """Tiles of one size, spread evenly over one dimension.
 
-    The layout is in latents; `scale` says how many elements of a feature map there are for one
-    latent. Blending weights rise over the middle third of an overlap: the outer third, where a tile
-    lacks context, has weight 0.
+    The layout is in latents; `scale` is the number of elements of a feature map for one latent.
+    Blending weights rise over the middle third of an overlap. The outer third, where a tile lacks
+    context, has weight 0.
     """
 
     length: int  # latents
     size: int  # latents in a tile
-    overlap: int  # latents that neighbouring tiles have in common at least
+    overlap: int  # the least number of latents that neighbouring tiles have in common
 
     def starts(self) -> list[int]:
         """The first latent of each tile."""
@@ -135,13 +150,13 @@ class EvenTileLayout:
         return [round(i * (self.length - self.size) / gaps) for i in range(gaps + 1)]
 
     def slices(self, scale: int) -> list[slice]:
-        """The tiles in a feature map of this scale; the last one takes any remainder."""
+        """The tiles in a feature map of this scale; the last one includes any remainder."""
         starts = self.starts()
         slices = [slice(start * scale, (start + self.size) * scale) for start in starts[:-1]]
         return [*slices, slice(starts[-1] * scale, None)]
 
     def partition(self, scale: int) -> list[slice]:
-        """The part of each tile, relative to its start, that is nearest to its centre.
+        """The part of each tile, relative to its start, whose nearest tile centre is its own.
 
         These parts do not overlap, and together cover the feature map.
         """
@@ -155,7 +170,7 @@ class EvenTileLayout:
         return parts
 
     def weights(self, scale: int, total: int) -> list[torch.Tensor]:
-        """The blending weights of each tile's elements; at every element they sum to 1.
+        """The blending weights of each tile; at every element of the feature map they sum to 1.
 
         Args:
             total: elements of the feature map.
@@ -187,6 +202,7 @@ def run_even_tiles(
     channels-last memory.
 
     Args:
+        rows, columns: layouts along height and width.
         in_scale, out_scale: elements for each latent, along height and width, of `x` and of the
             result.
     """

@@ -1,4 +1,4 @@
-"""The base of every pipeline: its components, and how they are loaded, saved, moved and shared."""
+"""The base class of pipelines: loads, saves, moves and shares their components."""
 
 import inspect
 import os
@@ -21,10 +21,10 @@ from filmstrip.weights.weight_files import warn_of_pickles
 
 
 class DiffusionPipeline:
-    """Models, a scheduler and what else belongs to them, which together make videos.
+    """The models, the scheduler and the processors that together make videos.
 
-    A pipeline's components are the arguments of its `__init__`, and its attributes. Any of them may
-    be `None`; what does not need it still works.
+    The components of a pipeline are the arguments of its `__init__`, and have attributes of the
+    same names. A component may be `None`; calls that do not need it still work.
     """
 
     _optional_components: ClassVar[tuple[str, ...]] = ()
@@ -34,15 +34,15 @@ class DiffusionPipeline:
         self.progress: Progress = ProgressBar()
         self.name_or_path: str | None = None
         self.latents: torch.Tensor | None = None  # of a call whose decoding failed
-        self.num_timesteps = 0  # of the call that runs
-        self.current_timestep: torch.Tensor | None = None  # of the step that runs
+        self.num_timesteps = 0  # of the running call
+        self.current_timestep: torch.Tensor | None = None  # of the running step
         self._interrupt = False
-        # The device to compute on, stated by whoever keeps the weights elsewhere (offloading).
+        # The device to compute on; set by code that keeps the weights on another one (offloading).
         self.execution_device: torch.device | None = None
 
     @classmethod
     def component_names(cls) -> tuple[str, ...]:
-        """The components that this class takes."""
+        """The names of the components that this class takes, in order."""
         return tuple(inspect.signature(cls.__init__).parameters)[1:]
 
     @property
@@ -52,14 +52,14 @@ class DiffusionPipeline:
 
     @property
     def device(self) -> torch.device:
-        """Where the models are; if they are on several devices, an accelerator before the CPU."""
+        """The device of the models; if there are several, an accelerator rather than the CPU."""
         devices = [module.device for module in self._modules()]
         accelerators = [device for device in devices if device.type != "cpu"]
         return accelerators[0] if accelerators else torch.device("cpu")
 
     @property
     def _execution_device(self) -> torch.device:
-        """The device that calls compute on: `execution_device` if stated, else `device`."""
+        """The device that calls compute on: `execution_device` if it is set, else `device`."""
         return self.execution_device or self.device
 
     @property
@@ -69,7 +69,7 @@ class DiffusionPipeline:
 
     @property
     def interrupt(self) -> bool:
-        """Whether the call ends after the running step; what there is by then is decoded.
+        """Whether the call stops after the running step and decodes its latents.
 
         A callback sets `_interrupt`.
         """
@@ -77,16 +77,16 @@ class DiffusionPipeline:
 
     @contextmanager
     def report_progress_to(self, progress: Progress) -> Iterator[None]:
-        """Within the context, report to `progress`; then again to what was there before."""
-        before = self.progress
+        """Report to `progress` within the context, and to the previous object after it."""
+        previous = self.progress
         self.progress = progress
         try:
             yield
         finally:
-            self.progress = before
+            self.progress = previous
 
     def _require(self, *names: str) -> None:
-        """Refuse a call that needs a component which is not there."""
+        """Raise an `InputError` if one of these components is missing."""
         missing = [name for name in names if getattr(self, name) is None]
         if missing:
             raise InputError(
@@ -97,7 +97,7 @@ class DiffusionPipeline:
         """Set the scheduler's schedule, by arguments of its `set_timesteps`.
 
         Returns:
-            Its timesteps, `(num_steps,)`.
+            The timesteps, `(num_steps,)`.
         """
         scheduler = self.components["scheduler"]
         scheduler.set_timesteps(**schedule, device=self._execution_device)
@@ -108,7 +108,7 @@ class DiffusionPipeline:
     def _euler_step(
         self, latents: torch.Tensor, prediction: torch.Tensor, step: Step, **options: Any
     ) -> torch.Tensor:
-        """The latents at the next noise level, by the scheduler, whose `step` takes the options."""
+        """The latents at the next noise level, from the scheduler's `step` with these options."""
         scheduler = self.components["scheduler"]
         stepped: torch.Tensor = scheduler.step(
             prediction, step.timestep, latents, return_dict=False, **options
@@ -117,7 +117,7 @@ class DiffusionPipeline:
 
     @contextmanager
     def _keep_latents(self, latents: torch.Tensor, advice: str) -> Iterator[None]:
-        """Around decoding: if it fails, keep the latents in `pipe.latents` and say what to try."""
+        """Keep the latents in `pipe.latents` if decoding fails, and add advice to the error."""
         try:
             yield
         except Exception as error:
@@ -143,7 +143,8 @@ class DiffusionPipeline:
         `pipe.to("cuda")`, `pipe.to(torch.bfloat16)`, `pipe.to("cuda", torch.bfloat16)`.
 
         Raises:
-            InputError: more than a device and a dtype, in that order, or one of them twice.
+            InputError: other arguments than a device and a dtype in this order, or one of them
+                twice.
         """
         takes_too_many = len(target) > 2
         is_reversed = len(target) == 2 and isinstance(target[0], torch.dtype)
@@ -189,8 +190,8 @@ class DiffusionPipeline:
                 component to type, with "default" for the rest.
             variant: read `*.fp16.safetensors` and the like where there are such files.
             device: where to put the models; weights go there straight from the file.
-            options: `HubOptions`, and components made by hand, or `None` to go without; these are
-                not loaded.
+            options: `HubOptions`, and components to use instead of loading them, or `None` for a
+                pipeline without one.
 
         Raises:
             CheckpointError: something is missing, damaged, or refused.
@@ -199,7 +200,7 @@ class DiffusionPipeline:
         """
         hub, components = split_options(options)
         name = os.fspath(pretrained_model_name_or_path)
-        if cls is not DiffusionPipeline:  # which learns its class from the folder
+        if cls is not DiffusionPipeline:  # its class is known only from the folder's index
             cls._refuse_unknown("from_pretrained", components)
         folder = fetch_pipeline(CheckpointLocation(name, **hub), components, variant)
         index = read_index(folder)
@@ -233,7 +234,7 @@ class DiffusionPipeline:
             return cls
         if class_name not in PIPELINES:
             raise CheckpointError(
-                f"{source} holds a {class_name}, which is none of the pipelines here "
+                f"{source} holds a {class_name}, which is not one of filmstrip's pipelines "
                 f"({', '.join(PIPELINES)}). If one of these can use its components, call "
                 "from_pretrained of that class."
             )
@@ -242,6 +243,7 @@ class DiffusionPipeline:
 
     @classmethod
     def _refuse_unknown(cls, method: str, names: Iterable[str]) -> None:
+        """Raise an `InputError` if a name is not that of a component."""
         expected = cls.component_names()
         unknown = [name for name in names if name not in expected]
         if unknown:
@@ -258,7 +260,7 @@ class DiffusionPipeline:
         variant: str | None = None,
         max_shard_size: int | str | None = None,
     ) -> None:
-        """Write the pipeline as a folder, which diffusers opens too.
+        """Save the pipeline to a folder that diffusers can load too.
 
         The arguments are those of `Model.save_pretrained`.
         """
@@ -276,10 +278,10 @@ class DiffusionPipeline:
         """A pipeline of this class that shares the components of another.
 
         Args:
-            components: take the place of the other pipeline's.
+            components: used instead of those of the other pipeline.
 
         Raises:
-            InputError: components that are missing, or given but not taken.
+            InputError: a component is missing, or is not one of this class.
         """
         cls._refuse_unknown("from_pipe", components)
         expected = cls.component_names()

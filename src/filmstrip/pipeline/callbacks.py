@@ -1,4 +1,4 @@
-"""Callbacks that a pipeline calls after each step, as classes."""
+"""Classes of callbacks that a pipeline calls after each step."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -12,16 +12,18 @@ Tensors = dict[str, Any]
 
 
 class PipelineCallback(Configurable):
-    """Base of callbacks that act at one step of a call, the cutoff.
+    """Base class of callbacks that act at one step of a call, the cutoff.
 
-    A subclass sets `tensor_inputs`, the names of the tensors that it is handed, from the
-    pipeline's `_callback_tensor_inputs`, and implements `callback_fn`.
+    A subclass implements `callback_fn`, and sets `tensor_inputs` to the names of the tensors that
+    it gets, which must be in the pipeline's `_callback_tensor_inputs`.
 
     Args:
         cutoff_step_ratio: the cutoff as a fraction of the steps, a float from 0 to 1; 1 is after
-            the last.
-        cutoff_step_index: the cutoff as the number of a step, instead; the ratio must then be
-            `None`.
+            the last step.
+        cutoff_step_index: the cutoff as the index of a step; the ratio must then be `None`.
+
+    Raises:
+        InputError: both arguments or neither is given, or the ratio is not a float from 0 to 1.
     """
 
     tensor_inputs: ClassVar[Sequence[str]]
@@ -32,8 +34,7 @@ class PipelineCallback(Configurable):
         if (cutoff_step_ratio is None) == (cutoff_step_index is None):
             raise InputError(
                 f"cutoff_step_ratio is {cutoff_step_ratio} and cutoff_step_index is "
-                f"{cutoff_step_index}; "
-                "give one of them and set the other to None."
+                f"{cutoff_step_index}; give one of them and set the other to None."
             )
         if cutoff_step_ratio is not None and not (
             isinstance(cutoff_step_ratio, float) and 0 <= cutoff_step_ratio <= 1
@@ -43,7 +44,7 @@ class PipelineCallback(Configurable):
             )
 
     def cutoff_step(self, pipeline: Any) -> int:
-        """The number of the step to act at."""
+        """The index of the step to act at."""
         index: int | None = self.config.cutoff_step_index
         return (
             int(pipeline.num_timesteps * self.config.cutoff_step_ratio) if index is None else index
@@ -52,7 +53,7 @@ class PipelineCallback(Configurable):
     def callback_fn(
         self, pipeline: Any, step_index: int, timestep: torch.Tensor, callback_kwargs: Tensors
     ) -> Tensors:
-        """What to do after a step. Returns the tensors for the steps after it."""
+        """Act after a step. Returns the tensors for the following steps."""
         raise NotImplementedError(f"{type(self).__name__} does not implement callback_fn.")
 
     def __call__(
@@ -62,14 +63,14 @@ class PipelineCallback(Configurable):
 
 
 class MultiPipelineCallbacks:
-    """Several callbacks as one: each gets the tensors that the one before returned."""
+    """Several callbacks in one: each gets the tensors that the previous one returned."""
 
     def __init__(self, callbacks: Sequence[PipelineCallback]) -> None:
         self.callbacks = callbacks
 
     @property
     def tensor_inputs(self) -> list[str]:
-        """The names of the tensors that any of the callbacks wants."""
+        """The names of the tensors that any of the callbacks needs."""
         return list(
             dict.fromkeys(name for callback in self.callbacks for name in callback.tensor_inputs)
         )
@@ -83,10 +84,10 @@ class MultiPipelineCallbacks:
 
 
 class SDCFGCutoffCallback(PipelineCallback):
-    """Switches guidance off after the cutoff step: scale 0, and no more negative prompts.
+    """Switches guidance off after the cutoff step: sets its scale to 0 and drops negative prompts.
 
-    `prompt_embeds` is `[negative; positive]` while guidance is on; the whole positive half stays.
-    (diffusers keeps the last row only, which is the same for a batch of one.)
+    `prompt_embeds` is `[negative; positive]` while guidance is on; the whole positive half is kept.
+    (diffusers keeps only the last row, which is the same for a batch of one.)
     """
 
     tensor_inputs = ("prompt_embeds",)

@@ -1,5 +1,6 @@
-"""What any pipeline's call must hold, checked before any work: an `InputError` names what does
-not.
+"""Checks of the arguments that all pipelines take, for use before any computation.
+
+Each raises an `InputError` that names the argument, its value and the remedy.
 """
 
 import math
@@ -13,46 +14,59 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
 def check_count(value: Any, name: str) -> None:
-    """Refuse what is not a whole number above 0."""
+    """Refuse a value that is not a whole number above 0.
+
+    Args:
+        name: of the argument, for the error.
+    """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise InputError(f"{name} is {value!r}; give a whole number above 0.")
 
 
 def check_numbers(numbers: Mapping[str, Any]) -> None:
-    """Refuse what is not a finite number."""
+    """Refuse values that are not finite numbers.
+
+    Args:
+        numbers: the values, by the names of their arguments.
+    """
     for name, value in numbers.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
             raise InputError(f"{name} is {value!r}; give a number.")
 
 
 def check_fraction(value: Any, name: str) -> None:
-    """Refuse what is not a number from 0 to 1."""
+    """Refuse a value that is not a number from 0 to 1.
+
+    Args:
+        name: of the argument, for the error.
+    """
     check_numbers({name: value})
     if not 0 <= value <= 1:
         raise InputError(f"{name} is {value}; it must be from 0 to 1.")
 
 
 def check_shape(latents: Any, shape: tuple[int, ...]) -> None:
-    """Refuse latents, if any are given, of another shape."""
+    """Refuse latents of another shape; `None` is accepted."""
     if latents is not None and tuple(latents.shape) != shape:
-        raise InputError(f"latents have the shape {tuple(latents.shape)}; {shape} is wanted.")
+        raise InputError(f"latents have the shape {tuple(latents.shape)}; {shape} is needed.")
 
 
 def check_schedule(num_inference_steps: int, schedule: Any, name: str) -> None:
-    """Refuse a number of steps below 1, or an empty schedule that is given instead of it.
+    """Refuse a number of steps below 1, or an empty schedule in its place.
 
     Args:
-        schedule: timesteps or sigmas, or None.
-        name: of the argument `schedule`.
+        num_inference_steps: only checked without a schedule.
+        schedule: timesteps or sigmas, or `None`.
+        name: of the argument that gives the schedule, for the error.
     """
     if schedule is None:
         check_count(num_inference_steps, "num_inference_steps")
     elif not len(schedule):
-        raise InputError(f"{name} is empty; give at least one, or None for the scheduler's own.")
+        raise InputError(f"{name} is empty; give at least one, or None for the default schedule.")
 
 
 def check_output_type(output_type: str) -> None:
-    """Refuse an unknown output type."""
+    """Refuse an output type that is not in `OUTPUT_TYPES`."""
     if output_type not in OUTPUT_TYPES:
         raise InputError(
             f"output_type is {output_type!r}; choose one of {', '.join(OUTPUT_TYPES)}."
@@ -60,7 +74,7 @@ def check_output_type(output_type: str) -> None:
 
 
 def check_multiple(height: int, width: int, multiple: int) -> None:
-    """Refuse a height or width that is not a positive multiple of `multiple`."""
+    """Refuse a height or width, in pixels, that is not a positive multiple of `multiple`."""
     check_count(height, "height")
     check_count(width, "width")
     if height % multiple or width % multiple:
@@ -73,7 +87,7 @@ def check_multiple(height: int, width: int, multiple: int) -> None:
 
 
 def check_generators(generator: Any, num_videos: int) -> None:
-    """Refuse a list of generators that has neither one nor one for each video."""
+    """Refuse a list of generators whose length is neither 1 nor the number of videos."""
     if isinstance(generator, list) and len(generator) not in (1, num_videos):
         raise InputError(
             f"{len(generator)} generators were given for {num_videos} videos; give one, or one "

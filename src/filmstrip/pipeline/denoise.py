@@ -1,7 +1,7 @@
-"""The denoising loop, and the three parts that it is made of: predict, guide, step.
+"""The denoising loop and its three parts: predict, guide, step.
 
-The latents are one value: a tensor, or a frozen bundle of tensors for a model of several streams.
-The loop never looks inside.
+The latents are one value: a tensor, or a frozen dataclass of tensors for a model of several
+streams. The loop only passes them on.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,21 +20,21 @@ class Step:
     """One step of a schedule."""
 
     index: int
-    timestep: torch.Tensor  # what the model is told, a scalar
+    timestep: torch.Tensor  # the model's input, a scalar
 
 
-# From latents `(B, ...)`, the step and its guider, to a prediction for each of the guider's
+# Takes latents `(B, ...)`, the step and its guider. Returns a prediction for each of the guider's
 # branches, stacked along the batch: `(len(guider.branches) * B, ...)`.
 Predict: TypeAlias = Callable[[Latents, Step, Guider], torch.Tensor]
-# The guider of a step, made anew each time, as callbacks may change the guidance between steps.
+# Returns the guider of a step. It is a new one for each step, as callbacks may change the guidance.
 Guide: TypeAlias = Callable[[Step], Guider]
 
 
 class Stepper(Protocol[Latents]):
-    """How latents go from one noise level to the next."""
+    """Takes latents from one noise level to the next."""
 
     def renoise(self, latents: Latents, step: Step) -> Latents:
-        """The latents that the model sees at this step; conditioned tokens may get new noise."""
+        """The latents that the model gets at this step; conditioned tokens may have new noise."""
         ...
 
     def step(self, latents: Latents, prediction: torch.Tensor, step: Step) -> Latents:
@@ -50,15 +50,16 @@ def denoise(
     stepper: Stepper[Latents],
     on_step_end: Callable[[Step, Latents], Latents],
 ) -> Latents:
-    """From noise to data.
+    """Denoise latents.
 
     Args:
         latents: at the noise level of the first step.
         schedule: the steps to take, in order.
-        predict: asks the model.
-        guide: gives the guider of a step: the branches it needs, and how they combine.
-        stepper: takes the step.
-        on_step_end: progress, callbacks, checkpoints; returns the latents of the next step.
+        predict: runs the model.
+        guide: returns the guider of a step.
+        stepper: takes the latents to the next noise level.
+        on_step_end: called after each step, for progress and callbacks; returns the latents for the
+            next step.
 
     Returns:
         The latents after the last step.

@@ -1,9 +1,9 @@
-"""Guidance: which predictions a step needs, and how they become one.
+"""Guidance: which predictions a step needs, and how they are combined.
 
-A guider is frozen and made anew for each step, since callbacks may change the guidance between
+A guider is frozen, and each step has a new one, since callbacks may change the guidance between
 steps. Its `branches` name the predictions that it needs, in order. `combine` takes them stacked
 along the batch, `(len(branches) * B, ...)`, and returns one, `(B, ...)`, in float32. A branch that
-a guider does not name is never computed.
+a guider does not name is not computed.
 """
 
 from dataclasses import dataclass
@@ -60,12 +60,12 @@ class SpatioTemporalGuidance:
     `pipeline_ltx_video.py`.
     """
 
-    scale: float = 1.0  # of classifier-free guidance; 1 or less: none
-    stg_scale: float = 0.0  # of STG; 0 or less: none
-    rescale: float = 1.0  # weight of `rescale_noise_cfg` where STG is on; 1: off
+    scale: float = 1.0  # of classifier-free guidance; 1 or less switches it off
+    stg_scale: float = 0.0  # of STG; 0 or less switches it off
+    rescale: float = 1.0  # weight of `rescale_noise_cfg` where STG is on; 1 switches it off
     cfg_zero_star: bool = False  # project the negative prediction onto the positive one
-    blocks: tuple[int, ...] = ()  # of the transformer that the perturbed branch leaves out
-    mode: str = "attention_values"  # what is left out of them: `PERTURBATION_MODES`
+    blocks: tuple[int, ...] = ()  # indices of the transformer blocks that are perturbed
+    mode: str = "attention_values"  # what is skipped in them, one of `PERTURBATIONS`
 
     @property
     def branches(self) -> tuple[Branch, ...]:
@@ -100,23 +100,32 @@ Guider: TypeAlias = ClassifierFreeGuidance | SpatioTemporalGuidance
 
 
 def linear_guidance(first: float, last: float, num_frames: int, num_videos: int) -> torch.Tensor:
-    """Guidance scales that grow linearly from the first frame to the last, `(B, T, 1, 1, 1)`.
+    """Guidance scales that change linearly from the first frame to the last.
 
     Blattmann et al., "Stable Video Diffusion", arXiv 2311.15127.
+
+    Args:
+        first, last: scales of the first and the last frame.
+
+    Returns:
+        `(num_videos, num_frames, 1, 1, 1)`.
     """
     scales = torch.linspace(first, last, num_frames).view(1, -1, 1, 1, 1)
     return scales.expand(num_videos, -1, -1, -1, -1)
 
 
 def rescale_noise_cfg(guided: torch.Tensor, positive: torch.Tensor, weight: float) -> torch.Tensor:
-    """Scale a guided prediction to the standard deviation of the positive one, sample by sample.
+    """Scale each guided prediction to the standard deviation of the positive prediction.
 
-    Guidance inflates the deviation, which overexposes. Lin et al., "Common Diffusion Noise
+    Guidance raises the deviation, which overexposes. Lin et al., "Common Diffusion Noise
     Schedules and Sample Steps are Flawed", arXiv 2305.08891, section 3.4.
 
     Args:
         guided, positive: `(B, ...)`.
-        weight: of the scaled prediction, 0 to 1; the rest is `guided` as it is.
+        weight: of the scaled prediction, 0 to 1; `guided` itself has the rest.
+
+    Returns:
+        `(B, ...)`.
     """
     sample_dims = list(range(1, guided.ndim))
     deviation = positive.std(dim=sample_dims, keepdim=True)

@@ -1,4 +1,4 @@
-"""Progress: what a pipeline reports while it works, and the bars that show it."""
+"""Progress of a pipeline: how it is reported, and the bars that show it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -10,18 +10,18 @@ Advance = Callable[[], None]
 
 
 class Progress(Protocol):
-    """What a pipeline reports its stages to."""
+    """Receives the stages of a call."""
 
     def stage(self, name: str, total: int | None = None) -> AbstractContextManager[Advance]:
-        """Enter a stage of the work, such as "encode prompt" or "denoise".
+        """Begin a stage of a call, such as "encode prompt" or "denoise".
 
         Args:
             name: of the stage.
-            total: its number of steps; None where they are not counted.
+            total: its number of steps; `None` if it has none to count.
 
         Returns:
-            A context manager, open as long as the stage lasts. It yields a function to call
-            after each step.
+            A context manager that ends the stage on exit. It yields a function to call after each
+            step.
         """
         ...
 
@@ -54,4 +54,4 @@ class ProgressBar:
 
 
 def _do_nothing() -> None:
-    """The step of a stage that counts none."""
+    """Called after a step of a stage whose steps are not counted."""

@@ -1,4 +1,4 @@
-"""What happens around the steps of a call: progress, the interrupt, and the caller's callback."""
+"""Progress, the interrupt and the caller's callback, around the steps of a call."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +17,18 @@ CallbackFunction = Callable[[Any, int, torch.Tensor, dict[str, Any]], Mapping[st
 
 @dataclass(frozen=True)
 class StepCallback:
-    """A caller's `callback_on_step_end`, and the names of the tensors that it is handed."""
+    """A caller's `callback_on_step_end`, and the names of the tensors that it gets."""
 
     function: CallbackFunction | None = None
     tensor_inputs: Sequence[str] | None = ()
 
     def tensor_names(self, allowed: Sequence[str]) -> tuple[str, ...]:
-        """The names of the tensors that the callback is handed; a callback class has its own.
+        """The names of the tensors that the callback gets.
+
+        A callback class names them in `tensor_inputs`.
+
+        Args:
+            allowed: the names of the tensors that a callback may get.
 
         Raises:
             InputError: a name is not among the allowed ones.
@@ -42,19 +47,19 @@ class StepCallback:
 
 
 class CallbackTensors(Protocol):
-    """Where the tensors of a call live that callbacks may see, besides the latents."""
+    """The tensors of a call, besides the latents, that a callback may read and replace."""
 
     def callback_tensors(self) -> Mapping[str, Any]:
         """The tensors by name."""
         ...
 
     def replace_tensors(self, tensors: Mapping[str, Any]) -> None:
-        """Go on with these tensors; a callback may have changed them in place."""
+        """Use these tensors from now on; a callback may have changed them in place."""
         ...
 
 
 class NoTensors:
-    """The `CallbackTensors` of a call that shows its callback only the latents."""
+    """The `CallbackTensors` of a call whose callback gets only the latents."""
 
     def callback_tensors(self) -> Mapping[str, Any]:
         """No tensors."""
@@ -69,11 +74,11 @@ class StepCallbacks:
     """Progress, the interrupt and the caller's callback, around the steps of one call.
 
     Args:
-        pipeline: handed to the callback. Its `current_timestep` follows the steps, and its
-            `interrupt` ends them.
-        advance: called after each step.
+        pipeline: passed to the callback. Its `current_timestep` is set at each step, and its
+            `interrupt` ends the steps.
+        advance: reports progress; called after each step.
         callback: the caller's.
-        tensors: the tensors that the callback may see, besides the latents.
+        tensors: those that the callback may read and replace, besides the latents.
     """
 
     pipeline: Any
@@ -90,7 +95,7 @@ class StepCallbacks:
             yield Step(index, timestep)
 
     def __call__(self, step: Step, latents: torch.Tensor) -> torch.Tensor:
-        """After a step: the callback, then progress. Returns the latents of the next step."""
+        """Run the callback and report progress. Returns the latents for the next step."""
         if self.callback.function is not None:
             latents = self._call_back(self.callback.function, step, latents)
         self.advance()
@@ -99,13 +104,15 @@ class StepCallbacks:
     def _call_back(
         self, function: CallbackFunction, step: Step, latents: torch.Tensor
     ) -> torch.Tensor:
-        visible = {"latents": latents, **self.tensors.callback_tensors()}
-        names = self.callback.tensor_names(tuple(visible))
-        tensors = {name: visible[name] for name in names}
-        changed = function(self.pipeline, step.index, step.timestep, dict(tensors)) or {}
-        replaced = {name: value for name, value in changed.items() if name in visible}
-        after = {**tensors, **replaced}
-        self.tensors.replace_tensors(
-            {name: value for name, value in after.items() if name != "latents"}
-        )
-        return replaced.get("latents", latents)
+        """Run the callback and store the tensors that it returns."""
+        available = {"latents": latents, **self.tensors.callback_tensors()}
+        names = self.callback.tensor_names(tuple(available))
+        tensors = {name: available[name] for name in names}
+        returned = function(self.pipeline, step.index, step.timestep, dict(tensors)) or {}
+        for name, tensor in returned.items():
+            if name in available:
+                tensors[name] = tensor
+        next_latents: torch.Tensor = returned.get("latents", latents)
+        tensors.pop("latents", None)
+        self.tensors.replace_tensors(tensors)
+        return next_latents

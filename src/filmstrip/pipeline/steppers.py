@@ -1,4 +1,4 @@
-"""How latents go from one noise level to the next, for both families."""
+"""The stepper of calls without conditions, for both families of models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ import torch
 
 from filmstrip.pipeline.denoise import Step
 
-# From latents, their prediction and the step, to the latents at the next noise level.
+# Takes latents, their prediction and the step. Returns the latents at the next noise level.
 EulerStep = Callable[[torch.Tensor, torch.Tensor, Step], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class EulerStepper:
-    """All latents take the scheduler's step."""
+    """Takes the scheduler's step with all latents."""
 
     euler_step: EulerStep
 
     def timesteps(self, latents: torch.Tensor, step: Step) -> torch.Tensor:
-        """What the model is told: the step's timestep, `()`."""
+        """The timestep that the model gets: that of the step, `()`."""
         return step.timestep
 
     def renoise(self, latents: torch.Tensor, step: Step) -> torch.Tensor:
-        """The latents as they are."""
+        """The latents, unchanged."""
         return latents
 
     def step(self, latents: torch.Tensor, prediction: torch.Tensor, step: Step) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What the schedulers share: the schedule, on the host and on the device, and the step index."""
+"""The base class of schedulers: a schedule on the host and on the device, and the step index."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Numbers: TypeAlias = Sequence[float] | Array | torch.Tensor
 
 @dataclass
 class SchedulerOutput(Output):
-    """What a step returns.
+    """The result of a step.
 
     Attributes:
         prev_sample: the sample at the next, lower noise level.
@@ -33,7 +33,7 @@ class Scheduler(Configurable):
     """A schedule of noise levels (sigmas) with their timesteps, and the index of the next step.
 
     The schedule is kept twice: as arrays on the host (`host_timesteps`, `host_sigmas`), which are
-    read without waiting for the GPU, and as tensors on the device, where callers expect them.
+    read without waiting for the GPU, and as tensors on the device, as in diffusers.
     Assigning `timesteps` or `sigmas` replaces both copies.
     """
 
@@ -58,7 +58,7 @@ class Scheduler(Configurable):
     def sigmas(self) -> torch.Tensor:
         """The noise level before each step and after the last, `(steps + 1,)`, float32.
 
-        On the device of `set_timesteps`, or on the CPU where a scheduler says so.
+        On the device of `set_timesteps`; `EulerDiscreteScheduler` keeps them on the CPU.
         """
         return self._sigmas
 
@@ -83,7 +83,7 @@ class Scheduler(Configurable):
         return self._begin_index
 
     def set_begin_index(self, begin_index: int = 0) -> None:
-        """Set the index of the first step, which is else looked up from the first timestep."""
+        """Set the index of the first step, which is otherwise found from the first timestep."""
         self._begin_index = begin_index
 
     def index_for_timestep(
@@ -91,8 +91,8 @@ class Scheduler(Configurable):
     ) -> int:
         """Find the index of a timestep in a schedule.
 
-        Of several equal timesteps it is the second, as in diffusers, so that sampling which starts
-        midway does not skip a noise level.
+        Of several equal timesteps it is the second, as in diffusers, so that sampling that starts
+        in the middle does not skip a noise level.
 
         Args:
             timestep: a number, or a tensor of one element.
@@ -146,7 +146,7 @@ class Scheduler(Configurable):
         self._begin_index = None
 
     def _current_index(self, timestep: float | torch.Tensor) -> int:
-        """The index of the step to take; `timestep` decides only where no index is set yet."""
+        """The index of the step to take; `timestep` is only used if no index is set yet."""
         if self._step_index is not None:
             return self._step_index
         if self._begin_index is not None:
@@ -154,7 +154,7 @@ class Scheduler(Configurable):
         return self.index_for_timestep(timestep)
 
     def _sigma_pair(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The noise levels before and after a step, each a tensor of no dimensions."""
+        """The noise levels before and after a step, each a tensor of shape `()`."""
         if index + 1 >= len(self.host_sigmas):
             raise InputError(
                 f"All {len(self.host_timesteps)} steps of the schedule are done; call "
@@ -193,7 +193,7 @@ def to_flat_float_array(values: Numbers, name: str) -> Array:
 
     Args:
         values: a sequence, array or tensor of one dimension.
-        name: how the error calls it.
+        name: of the argument, for the error.
 
     Raises:
         InputError: it has another number of dimensions.
@@ -205,14 +205,22 @@ def to_flat_float_array(values: Numbers, name: str) -> Array:
 
 
 def check_num_steps(num_steps: int) -> int:
-    """Return a number of inference steps; an `InputError` refuses one below 1."""
+    """Return a number of inference steps.
+
+    Raises:
+        InputError: it is below 1.
+    """
     if num_steps < 1:
         raise InputError(f"A schedule cannot have {num_steps} steps; give at least 1.")
     return num_steps
 
 
 def check_timestep(timestep: float | torch.Tensor) -> None:
-    """Refuse an integer as a timestep with an `InputError`: it is most likely a step index."""
+    """Refuse an integer timestep, which is most likely a step index.
+
+    Raises:
+        InputError: the timestep is an integer.
+    """
     if isinstance(timestep, torch.Tensor):
         is_integer = not timestep.is_floating_point()
     else:

@@ -1,4 +1,4 @@
-"""Euler's method for diffusion models in the form of Karras et al.: the scheduler of SVD."""
+"""The Euler scheduler for diffusion models, in the form of Karras et al.; SVD uses it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
@@ -43,7 +43,7 @@ class EulerDiscreteScheduler(Scheduler):
         num_train_timesteps: the number of noise levels that the model was trained on.
         beta_start, beta_end: first and last variance.
         beta_schedule: how the variances grow between them, one of `BETA_SCHEDULES`.
-        trained_betas: the variances themselves, instead of the three above.
+        trained_betas: all variances, instead of the three arguments above.
         prediction_type: whether the model predicts the noise ("epsilon"), the velocity
             ("v_prediction"; Salimans and Ho, "Progressive Distillation", appendix D), or the data
             ("sample"; "original_sample" is the same).
@@ -114,7 +114,7 @@ class EulerDiscreteScheduler(Scheduler):
 
     @property
     def init_noise_sigma(self) -> Tensor:
-        """The standard deviation of the first sample, a tensor of no dimensions on the CPU."""
+        """The standard deviation of the first sample, a tensor of shape `()` on the CPU."""
         sigma = self.sigmas.max()
         if self.config.timestep_spacing == "leading":
             return (sigma**2 + 1) ** 0.5
@@ -131,7 +131,7 @@ class EulerDiscreteScheduler(Scheduler):
 
         Args:
             num_inference_steps: number of steps.
-            device: where `self.timesteps` is kept. `self.sigmas` stay on the CPU, as in diffusers.
+            device: of `self.timesteps`. `self.sigmas` stay on the CPU, as in diffusers.
             timesteps: from 0 to `num_train_timesteps - 1`, falling, fractions included.
             sigmas: noise levels before each step and after the last, falling; only the last may be
                 0.
@@ -176,11 +176,11 @@ class EulerDiscreteScheduler(Scheduler):
         else:
             return
         raise InputError(
-            f"timesteps cannot be given to a scheduler whose config asks for {reason}; give sigmas."
+            f"timesteps cannot be given to a scheduler whose config has {reason}; give sigmas."
         )
 
     def _space_timesteps(self, num_steps: int) -> Array:
-        """Choose trained timesteps as `timestep_spacing` says, float32, from noise to data."""
+        """Choose trained timesteps by `timestep_spacing`, float32, from noise to data."""
         num_train = self.config.num_train_timesteps
         if self.config.timestep_spacing == "linspace":
             return np.linspace(0, num_train - 1, num_steps, dtype=np.float32)[::-1]
@@ -193,7 +193,7 @@ class EulerDiscreteScheduler(Scheduler):
         """Interpolate the sigmas of timesteps and respace them.
 
         Returns:
-            The sigmas with the final one, and the timesteps, which a spacing changes.
+            The sigmas including the final one, and the timesteps, which a spacing changes.
         """
         if self.config.interpolation_type == "linear":
             indices = np.arange(len(self._trained_sigmas))
@@ -247,7 +247,7 @@ class EulerDiscreteScheduler(Scheduler):
         """Take the next step of the schedule.
 
         Args:
-            model_output: what `prediction_type` says, `(B, ...)`.
+            model_output: the prediction of type `prediction_type`, `(B, ...)`.
             timestep: one of the schedule. It sets the index of the first step; later steps follow
                 in order.
             sample: `(B, ...)`, not scaled; the arithmetic is in float32.
@@ -293,7 +293,7 @@ class EulerDiscreteScheduler(Scheduler):
         """The data that the model predicts.
 
         Args:
-            model_output: what `prediction_type` says.
+            model_output: the prediction of type `prediction_type`.
             sample: at the noise level `sigma_hat`, after `s_churn`.
             sigma: the noise level before `s_churn`; v-prediction uses it, as in diffusers.
             sigma_hat: the noise level of `sample`.

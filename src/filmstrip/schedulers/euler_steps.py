@@ -25,7 +25,7 @@ def euler_step(
         sample: `(B, ...)`, at noise level `sigma`.
         velocity: noise minus data, the shape of `sample`.
         sigma: noise level of `sample`, broadcast against it.
-        next_sigma: noise level of the result, likewise.
+        next_sigma: noise level of the result, broadcast against it too.
         noise: standard normal, the shape of `sample`. With it the step is stochastic: it goes to
             the predicted data and adds this noise. Without it the step follows the velocity.
 
@@ -54,7 +54,7 @@ def euler_step_per_token(
         sample: tokens `(B, N, C)`.
         velocity: noise minus data, `(B, N, C)`.
         sigmas: noise level of each token, 0 to 1, `(1 or B, 1 or N)`. A token at 0 stays.
-        schedule: noise levels of the schedule, falling, `(num_steps,)`.
+        schedule: noise levels, falling, `(num_steps,)`.
         noise: for a stochastic step, see `euler_step`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Euler's method for flow matching: the scheduler of LTX-Video."""
+"""The Euler scheduler for flow matching; LTX-Video uses it."""
 
 from typing import Literal
 
@@ -97,7 +97,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         self._shift = shift
 
     def time_shift(self, mu: float, sigma: float, t: Values) -> Values:
-        """Shift the sigmas `t` by `mu` as `time_shift_type` says; `sigma` is the exponent."""
+        """Shift the sigmas `t` by `mu` according to `time_shift_type`; `sigma` is the exponent."""
         return TIME_SHIFTS[self.config.time_shift_type](mu, sigma, t)
 
     def stretch_shift_to_terminal(self, t: Values) -> Values:
@@ -116,15 +116,15 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
 
         Args:
             num_inference_steps: number of steps; may be left out where a list is given.
-            device: where `timesteps` and `sigmas` are kept.
+            device: of `timesteps` and `sigmas`.
             sigmas: noise levels instead of evenly spaced ones; they are still shifted, stretched
                 and respaced.
             mu: the shift for `use_dynamic_shifting`, usually computed from the number of tokens.
-            timesteps: what the model is given at each step, unchanged. The sigmas are computed
-                from it where `sigmas` is not given.
+            timesteps: the model's input at each step, not shifted. Without `sigmas`, the sigmas
+                are computed from them.
 
         Raises:
-            InputError: no number of steps, several that differ, or `mu` is missing.
+            InputError: no number of steps, or several that differ; or `mu` is missing.
         """
         if self.config.use_dynamic_shifting and mu is None:
             raise InputError("use_dynamic_shifting is on, so `mu` must be given to set_timesteps.")
@@ -141,12 +141,13 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         elif model_timesteps is not None:
             schedule = model_timesteps / num_train
         else:
-            first, last = self.sigma_max * num_train, self.sigma_min * num_train
+            first = self.sigma_max * num_train
+            last = self.sigma_min * num_train
             schedule = np.linspace(first, last, num_steps) / num_train
         schedule = self._shift_and_space(schedule, mu).astype(np.float32)
         if self.config.invert_sigmas:
             schedule = 1 - schedule
-            model_timesteps = None  # given timesteps are ignored here, as in diffusers
+            model_timesteps = None  # ignored with invert_sigmas, as in diffusers
         if model_timesteps is None:
             model_timesteps = schedule * num_train
         final_sigma = np.float32(self.config.invert_sigmas)
@@ -154,7 +155,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
         self.num_inference_steps = num_steps
 
     def _shift_and_space(self, sigmas: Array, mu: float | None) -> Array:
-        """Shift, stretch and respace sigmas as the config says, in this order."""
+        """Shift, stretch and respace sigmas in this order, according to the config."""
         if self.config.use_dynamic_shifting and mu is not None:
             sigmas = self.time_shift(mu, 1.0, sigmas)
         else:
@@ -237,7 +238,7 @@ class FlowMatchEulerDiscreteScheduler(Scheduler):
 def _resolve_num_steps(
     num_inference_steps: int | None, sigmas: Numbers | None, timesteps: Numbers | None
 ) -> int:
-    """The number of steps, on which all given arguments must agree."""
+    """The number of steps, on which all arguments that are not `None` must agree."""
     counts = {}
     if sigmas is not None:
         counts["sigmas"] = len(to_flat_float_array(sigmas, "sigmas"))

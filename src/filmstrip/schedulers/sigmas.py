@@ -20,7 +20,8 @@ Values = TypeVar("Values", Array, torch.Tensor)
 def karras(sigma_min: float, sigma_max: float, steps: int, rho: float = 7.0) -> Array:
     """Sigmas evenly spaced in sigma^(1/rho), `(steps,)`, falling.
 
-    Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", eq. 5.
+    `get_sigmas_karras` of k-diffusion; Karras et al., "Elucidating the Design Space of
+    Diffusion-Based Generative Models", eq. 5.
     """
     low = sigma_min ** (1 / rho)
     high = sigma_max ** (1 / rho)
@@ -69,7 +70,7 @@ def chosen_spacing(config: Mapping[str, Any]) -> Spacing | None:
     chosen = [name for name in SPACINGS if config.get(name)]
     if len(chosen) > 1:
         raise InputError(
-            f"{' and '.join(chosen)} are on, but sigmas can be spaced in one way only; leave one."
+            f"{' and '.join(chosen)} are on, but only one spacing can be used; switch on one."
         )
     return SPACINGS[chosen[0]] if chosen else None
 
@@ -129,7 +130,10 @@ def linear_betas(start: float, end: float, steps: int) -> torch.Tensor:
 
 
 def scaled_linear_betas(start: float, end: float, steps: int) -> torch.Tensor:
-    """Variances whose square roots grow evenly, `(steps,)`; of the latent-diffusion repository."""
+    """Variances whose square roots grow evenly, `(steps,)`.
+
+    `make_beta_schedule` of CompVis/latent-diffusion.
+    """
     return torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float32) ** 2
 
 

@@ -1,4 +1,4 @@
-"""What Stable Video Diffusion was trained on: sizes, frame rates, motion buckets, scheduler config.
+"""Limits of Stable Video Diffusion: sizes, frame rates, motion buckets and scheduler configs.
 
 It does not import torch, so that the command line can check arguments before torch is loaded.
 """
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 SIZE_MULTIPLE = 8  # height and width in pixels must be multiples of it
-BEST_SIZE_MULTIPLE = 64
+BEST_SIZE_MULTIPLE = 64  # sizes that are multiples of it give better videos
 # Outside these ranges Stability-AI/generative-models warns (`simple_video_sample.py`).
 FPS_RANGE = (6, 31)
 MOTION_BUCKET_RANGE = (0, 255)
@@ -40,8 +40,8 @@ def untrained_settings(
     Args:
         num_frames: of the video.
         trained_num_frames: of the training videos, if known.
-        fps: frames a second of the video.
-        motion_bucket_id: the amount of motion.
+        fps: frames per second of the video.
+        motion_bucket_id: the amount of motion, 0 to 255.
 
     Returns:
         A sentence for each.

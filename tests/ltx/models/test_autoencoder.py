@@ -1,4 +1,4 @@
-"""What the autoencoder refuses, and gradients through it."""
+"""LTX's autoencoder: configs and calls that it refuses, gradients, sizes and tilings."""
 
 from typing import Any
 
@@ -20,12 +20,12 @@ from tests.parity.pipelines import VAE_090, VAE_095
         ({"decoder_block_out_channels": (8, 12, 32)}, "cannot change the width"),
     ],
 )
-def test_unusable_config_is_explained(changes: dict[str, Any], sentence: str) -> None:
+def test_a_config_that_cannot_be_used_is_refused(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         AutoencoderKLLTXVideo(**VAE_095 | changes)
 
 
-def test_conditioned_decoder_without_a_timestep_is_explained() -> None:
+def test_a_conditioned_decoder_without_a_timestep_is_refused() -> None:
     vae = AutoencoderKLLTXVideo(**VAE_095)
     with pytest.raises(InputError, match="give temb"):
         vae.decode(torch.randn(1, 6, 2, 1, 1))
@@ -45,13 +45,13 @@ def test_gradients_reach_every_parameter_but_the_statistics() -> None:
     randomise(vae)
     video = torch.rand(1, 3, 9, 32, 32)
     vae(video, temb=torch.tensor([0.1]), sample_posterior=True).sample.square().mean().backward()
-    without = [
+    without_gradient = [
         name for name, p in vae.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
     ]
-    assert not without
+    assert not without_gradient
 
 
-def test_a_video_keeps_its_size_through_the_published_layouts() -> None:
+def test_a_decoded_video_has_the_size_of_the_encoded_one() -> None:
     for config, time in ((VAE_090, None), (VAE_095, torch.tensor([0.1]))):
         vae = AutoencoderKLLTXVideo(**config)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What the latent upsampler and its pipeline refuse, and what holds of their results."""
+"""The latent upsampler and its pipeline: arguments that they refuse, and their results."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "tokens": (
         {"latents": torch.zeros(1, 12, 6)},
-        r"\(videos, 6, frames, height, width\) is wanted",
+        r"\(videos, 6, frames, height, width\) is needed",
     ),
     "size": ({"video": clip(9), "height": 70}, "divisible by 32"),
     "tone mapping": (
@@ -45,15 +45,15 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("changes", "sentence"), WRONG.values(), ids=WRONG)
-def test_wrong_argument_is_explained_before_any_work(
+def test_a_wrong_argument_is_refused_before_encoding(
     pipe: LTXLatentUpsamplePipeline,
     changes: dict[str, Any],
     sentence: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pipe.vae, "encode", lambda *_, **__: pytest.fail("work had begun"))
+    monkeypatch.setattr(pipe.vae, "encode", lambda *_, **__: pytest.fail("it was called"))
     monkeypatch.setattr(
-        pipe.latent_upsampler, "forward", lambda *_, **__: pytest.fail("work had begun")
+        pipe.latent_upsampler, "forward", lambda *_, **__: pytest.fail("it was called")
     )
     with pytest.raises(InputError, match=sentence):
         run(pipe, **changes)
@@ -66,12 +66,12 @@ def test_wrong_argument_is_explained_before_any_work(
         ({"spatial_upsample": False}, "both off"),
     ],
 )
-def test_model_that_cannot_be_is_refused(config: dict[str, Any], sentence: str) -> None:
+def test_a_config_that_cannot_be_used_is_refused(config: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         LTXLatentUpsamplerModel(mid_channels=32, **config)
 
 
-def test_cut_frames_are_named(
+def test_cut_frames_are_warned_of(
     pipe: LTXLatentUpsamplePipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert run(pipe, video=clip(12)).shape == (1, 9, 3, 128, 192)
@@ -79,11 +79,12 @@ def test_cut_frames_are_named(
 
 
 def test_adain_gives_the_statistics_of_the_reference_and_tone_mapping_keeps_small_values() -> None:
-    video, reference = torch.randn(2, 3, 2, 4, 4), 3 * torch.randn(2, 3, 1, 2, 2) + 1
-    made = adain(video, reference)
+    video = torch.randn(2, 3, 2, 4, 4)
+    reference = 3 * torch.randn(2, 3, 1, 2, 2) + 1
+    matched = adain(video, reference)
     for statistic in (torch.mean, torch.std):
         torch.testing.assert_close(
-            statistic(made, dim=(2, 3, 4)), statistic(reference, dim=(2, 3, 4))
+            statistic(matched, dim=(2, 3, 4)), statistic(reference, dim=(2, 3, 4))
         )
     assert torch.equal(adain(video, reference, 0.0), video)
     assert torch.equal(tone_map(video, 0.0), video)
@@ -91,7 +92,7 @@ def test_adain_gives_the_statistics_of_the_reference_and_tone_mapping_keeps_smal
     assert tone_map(small, 1.0) / small > 0.95 > 0.5 > tone_map(large, 1.0) / large
 
 
-def test_latents_survive_a_failing_decode(
+def test_latents_are_kept_if_decoding_fails(
     pipe: LTXLatentUpsamplePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = run(pipe, latents=latents(), output_type="latent")
@@ -101,47 +102,47 @@ def test_latents_survive_a_failing_decode(
     assert torch.equal(pipe.latents, expected)
 
 
-def plainly(model: LTXLatentUpsamplerModel, latents: torch.Tensor, space: int) -> torch.Tensor:
-    """A temporal upsampler with 3-dimensional convolutions, layer by layer from the authors'
-    `latent_upsampler.py`.
+def reference_output(
+    model: LTXLatentUpsamplerModel, latents: torch.Tensor, spatial_factor: int
+) -> torch.Tensor:
+    """A temporal upsampler with 3D convolutions in PyTorch functions, layer by layer as in the
+    authors' `latent_upsampler.py`.
     """
     weights = model.state_dict()
 
-    def convolved(name: str, hidden: torch.Tensor) -> torch.Tensor:
+    def conv(name: str, hidden: torch.Tensor) -> torch.Tensor:
         return F.conv3d(hidden, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1)
 
-    def normed(name: str, hidden: torch.Tensor) -> torch.Tensor:
+    def norm(name: str, hidden: torch.Tensor) -> torch.Tensor:
         return F.group_norm(hidden, 32, weights[f"{name}.weight"], weights[f"{name}.bias"])
 
     def blocks(name: str, hidden: torch.Tensor) -> torch.Tensor:
-        for at in (f"{name}.{i}" for i in range(2)):
-            inner = F.silu(normed(f"{at}.norm1", convolved(f"{at}.conv1", hidden)))
-            hidden = F.silu(normed(f"{at}.norm2", convolved(f"{at}.conv2", inner)) + hidden)
+        for index in range(2):
+            block = f"{name}.{index}"
+            inner = F.silu(norm(f"{block}.norm1", conv(f"{block}.conv1", hidden)))
+            hidden = F.silu(norm(f"{block}.norm2", conv(f"{block}.conv2", inner)) + hidden)
         return hidden
 
-    hidden = blocks(
-        "res_blocks", F.silu(normed("initial_norm", convolved("initial_conv", latents)))
-    )
-    widened = convolved("upsampler.0", hidden).unflatten(
-        1, (-1, 2, space, space)
-    )  # B, C, 2, s, s, t, h, w
+    hidden = F.silu(norm("initial_norm", conv("initial_conv", latents)))
+    hidden = blocks("res_blocks", hidden)
+    # B, C, 2, s, s, t, h, w
+    widened = conv("upsampler.0", hidden).unflatten(1, (-1, 2, spatial_factor, spatial_factor))
     hidden = widened.permute(0, 1, 5, 2, 6, 3, 7, 4).flatten(6, 7).flatten(4, 5).flatten(2, 3)
-    return convolved("final_conv", blocks("post_upsample_res_blocks", hidden[:, :, 1:]))
+    return conv("final_conv", blocks("post_upsample_res_blocks", hidden[:, :, 1:]))
 
 
 @pytest.mark.parametrize("spatial", [False, True])
 def test_time_is_upsampled_as_the_authors_do(spatial: bool) -> None:
     pipe = pipes(spatial_upsample=spatial, temporal_upsample=True)[0]
-    given = latents(2)
+    inputs = latents(2)
     with torch.no_grad():
-        torch.testing.assert_close(
-            pipe.latent_upsampler(given), plainly(pipe.latent_upsampler, given, 2 if spatial else 1)
-        )
+        expected = reference_output(pipe.latent_upsampler, inputs, 2 if spatial else 1)
+        torch.testing.assert_close(pipe.latent_upsampler(inputs), expected)
 
 
 @pytest.mark.parametrize(("spatial", "size"), [(False, (64, 96)), (True, (128, 192))])
 @pytest.mark.parametrize("frames", [1, 9, 25])
-def test_of_each_frame_but_the_first_two_are_made(
+def test_a_temporal_upsampler_doubles_all_frames_but_the_first(
     spatial: bool, size: tuple[int, int], frames: int
 ) -> None:
     pipe = pipes(VAE_095, spatial_upsample=spatial, temporal_upsample=True)[0]

@@ -1,5 +1,6 @@
 """The transformer under hooks and under torch.compile, and the inputs that it refuses."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -45,12 +46,13 @@ def test_compiles_in_one_graph_with_plain_arguments(model: LTXVideoTransformer3D
 def test_compiles_in_one_graph_with_prepared_arguments(model: LTXVideoTransformer3DModel) -> None:
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     call = inputs()
-    tokens, timestep = call.pop("hidden_states"), call.pop("timestep")
+    tokens = call.pop("hidden_states")
+    timestep = call.pop("timestep")
     prepared = compiled.prepare(**call)
     for shift in (0.0, 1.0):
         expected = model(tokens, timestep=timestep + shift, prepared=prepared).sample
-        got = compiled(tokens, timestep=timestep + shift, prepared=prepared).sample
-        torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+        sample = compiled(tokens, timestep=timestep + shift, prepared=prepared).sample
+        torch.testing.assert_close(sample, expected, atol=1e-5, rtol=0)
 
 
 def test_pipeline_with_a_compiled_transformer_gives_the_same_frames_and_compiles_once() -> None:
@@ -67,24 +69,23 @@ def test_pipeline_with_a_compiled_transformer_gives_the_same_frames_and_compiles
     assert len(graphs) == 1
 
 
-def test_hooks_see_every_module_at_work() -> None:
+def test_forward_hooks_run_on_every_module() -> None:
     pipe, _ = pipelines()
-    seen: dict[str, int] = {}
-    for name, module in pipe.transformer.named_modules():
-        if not isinstance(module, torch.nn.ModuleList):
-            module.register_forward_hook(
-                lambda *_, name=name: seen.update({name: seen.get(name, 0) + 1})
-            )
-    run(pipe, num_inference_steps=3)
+    counts: Counter[str] = Counter()
     modules = {
-        n for n, m in pipe.transformer.named_modules() if not isinstance(m, torch.nn.ModuleList)
+        name: module
+        for name, module in pipe.transformer.named_modules()
+        if not isinstance(module, torch.nn.ModuleList)
     }
-    assert set(seen) == modules
-    assert seen["transformer_blocks.0.attn1"] == seen["transformer_blocks.1.ff"] == 3
+    for name, module in modules.items():
+        module.register_forward_hook(lambda *_, name=name: counts.update([name]))
+    run(pipe, num_inference_steps=3)
+    assert set(counts) == set(modules)
+    assert counts["transformer_blocks.0.attn1"] == counts["transformer_blocks.1.ff"] == 3
     for name in ("", "transformer_blocks.0", "transformer_blocks.0.attn2"):
-        assert seen[name] == 3, "once for each step: prepare is not a forward"
-    assert seen["transformer_blocks.0.attn2.to_k"] == seen["rope"] == 1, (
-        "step-invariant work was done more than once"
+        assert counts[name] == 3, "once for each step: prepare is not a forward"
+    assert counts["transformer_blocks.0.attn2.to_k"] == counts["rope"] == 1, (
+        "step-invariant inputs were computed more than once"
     )
 
 
@@ -97,7 +98,7 @@ def test_a_hook_that_changes_an_output_changes_the_frames() -> None:
     assert not torch.allclose(run(pipe), before)
 
 
-def test_prepare_is_done_again_when_a_callback_changes_the_prompt_in_place() -> None:
+def test_prepare_runs_again_after_a_callback_changed_the_prompt_in_place() -> None:
     pipe, _ = pipelines()
 
     def change(
@@ -126,7 +127,7 @@ def test_prepare_is_done_again_when_a_callback_changes_the_prompt_in_place() -> 
         ("num_frames", "Positions are unknown"),
     ],
 )
-def test_missing_argument_is_named(
+def test_a_missing_argument_is_refused_by_name(
     model: LTXVideoTransformer3DModel, missing: str, sentence: str
 ) -> None:
     call = inputs()
@@ -136,7 +137,7 @@ def test_missing_argument_is_named(
 
 
 @pytest.mark.parametrize("options", [{"activation_fn": "tanh"}, {"qk_norm": "layer_norm"}])
-def test_unknown_option_is_named(options: dict[str, str]) -> None:
+def test_an_unknown_option_is_refused_by_name(options: dict[str, str]) -> None:
     with pytest.raises(InputError, match=next(iter(options.values()))):
         LTXVideoTransformer3DModel(**TRANSFORMER | options)
 
@@ -148,7 +149,7 @@ def test_gradients_reach_every_parameter(model: LTXVideoTransformer3DModel) -> N
 
 @torch.no_grad()
 @pytest.mark.parametrize("mode", ["attention_values", "attention_skip", "transformer_block"])
-def test_perturbation_leaves_out_its_part_in_its_rows_and_blocks(
+def test_a_perturbation_skips_its_part_only_in_its_rows_and_blocks(
     model: LTXVideoTransformer3DModel, mode: str
 ) -> None:
     calls: dict[str, Any] = {}
@@ -188,7 +189,8 @@ def test_residual_perturbation_changes_nothing(model: LTXVideoTransformer3DModel
 def test_forward_is_embed_blocks_and_head(model: LTXVideoTransformer3DModel) -> None:
     call = inputs()
     expected = model(**call).sample
-    tokens, timestep = call.pop("hidden_states"), call.pop("timestep")
+    tokens = call.pop("hidden_states")
+    timestep = call.pop("timestep")
     prepared = model.prepare(**call)
     tokens, modulation, embedded = model.embed(tokens, timestep)
     for block, keys_values in zip(model.transformer_blocks, prepared.keys_values, strict=True):
@@ -197,20 +199,20 @@ def test_forward_is_embed_blocks_and_head(model: LTXVideoTransformer3DModel) -> 
 
 
 @torch.no_grad()
-def test_settings_of_adapters_reach_prepare(
+def test_attention_kwargs_reach_prepare(
     model: LTXVideoTransformer3DModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Any] = []
+    attention_kwargs: list[Any] = []
     prepare = type(model).prepare
 
-    def look(self: Any, *args: Any, **kwargs: Any) -> Any:
-        seen.append(kwargs.get("attention_kwargs"))
+    def record(self: Any, *args: Any, **kwargs: Any) -> Any:
+        attention_kwargs.append(kwargs.get("attention_kwargs"))
         return prepare(self, *args, **kwargs)
 
-    monkeypatch.setattr(LTXVideoTransformer3DModel, "prepare", look)
+    monkeypatch.setattr(LTXVideoTransformer3DModel, "prepare", record)
     pipe, _ = pipelines()
     run(pipe, attention_kwargs={"scale": 0.5})
-    assert seen == [{"scale": 0.5}]
+    assert attention_kwargs == [{"scale": 0.5}]
 
 
 @torch.no_grad()

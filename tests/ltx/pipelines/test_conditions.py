@@ -1,6 +1,4 @@
-"""What the image and condition pipelines refuse, what they warn of, and what holds of their
-videos.
-"""
+"""The image and condition pipelines: arguments that they refuse or warn of, and their results."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from tests.parity.test_ltx_image_to_video import picture
 
 @pytest.fixture(scope="module")
 def pipe() -> LTXConditionPipeline:
-    return pipelines(VAE_095, kind="LTXConditionPipeline")[0]
+    return pipelines(VAE_095, class_name="LTXConditionPipeline")[0]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +63,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "noise scale": ({"image_cond_noise_scale": None}, "image_cond_noise_scale is None"),
     "latents": (
         {"latents": torch.zeros(1, 18, 6), "denoise_strength": 0.5},
-        r"\(1, 6, 3, 2, 3\) is wanted",
+        r"\(1, 6, 3, 2, 3\) is needed",
     ),
     "generators": ({"conditions": at(0), "seed": [1, 2]}, "2 generators were given for 1 videos"),
     "height": ({"height": 70}, "divisible by 32"),
@@ -73,13 +71,13 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("changes", "sentence"), WRONG.values(), ids=WRONG)
-def test_wrong_argument_is_explained_before_any_work(
+def test_a_wrong_argument_is_refused_before_encoding(
     pipe: LTXConditionPipeline,
     changes: dict[str, Any],
     sentence: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pipe, "encode_prompt", lambda *_, **__: pytest.fail("work had begun"))
+    monkeypatch.setattr(pipe, "encode_prompt", lambda *_, **__: pytest.fail("it was called"))
     with pytest.raises(InputError, match=sentence):
         run(pipe, **changes)
 
@@ -90,16 +88,16 @@ def test_wrong_argument_is_explained_before_any_work(
         ({}, "Neither image nor latents was given"),
         ({"image": [picture(0), picture(1)]}, "There are 2 pictures for 1 videos"),
         ({"image": "cat.png"}, "Pictures are PIL images, arrays or tensors"),
-        ({"latents": torch.zeros(1, 7, 6)}, "1 videos of 18 tokens are wanted"),
+        ({"latents": torch.zeros(1, 7, 6)}, "1 videos of 18 tokens are needed"),
     ],
 )
-def test_wrong_picture_is_explained_before_any_work(
+def test_a_wrong_picture_is_refused_before_encoding(
     animate: LTXImageToVideoPipeline,
     changes: dict[str, Any],
     sentence: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(animate, "encode_prompt", lambda *_, **__: pytest.fail("work had begun"))
+    monkeypatch.setattr(animate, "encode_prompt", lambda *_, **__: pytest.fail("it was called"))
     with pytest.raises(InputError, match=sentence):
         run(animate, **changes)
 
@@ -125,7 +123,7 @@ WARNINGS: dict[str, tuple[dict[str, Any], str]] = {
         {"conditions": at(3, frames=17), "num_frames": 33},
         "fits best at a multiple of 8",
     ),
-    "overlap": ({"conditions": [at(0, frames=9), at(4)]}, "Two conditions hold frame 4"),
+    "overlap": ({"conditions": [at(0, frames=9), at(4)]}, "Two conditions overlap at frame 4"),
     "shape": (
         {"image": picture(0, 100, 40)},
         "is 100x40 pixels and is stretched to the video's 96x64",
@@ -141,7 +139,7 @@ WARNINGS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("changes", "sentence"), WARNINGS.values(), ids=WARNINGS)
-def test_doubtful_argument_is_warned_of(
+def test_an_unusual_argument_is_warned_of(
     pipe: LTXConditionPipeline,
     changes: dict[str, Any],
     sentence: str,
@@ -151,7 +149,7 @@ def test_doubtful_argument_is_warned_of(
     assert sentence in caplog.text
 
 
-def test_good_call_warns_of_nothing(
+def test_a_usual_call_warns_of_nothing(
     pipe: LTXConditionPipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     run(
@@ -162,43 +160,47 @@ def test_good_call_warns_of_nothing(
     assert not caplog.text
 
 
-def test_pipelines_share_components_and_a_folder_says_which_it_is(
+def test_pipelines_share_components_and_a_folder_names_its_pipeline_class(
     pipe: LTXConditionPipeline, tmp_path: Path
 ) -> None:
-    for kind in (LTXPipeline, LTXImageToVideoPipeline, LTXConditionPipeline):
-        other = kind.from_pipe(pipe)
+    for pipeline_class in (LTXPipeline, LTXImageToVideoPipeline, LTXConditionPipeline):
+        folder = tmp_path / pipeline_class.__name__
+        other = pipeline_class.from_pipe(pipe)
         assert other.transformer is pipe.transformer
-        other.save_pretrained(tmp_path / kind.__name__)
-        assert type(DiffusionPipeline.from_pretrained(tmp_path / kind.__name__)) is kind
+        other.save_pretrained(folder)
+        assert type(DiffusionPipeline.from_pretrained(folder)) is pipeline_class
     assert (
         type(LTXImageToVideoPipeline.from_pretrained(tmp_path / "LTXPipeline"))
         is LTXImageToVideoPipeline
     )
 
 
-def test_prompts_have_the_length_of_the_class(
+def test_prompts_are_padded_to_the_length_of_the_pipeline_class(
     pipe: LTXConditionPipeline, animate: LTXImageToVideoPipeline
 ) -> None:
     assert pipe.encode_prompt("a cat")[0].shape[1] == 256
     assert animate.encode_prompt("a cat")[0].shape[1] == 128
 
 
-def test_given_frames_come_out_as_they_went_in(pipe: LTXConditionPipeline) -> None:
-    given = latents()
-    made = run(pipe, latents=given, denoise_strength=0.0, output_type="latent")
-    assert torch.equal(made, given)
-    held = run(pipe, conditions=at(0, frames=17), image_cond_noise_scale=0.0, output_type="latent")
-    again = run(
-        pipe,
-        conditions=at(0, frames=17),
-        image_cond_noise_scale=0.0,
-        output_type="latent",
-        prompt="a dog",
+def test_with_denoise_strength_0_latents_are_unchanged(pipe: LTXConditionPipeline) -> None:
+    initial = latents()
+    assert torch.equal(
+        run(pipe, latents=initial, denoise_strength=0.0, output_type="latent"), initial
     )
-    assert torch.equal(held, again)
 
 
-def test_latents_survive_a_failing_decode(
+def test_a_fully_conditioned_video_does_not_depend_on_the_prompt(
+    pipe: LTXConditionPipeline,
+) -> None:
+    call = {
+        "conditions": at(0, frames=17),
+        "image_cond_noise_scale": 0.0,
+        "output_type": "latent",
+    }
+    assert torch.equal(run(pipe, **call), run(pipe, **call, prompt="a dog"))
+
+
+def test_latents_are_kept_if_decoding_fails(
     pipe: LTXConditionPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = run(pipe, conditions=at(0))
@@ -221,25 +223,25 @@ def test_positions_are_causal_or_even() -> None:
     assert even[0, 2].tolist() == [0, 32] * 3
 
 
-def test_held_tokens_are_noised_once_a_step_and_join_when_their_time_comes() -> None:
-    start = torch.ones(1, 3, 4)
+def test_conditioned_tokens_get_new_noise_each_step_and_are_denoised_below_their_strength() -> None:
+    initial = torch.ones(1, 3, 4)
     strength = torch.tensor([[1.0, 0.5, 0.0]])
     stepper = MaskedStepper(
         lambda tokens, *_: torch.zeros_like(tokens),
-        start,
+        initial,
         strength,
         0.5,
         torch.Generator().manual_seed(0),
     )
     step = Step(0, torch.tensor(800.0))
-    seen = stepper.renoise(start, step)
-    assert stepper.timesteps(seen, step).tolist() == [[0, 500, 800]]
-    assert torch.equal(seen[:, 1:], start[:, 1:])
-    assert not torch.equal(seen[:, 0], start[:, 0])
-    stepped = stepper.step(seen, start, step)
-    assert torch.equal(stepped[:, :2], seen[:, :2])
+    noised = stepper.renoise(initial, step)
+    assert stepper.timesteps(noised, step).tolist() == [[0, 500, 800]]
+    assert torch.equal(noised[:, 1:], initial[:, 1:])
+    assert not torch.equal(noised[:, 0], initial[:, 0])
+    stepped = stepper.step(noised, initial, step)
+    assert torch.equal(stepped[:, :2], noised[:, :2])
     assert torch.equal(stepped[:, 2], torch.zeros(1, 4))
-    later = Step(1, torch.tensor(400.0))
-    late = stepper.step(stepper.renoise(start, later), start, later)
-    assert torch.equal(late[:, 1], torch.zeros(1, 4))
-    assert not np.allclose(late[:, 0], seen[:, 0])
+    later_step = Step(1, torch.tensor(400.0))
+    stepped_later = stepper.step(stepper.renoise(initial, later_step), initial, later_step)
+    assert torch.equal(stepped_later[:, 1], torch.zeros(1, 4))
+    assert not np.allclose(stepped_later[:, 0], noised[:, 0])

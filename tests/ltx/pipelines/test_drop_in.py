@@ -1,5 +1,6 @@
-"""What a call of LTXPipeline refuses before any work, and what it does for the caller."""
+"""LTXPipeline: arguments that it refuses, warnings, components, kept latents and progress."""
 
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -73,22 +74,22 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("changes", "sentence"), WRONG.values(), ids=WRONG)
-def test_wrong_argument_is_explained_before_any_work(
+def test_a_wrong_argument_is_refused_before_encoding(
     pipe: LTXPipeline, changes: dict[str, Any], sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipe, "encode_prompt", lambda *_, **__: pytest.fail("work had begun"))
+    monkeypatch.setattr(pipe, "encode_prompt", lambda *_, **__: pytest.fail("it was called"))
     with pytest.raises(InputError, match=sentence):
         run(pipe, **changes)
 
 
-def test_frame_count_that_is_not_8k_plus_1_is_warned_of(
+def test_a_number_of_frames_that_is_not_8k_plus_1_is_warned_of(
     pipe: LTXPipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert run(pipe, num_frames=12).shape[1] == 9
     assert "num_frames is 12, which is not 8 k + 1; the video will have 9 frames" in caplog.text
 
 
-def test_cut_prompt_is_warned_of_with_what_was_cut(
+def test_the_cut_part_of_a_prompt_is_warned_of(
     pipe: LTXPipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     run(pipe, prompt="red circle over a very long cat", max_sequence_length=5, num_frames=1)
@@ -98,17 +99,17 @@ def test_cut_prompt_is_warned_of_with_what_was_cut(
 @pytest.mark.parametrize(
     "missing", ["transformer", "vae", "text_encoder", "tokenizer", "scheduler"]
 )
-def test_missing_component_is_named(missing: str) -> None:
-    made, _ = pipelines()
-    incomplete = LTXPipeline(**made.components | {missing: None})
+def test_a_missing_component_is_refused_by_name(missing: str) -> None:
+    pipe, _ = pipelines()
+    incomplete = LTXPipeline(**pipe.components | {missing: None})
     with pytest.raises(InputError, match=f"has no {missing}"):
         run(incomplete)
 
 
 def test_encode_prompt_needs_only_the_text_encoder() -> None:
-    made, _ = pipelines()
-    alone = LTXPipeline(None, None, made.text_encoder, made.tokenizer, None)
-    embeds, mask, negative, negative_mask = alone.encode_prompt(
+    full, _ = pipelines()
+    pipe = LTXPipeline(None, None, full.text_encoder, full.tokenizer, None)
+    embeds, mask, negative, negative_mask = pipe.encode_prompt(
         ["a cat", "a dog"], num_videos_per_prompt=2
     )
     assert embeds.shape == negative.shape == (4, 128, 12)
@@ -117,41 +118,39 @@ def test_encode_prompt_needs_only_the_text_encoder() -> None:
     assert not torch.equal(embeds[1], embeds[2])
 
 
-def test_latents_survive_a_failing_decode(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, _ = pipelines(VAE_095)
-    expected = run(made)
+def test_latents_are_kept_if_decoding_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe, _ = pipelines(VAE_095)
+    expected = run(pipe)
 
     def fail(*_: Any, **__: Any) -> None:
         raise MemoryError("no memory left")
 
     with monkeypatch.context() as patched:
-        patched.setattr(made.vae, "decode", fail)
+        patched.setattr(pipe.vae, "decode", fail)
         torch.manual_seed(11)
         with pytest.raises(MemoryError) as caught:
-            made(**arguments())
+            pipe(**arguments())
     assert "pipe.decode(pipe.latents" in caught.value.__notes__[0]
-    again = made.decode(made.latents, 64, 96, 17, output_type="pt")
+    again = pipe.decode(pipe.latents, 64, 96, 17, output_type="pt")
     assert again.shape == expected.shape
     assert torch.equal(again, expected)  # decode_timestep 0 mixes no noise in
 
 
 def test_progress_reports_stages_and_steps() -> None:
-    made, _ = pipelines()
+    pipe, _ = pipelines()
     log: list[str] = []
 
     class Recorder:
         def stage(self, name: str, total: int | None = None) -> Any:
-            from contextlib import contextmanager
-
             @contextmanager
-            def entered() -> Any:
+            def stage() -> Any:
                 log.append(f"{name} {total}")
                 yield lambda: log.append("step")
 
-            return entered()
+            return stage()
 
-    made.progress = Recorder()
-    run(made, num_inference_steps=2)
+    pipe.progress = Recorder()
+    run(pipe, num_inference_steps=2)
     assert log == ["encode prompt None", "denoise 2", "step", "step", "decode None"]
 
 
@@ -172,15 +171,17 @@ def test_unpack_inverts_pack() -> None:
 
 
 def test_denormalize_inverts_normalize() -> None:
-    latents, mean, std = torch.randn(1, 4, 2, 3, 3), torch.randn(4), torch.rand(4) + 0.5
+    latents = torch.randn(1, 4, 2, 3, 3)
+    mean = torch.randn(4)
+    std = torch.rand(4) + 0.5
     torch.testing.assert_close(
         denormalize(normalize(latents, mean, std, 0.7), mean, std, 0.7), latents
     )
 
 
-def test_text_encoder_may_be_of_another_type_than_the_transformer() -> None:
-    made, _ = pipelines(VAE_095)
-    expected = run(made)
-    made.text_encoder.to(torch.bfloat16)
-    assert run(made).dtype == torch.float32
-    assert (run(made) - expected).abs().mean() < 0.01
+def test_text_encoder_may_have_another_dtype_than_the_transformer() -> None:
+    pipe, _ = pipelines(VAE_095)
+    expected = run(pipe)
+    pipe.text_encoder.to(torch.bfloat16)
+    assert run(pipe).dtype == torch.float32
+    assert (run(pipe) - expected).abs().mean() < 0.01

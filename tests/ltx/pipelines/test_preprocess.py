@@ -1,4 +1,4 @@
-"""Pictures are cropped to the shape of the video, softened, and lose what H.264 takes."""
+"""Pictures are cropped to the aspect ratio of the video, blurred, and compressed by H.264."""
 
 import numpy as np
 import PIL.Image
@@ -18,24 +18,18 @@ def picture(height, width):
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"), [((50, 80), (50, 50)), ((80, 50), (50, 50)), ((60, 60), (60, 60))]
+    ("size", "cropped_size"), [((50, 80), (50, 50)), ((80, 50), (50, 50)), ((60, 60), (60, 60))]
 )
-def test_the_middle_is_kept_at_its_own_resolution(given, kept):
-    pixels = prepare_picture(picture(*given), 64, 64, crf=0)
-    assert pixels.shape == (1, 3, 1, *kept)
-    assert (
-        pixels.mean(dim=(2, 3, 4))[0, :2].abs().max() < 0.02
-    )  # as much on one side as on the other
+def test_a_picture_is_cropped_to_its_centre_at_its_resolution(size, cropped_size):
+    pixels = prepare_picture(picture(*size), 64, 64, crf=0)
+    assert pixels.shape == (1, 3, 1, *cropped_size)
+    # Red and green change linearly, so that their mean is 0 only for the centre.
+    assert pixels.mean(dim=(2, 3, 4))[0, :2].abs().max() < 0.02
 
 
-def test_or_it_is_resized_to_the_video():
-    assert prepare_picture(picture(50, 80), 48, 64, just_crop=False, crf=0).shape == (
-        1,
-        3,
-        1,
-        48,
-        64,
-    )
+def test_without_just_crop_a_picture_is_resized_to_the_video():
+    pixels = prepare_picture(picture(50, 80), 48, 64, just_crop=False, crf=0)
+    assert pixels.shape == (1, 3, 1, 48, 64)
 
 
 def test_pixels_are_from_minus_one_to_one():
@@ -45,25 +39,25 @@ def test_pixels_are_from_minus_one_to_one():
 
 
 @pytest.mark.parametrize(
-    ("given", "left"), [((48, 64), (48, 64)), ((49, 65), (48, 64)), ((48, 33), (48, 32))]
+    ("size", "even_size"), [((48, 64), (48, 64)), ((49, 65), (48, 64)), ((48, 33), (48, 32))]
 )
-def test_compression_drops_odd_rows_and_columns(given, left):
-    assert compress(torch.rand(3, *given), 29).shape == (3, *left)
+def test_compression_drops_odd_rows_and_columns(size, even_size):
+    assert compress(torch.rand(3, *size), 29).shape == (3, *even_size)
 
 
-def test_compression_takes_more_the_higher_it_is():
+def test_a_higher_crf_changes_pixels_more():
     pixels = torch.rand(1, 64, 64, generator=torch.Generator().manual_seed(0)).repeat(3, 1, 1)
     errors = [(compress(pixels, crf) - pixels).abs().mean() for crf in (1, 20, 29, 45)]
     assert errors == sorted(errors)
     assert errors[-1] > 2 * errors[0]
 
 
-def test_a_smooth_picture_survives_the_authors_compression():
+def test_the_default_crf_changes_a_smooth_picture_little():
     pixels = torch.from_numpy(np.array(picture(64, 64))).permute(2, 0, 1) / 255
     assert (compress(pixels, 29) - pixels).abs().mean() < 0.02
 
 
-def test_other_modes_become_rgb():
+def test_a_grey_picture_becomes_rgb():
     assert prepare_picture(PIL.Image.new("L", (32, 32), 255), 32, 32, crf=0).min() == 1
 
 

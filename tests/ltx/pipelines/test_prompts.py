@@ -43,13 +43,13 @@ def test_guided_prompts_are_stacked_after_the_negative_ones() -> None:
     stacked, stacked_mask = BOTH.stacked(guided=True)
     assert torch.equal(stacked, torch.cat([embeds(first=100.0), embeds()]))
     assert torch.equal(stacked_mask, torch.cat([mask(first=100), mask()]))
-    alone, mask_alone = BOTH.stacked(guided=False)
-    assert alone is BOTH.positive
-    assert mask_alone is BOTH.positive_mask
+    positive, positive_mask = BOTH.stacked(guided=False)
+    assert positive is BOTH.positive
+    assert positive_mask is BOTH.positive_mask
 
 
 @pytest.mark.parametrize(
-    ("given", "guided", "message"),
+    ("prompts", "guided", "message"),
     [
         (PromptEmbeds(), False, "Neither prompt nor prompt_embeds"),
         (PromptEmbeds(embeds()), False, "Neither prompt nor prompt_embeds"),
@@ -62,9 +62,9 @@ def test_guided_prompts_are_stacked_after_the_negative_ones() -> None:
         ),
     ],
 )
-def test_what_is_missing_is_named(given: PromptEmbeds, guided: bool, message: str) -> None:
+def test_missing_prompts_are_refused(prompts: PromptEmbeds, guided: bool, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        given.stacked(guided)
+        prompts.stacked(guided)
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,6 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), WRONG, ids=[message for _, message in WRONG])
-def test_prompts_that_do_not_go_together_are_refused(
-    arguments: dict[str, Any], message: str
-) -> None:
+def test_prompts_that_do_not_match_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         PromptInputs(**arguments).count_videos()

@@ -1,4 +1,4 @@
-"""Steppers of LTX: which tokens a step changes, what the model is told, and new noise."""
+"""Steppers of LTX: the tokens that a step changes, the model's timesteps, and new noise."""
 
 import torch
 
@@ -19,15 +19,17 @@ def tokens(seed: int = 0) -> torch.Tensor:
     return torch.randn(2, SHAPE.num_tokens, 5, generator=generator)
 
 
-def test_the_first_frame_is_told_timestep_0_and_stays() -> None:
-    seen = []
+def test_the_first_frame_has_timestep_0_and_does_not_change() -> None:
+    shapes = []
 
     def euler_step(latents: torch.Tensor, velocity: torch.Tensor, step: Step) -> torch.Tensor:
-        seen.append(latents.shape)
+        shapes.append(latents.shape)
         return latents - step.timestep * velocity
 
     stepper = FirstFrameStepper(euler_step, SHAPE)
-    latents, prediction, step = tokens(0), tokens(1), step_at(500.0)
+    latents = tokens(0)
+    prediction = tokens(1)
+    step = step_at(500.0)
     assert stepper.renoise(latents, step) is latents
     timesteps = stepper.timesteps(latents, step)
     assert timesteps.shape == (1, SHAPE.num_tokens)
@@ -35,7 +37,7 @@ def test_the_first_frame_is_told_timestep_0_and_stays() -> None:
     stepped = stepper.step(latents, prediction, step)
     assert torch.equal(stepped[:, :FIRST], latents[:, :FIRST])
     torch.testing.assert_close(stepped[:, FIRST:], latents[:, FIRST:] - 500 * prediction[:, FIRST:])
-    assert seen == [(2, 5, 2, 2, 2)]
+    assert shapes == [(2, 5, 2, 2, 2)]
     assert torch.equal(pack(unpack(latents, SHAPE)), latents)
 
 
@@ -54,16 +56,17 @@ def masked(strength: list[float], noise_scale: float = 0.0, seed: int = 3) -> Ma
     )
 
 
-def test_a_token_is_told_the_lower_of_the_step_and_its_strength() -> None:
+def test_the_timestep_of_a_token_is_limited_by_its_strength() -> None:
     stepper = masked([0.0, 0.25, 0.5, 1.0])
     latents = torch.zeros(1, 4, 2)
     assert stepper.timesteps(latents, step_at(600.0)).tolist() == [[600.0, 600.0, 500.0, 0.0]]
     assert stepper.timesteps(latents, step_at(100.0)).tolist() == [[100.0, 100.0, 100.0, 0.0]]
 
 
-def test_a_token_is_denoised_once_the_noise_is_below_its_strength() -> None:
+def test_a_token_is_denoised_below_the_noise_level_of_its_strength() -> None:
     stepper = masked([0.0, 0.25, 0.5, 1.0])
-    latents, velocity = torch.ones(1, 4, 2), torch.ones(1, 4, 2)
+    latents = torch.ones(1, 4, 2)
+    velocity = torch.ones(1, 4, 2)
     for timestep, changed in [
         (900.0, [True, False, False, False]),
         (750.0, [True, True, False, False]),
@@ -72,8 +75,8 @@ def test_a_token_is_denoised_once_the_noise_is_below_its_strength() -> None:
         (1.0, [True, True, True, False]),
     ]:
         stepped = stepper.step(latents, velocity, step_at(timestep))
-        wanted = [1 - timestep if is_changed else 1.0 for is_changed in changed]
-        torch.testing.assert_close(stepped[0, :, 0], torch.tensor(wanted))
+        expected = [1 - timestep if is_changed else 1.0 for is_changed in changed]
+        torch.testing.assert_close(stepped[0, :, 0], torch.tensor(expected))
 
 
 def test_only_fully_conditioned_tokens_get_new_noise_by_the_square_of_the_timestep() -> None:

@@ -1,4 +1,4 @@
-"""What happens between the two passes of a recipe, and which pass's tone mapping is used."""
+"""Recipes of two passes: the latents between them, tone mapping and guidance."""
 
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ def pipe() -> Any:
     return pipe
 
 
-def make(pipe: Any, recipe: Recipe, **options: Any) -> torch.Tensor:
-    """A video of 64x64 pixels in the first pass and 128x128 in the second."""
+def generate(pipe: Any, recipe: Recipe, **options: Any) -> torch.Tensor:
+    """Sample a video of 64x64 pixels in the first pass and 128x128 in the second."""
     generator = torch.Generator().manual_seed(1)
     pipe.recipe = recipe
     torch.manual_seed(2)
@@ -51,15 +51,16 @@ def statistics(tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_the_second_pass_starts_from_latents_with_the_statistics_of_the_first(pipe: Any) -> None:
     """AdaIN with factor 1 between passes, as in the authors' `pipeline_ltx_video.py`."""
-    inputs, outputs = [], []
+    inputs = []
+    upsamplings = []
     pipe.transformer.register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
     pipe.latent_upsampler.register_forward_hook(
-        lambda module, args, output: outputs.append((args[0], output))
+        lambda module, args, output: upsamplings.append((args[0], output))
     )
-    start = 1e-4  # so little noise that the transformer sees the upsampled latents themselves
-    make(pipe, Recipe(Pass(steps=2), Pass(timesteps=(start,))), output_type="latent")
+    timestep = 1e-4  # little noise, so that the transformer's input is the upsampled latents
+    generate(pipe, Recipe(Pass(steps=2), Pass(timesteps=(timestep,))), output_type="latent")
 
-    [(small, large)] = outputs
+    [(small, large)] = upsamplings
     mean, std = (x.view(1, -1, 1, 1, 1) for x in (pipe.vae.latents_mean, pipe.vae.latents_std))
     first, upsampled = (((x - mean) / std).flatten(2).transpose(1, 2) for x in (small, large))
     second = inputs[-1]
@@ -68,32 +69,34 @@ def test_the_second_pass_starts_from_latents_with_the_statistics_of_the_first(pi
         torch.testing.assert_close(of_second, of_first, rtol=0, atol=2e-3)
     # The upsampler changes them, and AdaIN changes nothing else.
     assert (statistics(upsampled)[0] - statistics(first)[0]).abs().max() > 0.1
-    (std, mean), (wanted_std, wanted_mean) = statistics(upsampled), statistics(first)
-    torch.testing.assert_close(
-        second, (upsampled - mean) / std * wanted_std + wanted_mean, rtol=0, atol=2e-3
-    )
+    std, mean = statistics(upsampled)
+    first_std, first_mean = statistics(first)
+    expected = (upsampled - mean) / std * first_std + first_mean
+    torch.testing.assert_close(second, expected, rtol=0, atol=2e-3)
 
 
 def test_only_the_tone_mapping_of_the_last_pass_is_applied(pipe: Any) -> None:
     plain, first, second = (
-        make(
+        generate(
             pipe,
-            Recipe(Pass(steps=1, tone_map=one), Pass(timesteps=(0.5,), tone_map=two)),
+            Recipe(Pass(steps=1, tone_map=in_first), Pass(timesteps=(0.5,), tone_map=in_second)),
             output_type="pt",
         )
-        for one, two in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))
+        for in_first, in_second in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))
     )
     assert torch.equal(first, plain)
     assert (second - plain).abs().max() > 1e-3
 
 
-def test_guidance_in_the_second_pass_alone_asks_about_the_negative_prompt(pipe: Any) -> None:
-    batches = []
-    pipe.transformer.register_forward_pre_hook(lambda module, args: batches.append(len(args[0])))
+def test_the_negative_prompt_is_only_used_in_the_pass_with_guidance(pipe: Any) -> None:
+    batch_sizes = []
+    pipe.transformer.register_forward_pre_hook(
+        lambda module, args: batch_sizes.append(len(args[0]))
+    )
     guided = Pass(GuidanceSchedule(scale=3.0), timesteps=(0.5, 0.25))
-    make(pipe, Recipe(Pass(steps=1), guided), output_type="latent")
-    assert batches == [1, 2, 2]
-    batches.clear()
+    generate(pipe, Recipe(Pass(steps=1), guided), output_type="latent")
+    assert batch_sizes == [1, 2, 2]
+    batch_sizes.clear()
     first = Pass(GuidanceSchedule(scale=3.0), steps=1)
-    make(pipe, Recipe(first, Pass(timesteps=(0.5, 0.25))), output_type="latent")
-    assert batches == [2, 1, 1]
+    generate(pipe, Recipe(first, Pass(timesteps=(0.5, 0.25))), output_type="latent")
+    assert batch_sizes == [2, 1, 1]

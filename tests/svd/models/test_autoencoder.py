@@ -39,18 +39,21 @@ def uneven(batch: int, channels: int, height: int, width: int) -> torch.Tensor:
     return noise * (0.1 + slope) + 2 * slope
 
 
-def near_seams(shape: torch.Size, starts: tuple[list[int], list[int]], size: int) -> torch.Tensor:
+def seam_mask(shape: torch.Size, starts: tuple[list[int], list[int]], size: int) -> torch.Tensor:
     """Which pixels `(H, W)` are within 2 of the edge of a tile."""
-    near = torch.zeros(shape[-2:], dtype=torch.bool)
-    for edge in {edge for start in starts[0] for edge in (start, start + size)}:
-        near[max(edge - 2, 0) : edge + 2] = True
-    for edge in {edge for start in starts[1] for edge in (start, start + size)}:
-        near[:, max(edge - 2, 0) : edge + 2] = True
-    return near
+    mask = torch.zeros(shape[-2:], dtype=torch.bool)
+    tops, lefts = starts
+    for top in tops:
+        for edge in (top, top + size):
+            mask[max(edge - 2, 0) : edge + 2] = True
+    for left in lefts:
+        for edge in (left, left + size):
+            mask[:, max(edge - 2, 0) : edge + 2] = True
+    return mask
 
 
-def differs(whole: torch.Tensor, tiled: torch.Tensor) -> torch.Tensor:
-    """The mean difference at each place, `(H, W)`, of what has a deviation of 1."""
+def relative_error(whole: torch.Tensor, tiled: torch.Tensor) -> torch.Tensor:
+    """The mean error at each pixel, `(H, W)`, relative to the standard deviation."""
     return ((tiled - whole) / whole.std()).abs().mean(dim=(0, 1))
 
 
@@ -61,9 +64,9 @@ def test_decoding_in_tiles_gives_the_frames_of_decoding_at_once(
     latents = uneven(2, 4, 20, 25)
     whole = vae.decode(latents, 2).sample
     vae.enable_tiling(64, 64, 48, 48)
-    error = differs(whole, vae.decode(latents, 2).sample)
+    error = relative_error(whole, vae.decode(latents, 2).sample)
     vae.disable_tiling()
-    seams = near_seams(whole.shape, ([0, 48, 96], [0, 48, 88, 136]), 64)
+    seams = seam_mask(whole.shape, ([0, 48, 96], [0, 48, 88, 136]), 64)
     assert error.mean() < 0.02 * PIXEL
     assert error[seams].mean() < 0.02 * PIXEL
     assert error.max() < 0.5 * PIXEL
@@ -80,11 +83,11 @@ def test_encoding_in_tiles_gives_the_latents_of_encoding_at_once(
     tiled = vae.encode(frames).latent_dist.parameters
     vae.disable_tiling()
     assert tiled.shape == whole.shape == (1, 8, 20, 24)
-    assert differs(whole, tiled).max() < 0.05 * PIXEL
+    assert relative_error(whole, tiled).max() < 0.05 * PIXEL
 
 
 @torch.no_grad()
-def test_layers_near_the_pixels_see_tiles_and_no_more(vae: AutoencoderKLTemporalDecoder) -> None:
+def test_layers_at_high_resolution_run_on_tiles(vae: AutoencoderKLTemporalDecoder) -> None:
     largest = {}
 
     def measure(name: str) -> Any:
@@ -94,12 +97,12 @@ def test_layers_near_the_pixels_see_tiles_and_no_more(vae: AutoencoderKLTemporal
 
         return hook
 
-    watched = {
+    modules = {
         "encoder": vae.encoder.conv_in,
         "encoder, after halving": vae.encoder.down_blocks[1].resnets[0].conv1,
         "decoder": vae.decoder.up_blocks[3].resnets[0].spatial_res_block.conv2,
     }
-    hooks = [module.register_forward_pre_hook(measure(n)) for n, module in watched.items()]
+    hooks = [module.register_forward_pre_hook(measure(name)) for name, module in modules.items()]
     vae.enable_tiling(64, 64, 48, 48)
     vae.encode(torch.randn(1, 3, 160, 192))
     vae.decode(torch.randn(1, 4, 20, 24), 1)
@@ -119,21 +122,21 @@ def test_any_number_of_blocks_can_be_tiled(widths: tuple[int, ...]) -> None:
     whole = vae.decode(latents, 1).sample
     moments = vae.encode(whole).latent_dist.parameters
     vae.enable_tiling(64, 64, 48, 48)
-    assert differs(whole, vae.decode(latents, 1).sample).mean() < 0.1 * PIXEL
-    assert differs(moments, vae.encode(whole).latent_dist.parameters).mean() < 0.1 * PIXEL
+    assert relative_error(whole, vae.decode(latents, 1).sample).mean() < 0.1 * PIXEL
+    assert relative_error(moments, vae.encode(whole).latent_dist.parameters).mean() < 0.1 * PIXEL
 
 
 @torch.no_grad()
-def test_without_shared_statistics_tiles_would_differ(
+def test_without_the_moments_of_whole_frames_tiles_differ(
     vae: AutoencoderKLTemporalDecoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the tests above hold against: the same tiles, whose norms see no more than a tile."""
+    """Why the tests above are needed: norms of tiles without the moments of whole frames."""
     latents = uneven(1, 4, 20, 25)
     whole = vae.decode(latents, 1).sample
     for method in ("__enter__", "__exit__", "measure"):
         monkeypatch.setattr(WholeFrameMoments, method, lambda self, *args: self)
     vae.enable_tiling(64, 64, 48, 48)
-    assert differs(whole, vae.decode(latents, 1).sample).mean() > 5 * PIXEL
+    assert relative_error(whole, vae.decode(latents, 1).sample).mean() > 5 * PIXEL
     vae.disable_tiling()
 
 
@@ -148,7 +151,7 @@ def test_only_frames_larger_than_a_tile_are_tiled(vae: AutoencoderKLTemporalDeco
 
 
 @torch.no_grad()
-def test_a_failing_tile_leaves_the_norms_as_they_were(vae: AutoencoderKLTemporalDecoder) -> None:
+def test_norms_are_restored_if_a_tile_fails(vae: AutoencoderKLTemporalDecoder) -> None:
     vae.enable_tiling(64, 64, 48, 48)
     latents = uneven(1, 4, 12, 8)
     hook = vae.decoder.conv_out.register_forward_hook(lambda *_: 1 / 0)
@@ -163,23 +166,23 @@ def test_a_failing_tile_leaves_the_norms_as_they_were(vae: AutoencoderKLTemporal
 def test_memory_is_channels_last_from_the_first_layer_to_the_last(
     vae: AutoencoderKLTemporalDecoder,
 ) -> None:
-    order: list[str] = []
+    not_channels_last: list[str] = []
 
-    def look(module: nn.Module, args: tuple[torch.Tensor, ...], result: torch.Tensor) -> None:
+    def check(module: nn.Module, args: tuple[torch.Tensor, ...], result: torch.Tensor) -> None:
         for tensor in (args[0], result):
             if not tensor.movedim(1, -1).is_contiguous():
-                order.append(type(module).__name__)
+                not_channels_last.append(type(module).__name__)
 
     layer_types = (nn.Conv2d, nn.Conv3d, GroupNorm)
     hooks = [
-        m.register_forward_hook(look)
+        m.register_forward_hook(check)
         for n, m in vae.named_modules()
         if isinstance(m, layer_types) and "time_conv_out" not in n
     ]
     vae(torch.randn(4, 3, 24, 32), num_frames=2)
     for hook in hooks:
         hook.remove()
-    assert not order
+    assert not not_channels_last
 
 
 @torch.no_grad()
@@ -192,7 +195,8 @@ def test_encoder_and_decoder_compile_in_one_graph_each_and_once(
         graphs.append(1)
         return graph.forward
 
-    frames, latents = torch.randn(2, 3, 16, 24), torch.randn(2, 4, 2, 3)
+    frames = torch.randn(2, 3, 16, 24)
+    latents = torch.randn(2, 4, 2, 3)
     encode = torch.compile(vae.encoder, backend=counting, fullgraph=True)
     decode = torch.compile(vae.decoder, backend=counting, fullgraph=True)
     for _ in range(2):
@@ -202,10 +206,10 @@ def test_encoder_and_decoder_compile_in_one_graph_each_and_once(
 
 
 @torch.no_grad()
-def test_videos_of_a_batch_do_not_see_each_other(vae: AutoencoderKLTemporalDecoder) -> None:
+def test_videos_of_a_batch_do_not_depend_on_each_other(vae: AutoencoderKLTemporalDecoder) -> None:
     latents = torch.randn(6, 4, 3, 3)
-    together = vae.decode(latents, 3).sample
-    torch.testing.assert_close(together[3:], vae.decode(latents[3:], 3).sample)
+    batch = vae.decode(latents, 3).sample
+    torch.testing.assert_close(batch[3:], vae.decode(latents[3:], 3).sample)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
-"""SVD's UNet under hooks and under torch.compile, its memory layout, and the inputs that it
-refuses.
-"""
+"""SVD's UNet with hooks and with torch.compile, its memory layout, and inputs that it refuses."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ def inputs(tokens: int = 1) -> dict[str, Any]:
 
 @torch.no_grad()
 @pytest.mark.parametrize("tokens", [1, 2])
-def test_prepared_once_gives_the_same_as_plain_arguments(
+def test_prepared_inputs_give_the_same_prediction_as_arguments(
     model: UNetSpatioTemporalConditionModel, tokens: int
 ) -> None:
     call = inputs(tokens)
@@ -68,8 +67,8 @@ def test_compiles_in_one_graph_and_once(model: UNetSpatioTemporalConditionModel)
     prepared = compiled.prepare(call["encoder_hidden_states"], call["added_time_ids"], 3)
     for timestep in (torch.tensor(0.7), torch.tensor(-1.0)):
         expected = model(call["sample"], timestep, prepared=prepared).sample
-        got = compiled(call["sample"], timestep, prepared=prepared).sample
-        torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+        sample = compiled(call["sample"], timestep, prepared=prepared).sample
+        torch.testing.assert_close(sample, expected, atol=1e-5, rtol=0)
     assert len(graphs) == 1
     torch.testing.assert_close(compiled(**call).sample, model(**call).sample, atol=1e-5, rtol=0)
 
@@ -91,7 +90,8 @@ def test_repeated_blocks_compile_in_place(model: UNetSpatioTemporalConditionMode
     torch.testing.assert_close(model(**call).sample, expected, atol=1e-5, rtol=0)
 
 
-def names(model: nn.Module) -> set[str]:
+def called_modules(model: nn.Module) -> set[str]:
+    """The names of the modules that are called: all but lists and identities."""
     return {
         name
         for name, module in model.named_modules()
@@ -101,36 +101,36 @@ def names(model: nn.Module) -> set[str]:
 
 @torch.no_grad()
 @pytest.mark.parametrize("tokens", [1, 2])
-def test_hooks_see_every_module_that_counts(
+def test_forward_hooks_run_on_every_module_that_the_output_depends_on(
     model: UNetSpatioTemporalConditionModel, tokens: int
 ) -> None:
-    seen: dict[str, int] = {}
-    for name in names(model):
-        model.get_submodule(name).register_forward_hook(
-            lambda *_, name=name: seen.update({name: seen.get(name, 0) + 1})
-        )
+    counts: Counter[str] = Counter()
+    for name in called_modules(model):
+        model.get_submodule(name).register_forward_hook(lambda *_, name=name: counts.update([name]))
     call = inputs(tokens)
     prepared = model.prepare(call["encoder_hidden_states"], call["added_time_ids"], 3)
     for _ in range(3):
         model(call["sample"], 0.5, prepared=prepared)
-    idle = names(model) - set(seen)
-    last = {name.rpartition(".")[2] for name in idle}
-    if tokens == 1:  # no query matters: neither it, nor its norm, nor the keys are computed
-        assert last == {"norm2", "attn2", "to_q", "to_k"}
+    idle = called_modules(model) - set(counts)
+    endings = {name.rpartition(".")[2] for name in idle}
+    if tokens == 1:  # the output does not depend on queries, their norm, and keys
+        assert endings == {"norm2", "attn2", "to_q", "to_k"}
         assert all(".attn2" in name or name.endswith("norm2") for name in idle)
     else:
         assert not idle
     once = {
         name
-        for name in seen
+        for name in counts
         if "add_embedding" in name or "time_pos_embed" in name or "attn2.to_v" in name
     }
-    assert {seen[name] for name in once} == {1}, "step-invariant work was done more than once"
+    assert {counts[name] for name in once} == {1}, (
+        "step-invariant inputs were computed more than once"
+    )
     transformer = "down_blocks.0.attentions.0"
     block = f"{transformer}.transformer_blocks.0"
-    assert seen["mid_block.resnets.0"] == seen[f"{block}.ff"] == 3
+    assert counts["mid_block.resnets.0"] == counts[f"{block}.ff"] == 3
     for name in ("", "down_blocks.0", "mid_block", transformer, block):
-        assert seen[name] == 3, "once for each step: prepare is not a forward"
+        assert counts[name] == 3, "once for each step: prepare is not a forward"
 
 
 @torch.no_grad()
@@ -154,25 +154,25 @@ def test_activations_and_weights_stay_channels_last(
             assert module.weight.is_contiguous(memory_format=torch.channels_last), name
         if isinstance(module, nn.Conv3d):
             assert module.weight.is_contiguous(memory_format=torch.channels_last_3d), name
-    seen: list[str] = []
+    checked: list[str] = []
 
-    def watch(name: str) -> Any:
+    def hook(name: str) -> Any:
         def check(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             for tensor in (*args, output):
                 if isinstance(tensor, torch.Tensor) and tensor.ndim in (4, 5):
-                    seen.append(name)
+                    checked.append(name)
                     rows = tensor.movedim(1, -1)
                     assert rows.is_contiguous(), (
-                        f"{name} sees {tuple(tensor.shape)} with strides {tensor.stride()}"
+                        f"{name} has {tuple(tensor.shape)} with strides {tensor.stride()}"
                     )
 
         return check
 
     for name, module in model.named_children():
-        for inner, part in module.named_modules(prefix=name):
-            part.register_forward_hook(watch(inner))
+        for inner_name, inner in module.named_modules(prefix=name):
+            inner.register_forward_hook(hook(inner_name))
     model(**inputs())
-    assert len(set(seen)) > 50
+    assert len(set(checked)) > 50
 
 
 def test_saving_and_loading_keeps_layout_and_numbers(
@@ -203,12 +203,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("changes", "words"), REFUSED.values(), ids=REFUSED)
-def test_refuses_a_config(changes: dict[str, Any], words: str) -> None:
+def test_a_wrong_config_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         UNetSpatioTemporalConditionModel(**TINY | changes)
 
 
-def test_refuses_a_call(model: UNetSpatioTemporalConditionModel) -> None:
+def test_a_wrong_call_is_refused(model: UNetSpatioTemporalConditionModel) -> None:
     call = inputs()
     with pytest.raises(InputError, match="Give encoder_hidden_states"):
         model(call["sample"], 0.5)

@@ -1,4 +1,4 @@
-"""Components of SVD that do not belong together are refused, whichever of them is the larger."""
+"""Components of SVD whose configs do not match are refused, whichever value is larger."""
 
 from typing import Any
 
@@ -27,46 +27,47 @@ def vae(latent_channels: int) -> AutoencoderKLTemporalDecoder:
     return AutoencoderKLTemporalDecoder(**VAE | {"latent_channels": latent_channels})
 
 
-def refused_before_any_work(monkeypatch: pytest.MonkeyPatch, **components: Any) -> str:
+def refusal_before_any_computation(monkeypatch: pytest.MonkeyPatch, **components: Any) -> str:
+    """The message with which a call refuses these components."""
     pipe = StableVideoDiffusionPipeline(**pipelines()[0].components | components)
     for name in ("vae", "unet", "image_encoder"):
         for module in getattr(pipe, name).modules():
-            module.register_forward_pre_hook(lambda *_: pytest.fail("work had begun"))
+            module.register_forward_pre_hook(lambda *_: pytest.fail("it was called"))
     with pytest.raises(InputError) as refusal:
         run(pipe)
     return str(refusal.value)
 
 
 @pytest.mark.parametrize("channels", [2, 3, 5, 8])
-def test_a_vae_of_too_few_or_too_many_channels(
+def test_a_vae_with_another_number_of_channels_is_refused(
     monkeypatch: pytest.MonkeyPatch, channels: int
 ) -> None:
-    message = refused_before_any_work(monkeypatch, vae=vae(channels))
+    message = refusal_before_any_computation(monkeypatch, vae=vae(channels))
     assert CHANNELS in message
     assert f"The unet takes 8 channels and the vae makes {channels}" in message
 
 
 @pytest.mark.parametrize("channels", [4, 7, 9, 12])
-def test_a_unet_of_too_few_or_too_many_channels(
+def test_a_unet_with_another_number_of_channels_is_refused(
     monkeypatch: pytest.MonkeyPatch, channels: int
 ) -> None:
-    message = refused_before_any_work(monkeypatch, unet=unet(in_channels=channels))
+    message = refusal_before_any_computation(monkeypatch, unet=unet(in_channels=channels))
     assert CHANNELS in message
 
 
 @pytest.mark.parametrize("width", [8, 32])
-def test_a_unet_that_embeds_another_number_of_time_ids(
+def test_a_unet_with_another_number_of_time_ids_is_refused(
     monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
-    message = refused_before_any_work(monkeypatch, unet=unet(addition_time_embed_dim=width))
+    message = refusal_before_any_computation(monkeypatch, unet=unet(addition_time_embed_dim=width))
     assert TIME_IDS in message
 
 
 @pytest.mark.parametrize("width", [8, 24, (16, 24), (24, 16)])
-def test_a_unet_for_embeddings_of_another_width(
+def test_a_unet_for_embeddings_of_another_width_is_refused(
     monkeypatch: pytest.MonkeyPatch, width: Any
 ) -> None:
-    message = refused_before_any_work(monkeypatch, unet=unet(cross_attention_dim=width))
+    message = refusal_before_any_computation(monkeypatch, unet=unet(cross_attention_dim=width))
     assert WIDTH in message
 
 

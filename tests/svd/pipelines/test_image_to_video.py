@@ -1,6 +1,4 @@
-"""StableVideoDiffusionPipeline: what it refuses before any work, what it keeps, and folders both
-libraries open.
-"""
+"""StableVideoDiffusionPipeline: refused arguments, warnings, kept latents, and saved folders."""
 
 import json
 import math
@@ -16,6 +14,7 @@ import torch
 from filmstrip import (
     AutoencoderKLTemporalDecoder,
     DiffusionPipeline,
+    LTXPipeline,
     MultiPipelineCallbacks,
     PipelineCallback,
     StableVideoDiffusionPipeline,
@@ -65,7 +64,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"seed": [1, 2, 3]}, "3 generators were given for 1 videos"),
     (
         {"latents": torch.zeros(1, 2, 4, 8, 12)},
-        r"latents have the shape \(1, 2, 4, 8, 12\); \(1, 3, 4, 8, 12\) is wanted",
+        r"latents have the shape \(1, 2, 4, 8, 12\); \(1, 3, 4, 8, 12\) is needed",
     ),
     (
         {"callback_on_step_end_tensor_inputs": ["image"]},
@@ -75,18 +74,18 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "sentence"), WRONG, ids=[sentence for _, sentence in WRONG])
-def test_what_cannot_be_used_is_refused_before_any_work(
+def test_a_wrong_argument_is_refused_before_encoding(
     pipe: StableVideoDiffusionPipeline,
     monkeypatch: pytest.MonkeyPatch,
     changes: dict[str, Any],
     sentence: str,
 ) -> None:
-    monkeypatch.setattr(pipe, "encode_image", lambda *_, **__: pytest.fail("work had begun"))
+    monkeypatch.setattr(pipe, "encode_image", lambda *_, **__: pytest.fail("it was called"))
     with pytest.raises(InputError, match=sentence):
         run(pipe, **changes)
 
 
-def test_parts_of_other_models_are_refused() -> None:
+def test_components_of_other_models_are_refused() -> None:
     pipe, theirs = pipelines()
     good = pipe.components
     autoencoder = diffusers.AutoencoderKL(block_out_channels=(32,), latent_channels=4)
@@ -113,9 +112,9 @@ def test_parts_of_other_models_are_refused() -> None:
             "feature_extractor": None,
         },
     }
-    for sentence, parts in wrong.items():
+    for sentence, components in wrong.items():
         with pytest.raises(InputError, match=sentence):
-            run(StableVideoDiffusionPipeline(**good | parts))
+            run(StableVideoDiffusionPipeline(**good | components))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +140,7 @@ def test_parts_of_other_models_are_refused() -> None:
         ({"fps": 31, "motion_bucket_id": 255, "max_guidance_scale": 0.5}, ""),  # guidance is off
     ],
 )
-def test_what_diffusers_takes_all_the_same_is_warned_of(
+def test_an_argument_outside_the_trained_range_is_warned_of(
     pipe: StableVideoDiffusionPipeline,
     tmp_path: Path,
     caplog: Any,
@@ -171,7 +170,7 @@ def test_a_file_that_cannot_be_read_is_refused(
         run(pipe, image=image)
 
 
-def test_sampling_survives_a_decoder_that_fails(
+def test_latents_are_kept_if_decoding_fails(
     pipe: StableVideoDiffusionPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = run(pipe)
@@ -184,19 +183,21 @@ def test_sampling_survives_a_decoder_that_fails(
     assert_same(pipe.decode(pipe.latents, output_type="pt"), frames)
 
 
-def test_an_interrupt_ends_the_walk_after_its_step(pipe: StableVideoDiffusionPipeline) -> None:
-    seen: list[int] = []
+def test_an_interrupt_ends_sampling_after_the_running_step(
+    pipe: StableVideoDiffusionPipeline,
+) -> None:
+    indices: list[int] = []
 
     def stop(pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any]) -> None:
-        seen.append(index)
+        indices.append(index)
         pipe._interrupt = index == 1
 
     run(pipe, num_inference_steps=4, callback_on_step_end=stop)
-    assert seen == [0, 1]
+    assert indices == [0, 1]
     assert pipe.num_timesteps == 4
 
 
-def test_callback_classes_are_handed_the_latents_one_after_the_other(
+def test_each_callback_class_gets_the_latents_of_the_previous_one(
     pipe: StableVideoDiffusionPipeline,
 ) -> None:
     class Double(PipelineCallback):
@@ -214,32 +215,36 @@ def test_callback_classes_are_handed_the_latents_one_after_the_other(
     )
 
 
-def test_what_does_not_change_is_prepared_once(
+def test_step_invariant_inputs_are_prepared_once(
     pipe: StableVideoDiffusionPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare, calls = pipe.unet.prepare, []
-    monkeypatch.setattr(
-        pipe.unet, "prepare", lambda *a, **k: calls.append(len(a[0])) or prepare(*a, **k)
-    )
+    prepare = pipe.unet.prepare
+    batch_sizes = []
+
+    def record(embeds: torch.Tensor, *args: Any, **options: Any) -> Any:
+        batch_sizes.append(len(embeds))
+        return prepare(embeds, *args, **options)
+
+    monkeypatch.setattr(pipe.unet, "prepare", record)
     run(pipe, num_inference_steps=4)
-    assert calls == [2]
+    assert batch_sizes == [2]
 
 
-def test_float16_encodes_in_float32_where_the_vae_asks_for_it(
+def test_a_float16_vae_with_force_upcast_encodes_in_float32(
     pipe: StableVideoDiffusionPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact = pipe.encode_picture(picture(), 32, 48, 0.0)
-    encode, seen = pipe.vae.encode, []
-    monkeypatch.setattr(
-        pipe.vae,
-        "encode",
-        lambda x, compute_dtype: (
-            seen.append((x.dtype, compute_dtype)) or encode(x, True, compute_dtype)
-        ),
-    )
+    encode = pipe.vae.encode
+    dtypes = []
+
+    def record(x: torch.Tensor, compute_dtype: torch.dtype) -> Any:
+        dtypes.append((x.dtype, compute_dtype))
+        return encode(x, True, compute_dtype)
+
+    monkeypatch.setattr(pipe.vae, "encode", record)
     pipe.vae.to(torch.float16)
     latents = pipe.encode_picture(picture(), 32, 48, 0.0)
-    assert seen == [(torch.float32, torch.float32)]
+    assert dtypes == [(torch.float32, torch.float32)]
     assert pipe.vae.dtype == torch.float16
     assert_same(latents, exact, 0.05 * exact.abs().max().item())
 
@@ -250,7 +255,7 @@ def test_bfloat16_runs_from_end_to_end(pipe: StableVideoDiffusionPipeline) -> No
     assert frames.isfinite().all()
 
 
-def test_a_folder_of_filmstrips_opens_in_diffusers(
+def test_a_folder_saved_by_filmstrip_loads_in_diffusers(
     pipe: StableVideoDiffusionPipeline, tmp_path: Path
 ) -> None:
     pipe.save_pretrained(tmp_path)
@@ -267,11 +272,11 @@ def test_a_folder_of_filmstrips_opens_in_diffusers(
     assert_same(run(pipe), run(theirs))
 
 
-def test_a_folder_of_diffusers_opens_here(tmp_path: Path) -> None:
+def test_a_folder_saved_by_diffusers_loads_in_filmstrip(tmp_path: Path) -> None:
     ours, theirs = pipelines()
     theirs.save_pretrained(tmp_path)
-    for kind in (StableVideoDiffusionPipeline, DiffusionPipeline):
-        loaded: Any = kind.from_pretrained(tmp_path)
+    for loader in (StableVideoDiffusionPipeline, DiffusionPipeline):
+        loaded: Any = loader.from_pretrained(tmp_path)
         assert type(loaded) is StableVideoDiffusionPipeline
         loaded.set_progress_bar_config(disable=True)
         assert_same(run(loaded), run(ours))
@@ -288,10 +293,10 @@ def test_the_newer_name_of_the_feature_extractor_is_read(
     assert_same(loaded.encode_image(picture()), pipe.encode_image(picture()))
 
 
-def test_loading_names_each_component_at_info(
+def test_loading_logs_each_component_at_level_info(
     pipe: StableVideoDiffusionPipeline, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What diffusers' `test_save_load_local` looks for in the messages of a logger of diffusers."""
+    """diffusers' `test_save_load_local` looks for these messages."""
     pipe.save_pretrained(tmp_path)
     with caplog.at_level("INFO", logger="filmstrip"):
         StableVideoDiffusionPipeline.from_pretrained(tmp_path)
@@ -304,8 +309,6 @@ def test_a_folder_of_another_family_is_refused(
     pipe: StableVideoDiffusionPipeline, tmp_path: Path
 ) -> None:
     pipe.save_pretrained(tmp_path)
-    from filmstrip import LTXPipeline
-
     with pytest.raises(
         CheckpointError, match=r"which LTXPipeline needs; it holds a StableVideoDiffusionPipeline"
     ):

@@ -1,4 +1,4 @@
-"""The range of a picture's values is recognised."""
+"""The range of the values of a tensor is recognised."""
 
 import logging
 

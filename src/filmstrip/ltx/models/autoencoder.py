@@ -41,12 +41,13 @@ class AutoencoderKLLTXVideo(TilingMixin, Model):
         downsample_type: "conv", "spatial", "temporal" or "spatiotemporal", one for each block.
         upsample_residual: which of the decoder's upsamplers have a shortcut.
         upsample_factor: by how much each of the decoder's upsamplers divides the width.
-        timestep_conditioning: whether the decoder is told how noisy its latents are.
+        timestep_conditioning: whether the decoder gets the noise level of its latents as a
+            timestep.
         patch_size, patch_size_t: pixels and frames that are folded into channels before the first
             convolution.
         resnet_norm_eps: of the norm before a shortcut's convolution.
         scaling_factor: normalised latents are multiplied by it for the transformer.
-        encoder_causal, decoder_causal: whether frames see only earlier ones.
+        encoder_causal, decoder_causal: whether a frame depends only on itself and earlier ones.
         spatial_compression_ratio, temporal_compression_ratio: pixels and frames per latent; `None`
             computes them from `spatio_temporal_scaling`, which is right if every resampling acts on
             space and time.
@@ -122,11 +123,12 @@ class AutoencoderKLLTXVideo(TilingMixin, Model):
         Raises:
             InputError: a stride is longer than its tile, or shorter than a latent.
         """
-        space, time = self.spatial_compression_ratio, self.temporal_compression_ratio
+        spatial_ratio = self.spatial_compression_ratio
+        temporal_ratio = self.temporal_compression_ratio
         self._set_tiling(
-            height=(tile_sample_min_height, tile_sample_stride_height, space),
-            width=(tile_sample_min_width, tile_sample_stride_width, space),
-            num_frames=(tile_sample_min_num_frames, tile_sample_stride_num_frames, time),
+            height=(tile_sample_min_height, tile_sample_stride_height, spatial_ratio),
+            width=(tile_sample_min_width, tile_sample_stride_width, spatial_ratio),
+            num_frames=(tile_sample_min_num_frames, tile_sample_stride_num_frames, temporal_ratio),
         )
 
     def enable_slicing(self) -> None:
@@ -161,7 +163,7 @@ class AutoencoderKLLTXVideo(TilingMixin, Model):
 
         Args:
             z: latents, not normalised, `(B, C, t, h, w)`.
-            temb: how noisy they are, `(B,)` in [0, 1]; a timestep-conditioned decoder needs it.
+            temb: their noise level, `(B,)` in [0, 1]; a timestep-conditioned decoder needs it.
             return_dict: return the output class rather than a tuple of one.
 
         Returns:
@@ -206,14 +208,14 @@ class AutoencoderKLLTXVideo(TilingMixin, Model):
         return videos[0] if len(videos) == 1 else torch.cat(videos)
 
     def _run(self, function: TileFunction, x: torch.Tensor, is_decoding: bool) -> torch.Tensor:
-        """Run encoder or decoder on `(B, C, T, H, W)`; in tiles along time, if switched on."""
+        """Run encoder or decoder on `(B, C, T, H, W)`; in tiles along time if switched on."""
         ratio = self.temporal_compression_ratio
         layout = self._layout("num_frames", ratio, is_decoding)
         # In diffusers, too, this switch, named for decoding, is read for encoding.
         if not self.use_framewise_decoding or x.shape[2] <= layout.size:
             return self._run_in_space(function, x, is_decoding)
-        # Each tile has one element more, as the first latent holds one frame. The later tiles give
-        # up the latent of their first frame, or their last frame.
+        # Each tile has one element more, as the first latent is one frame. All tiles but the first
+        # drop one: the latent of their first frame, or their last frame.
         later = slice(None, -1) if is_decoding else slice(1, None)
         kept: list[torch.Tensor] = []
         before = None
@@ -231,7 +233,7 @@ class AutoencoderKLLTXVideo(TilingMixin, Model):
     def _run_in_space(
         self, function: TileFunction, x: torch.Tensor, is_decoding: bool
     ) -> torch.Tensor:
-        """Run encoder or decoder; in tiles along height and width, if switched on."""
+        """Run encoder or decoder; in tiles along height and width if that is switched on."""
         ratio = self.spatial_compression_ratio
         height, width = x.shape[-2:]
         rows = self._layout("height", ratio, is_decoding)

@@ -20,7 +20,7 @@ from filmstrip.nn.embeddings import TimestepEmbedder
 Stride = tuple[int, int, int]  # in time, height and width
 
 NORM_EPS = 1e-8
-# Whether a residual block changes the width (0.9.0 and 0.9.1), or else the downsampler (0.9.5 and
+# Whether a residual block changes the width (0.9.0 and 0.9.1) or the downsampler does (0.9.5 and
 # later).
 DOWN_BLOCK_TYPES = {"LTXVideoDownBlock3D": True, "LTXVideo095DownBlock3D": False}
 DOWNSAMPLE_STRIDES: dict[str, Stride] = {
@@ -54,8 +54,8 @@ class CausalConv3d(nn.Module):
     """A 3D convolution, whose padding in time repeats frames.
 
     Args:
-        is_causal: all the padding repeats the first frame, so that a frame sees no later one; else
-            half of it repeats the last frame.
+        is_causal: all padding repeats the first frame, so that a frame does not depend on later
+            ones; otherwise half of it repeats the last frame.
     """
 
     def __init__(
@@ -140,14 +140,14 @@ class ResnetBlock3d(nn.Module):
 def shifts_and_scales(
     table: torch.Tensor | None, embedded: torch.Tensor | None
 ) -> tuple[torch.Tensor, ...]:
-    """The shifts and scales of modulated norms.
+    """Compute the shifts and scales of modulated norms.
 
     Args:
         table: learned, `(n, C)`; `None` if nothing is modulated.
         embedded: the embedding of the timestep, `(B, n * C)`.
 
     Returns:
-        n tensors `(B, C, 1, 1, 1)`, or none.
+        n tensors `(B, C, 1, 1, 1)`; an empty tuple if nothing is modulated.
     """
     if table is None or embedded is None:
         return ()
@@ -222,9 +222,10 @@ class Block3d(nn.Module):
     """Residual blocks with one embedding of the timestep for all.
 
     Args:
-        time_channels: width of that embedding; `None` for none.
-        conv_in, upsampler: what comes before the residual blocks.
-        downsampler, conv_out: what comes after them.
+        resnets: the residual blocks.
+        time_channels: width of that embedding; `None` for a block without it.
+        conv_in, upsampler: modules before the residual blocks.
+        downsampler, conv_out: modules after them.
     """
 
     def __init__(
@@ -276,7 +277,8 @@ class Encoder3d(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        if unknown := sorted(set(config.down_block_types) - set(DOWN_BLOCK_TYPES)):
+        unknown = sorted(set(config.down_block_types) - set(DOWN_BLOCK_TYPES))
+        if unknown:
             raise InputError(
                 f"down_block_types holds {unknown[0]!r}; choose one of "
                 f"{', '.join(DOWN_BLOCK_TYPES)}."
@@ -314,7 +316,8 @@ class Encoder3d(nn.Module):
             hidden = block(hidden)
         hidden = ops.channel_rms_norm_silu(self.mid_block(hidden), NORM_EPS)
         hidden = self.conv_out(hidden)
-        mean, logvar = hidden[:, :-1], hidden[:, -1:]
+        mean = hidden[:, :-1]
+        logvar = hidden[:, -1:]
         return torch.cat([mean, logvar.expand_as(mean)], dim=1)
 
 
@@ -368,7 +371,8 @@ class Decoder3d(nn.Module):
         self.up_blocks = nn.ModuleList()
         for i, block_width in enumerate(widths):
             # The first entries of layers and noise are those of the middle block.
-            block_layers, block_noise = layers[i + 1], noise[i + 1]
+            block_layers = layers[i + 1]
+            block_noise = noise[i + 1]
             in_width = width // factors[i]
             width = block_width // factors[i]
             if conditioned and in_width != width:
@@ -377,9 +381,10 @@ class Decoder3d(nn.Module):
                     f"{width} in a block; let upsample_factor be the ratio of neighbouring "
                     "decoder_block_out_channels."
                 )
-            conv_in = upsampler = None
+            conv_in = None
             if in_width != width:
                 conv_in = resnet(in_width, width, block_noise)
+            upsampler = None
             if scaling[i]:
                 upsampler = Upsampler3d(width * factors[i], factors[i], residual[i], causal)
             block = Block3d(
@@ -419,8 +424,8 @@ class Decoder3d(nn.Module):
 
 
 def _flip_patch(video: torch.Tensor, patch: tuple[int, int, int]) -> torch.Tensor:
-    """Exchange rows and columns within the patches: the checkpoints hold a patch's pixels column by
-    column.
+    """Exchange rows and columns within the patches: in checkpoints the pixels of a patch are in the
+    order of columns.
     """
     t, h, w = patch
     rows = video.movedim(1, -1).unflatten(-1, (-1, t, h, w))

@@ -46,8 +46,8 @@ class LTXLatentUpsamplerModel(Model):
         dims: of the convolutions in the blocks: 2 for each frame by itself, 3 for neighbouring
             frames too.
         spatial_upsample: double height and width.
-        temporal_upsample: double the latent frames, except the first, which holds one frame of
-            the video.
+        temporal_upsample: double the latent frames except the first, which is one frame of the
+            video.
 
     Raises:
         InputError: nothing to upsample, or `dims` is neither 2 nor 3.
@@ -93,7 +93,7 @@ class LTXLatentUpsamplerModel(Model):
         weights_channels_last(self)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """Upsample latents as the autoencoder gives them, not normalised.
+        """Upsample latents of the autoencoder, not normalised.
 
         `(B, C, t, h, w)` to `(B, C, t or 2 * t - 1, h or 2 * h, w or 2 * w)`.
         """

@@ -10,8 +10,8 @@ from filmstrip.nn.ops import Rotation
 # Seconds per latent frame, and pixels per latent row and column.
 Scale = tuple[float, float, float] | torch.Tensor
 
-# Coordinates are divided by this size, so that a video of as many frames, rows and columns spans
-# [0, 1] (Lightricks/LTX-Video, `positional_embedding_max_pos`; frames are in seconds there).
+# Seconds, and pixels of height and width. Coordinates are divided by it, so that a video of this
+# size spans [0, 1] (Lightricks/LTX-Video, `positional_embedding_max_pos`).
 BASE_SIZE = (20, 2048, 2048)
 THETA = 10000.0
 

@@ -28,11 +28,11 @@ MASK_BIAS = -10000.0
 
 @dataclass(frozen=True)
 class LTXPrepared:
-    """What does not change from step to step, from `LTXVideoTransformer3DModel.prepare`."""
+    """The step-invariant inputs of the blocks, from `LTXVideoTransformer3DModel.prepare`."""
 
     rotation: Rotation  # cosines and sines, each (B or 1, N, C / 2), float32
     keys_values: tuple[KeysValues, ...]  # of the text, for each block
-    # Added to the scores of the text, (B, 1, 1 or N, L); None if every text token counts.
+    # Added to the scores of the text, (B, 1, 1 or N, L); None if no text token is masked.
     bias: torch.Tensor | None
 
 
@@ -105,15 +105,15 @@ class LTXVideoTransformer3DModel(Model):
         video_coords: torch.Tensor | None = None,
         attention_kwargs: dict[str, Any] | None = None,
     ) -> LTXPrepared:
-        """Do the work that is the same in every step: positions, and keys and values of the text.
+        """Compute what is the same in every step: positions, and keys and values of the text.
 
         Text tokens that no row attends to are dropped. This changes no number, as their weight is
         exactly 0.
 
         Args:
             encoder_hidden_states: the text encoder's output, `(B, L, caption_channels)`.
-            encoder_attention_mask: `(B, L)`, 1 where a text token counts; or a bias on the scores,
-                `(B, 1 or N, L)`.
+            encoder_attention_mask: `(B, L)`, 1 for a text token that is used and 0 for padding; or
+                a bias on the scores, `(B, 1 or N, L)`.
             num_frames, height, width: size of the latent video, in tokens.
             rope_interpolation_scale: seconds per latent frame, and pixels per latent row and
                 column.
@@ -159,7 +159,7 @@ class LTXVideoTransformer3DModel(Model):
                 without adapters ignores them.
             return_dict: return the output class rather than a tuple of one.
             prepared: from `prepare`; then the arguments that are in `prepare` too are ignored.
-            perturbation: what is left out of some rows.
+            perturbation: what is skipped in some rows.
 
         Raises:
             InputError: no timestep, or neither `prepared` nor `encoder_hidden_states`.
@@ -199,7 +199,7 @@ class LTXVideoTransformer3DModel(Model):
     def embed(
         self, hidden_states: torch.Tensor, timestep: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What comes before the blocks.
+        """Run the layers before the blocks.
 
         Args:
             hidden_states: noisy tokens, `(B, N, in_channels)`.
@@ -216,10 +216,14 @@ class LTXVideoTransformer3DModel(Model):
         return tokens, modulation.view(batch, -1, 6, dim), embedded.view(batch, -1, dim)
 
     def head(self, tokens: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
-        """What comes after the blocks: tokens `(B, N, C)` to the prediction `(B, N, out_channels)`.
+        """Run the layers after the blocks.
 
         Args:
+            tokens: `(B, N, C)`.
             embedded: the timestep's embedding, from `embed`.
+
+        Returns:
+            The prediction, `(B, N, out_channels)`.
         """
         table = self.scale_shift_table + embedded[:, :, None]
         shift, scale = table.unbind(dim=2)
@@ -261,12 +265,12 @@ def _drop_padding(
     """Drop the text tokens that no row attends to.
 
     Nothing is dropped where that would change a number: if the mask has other values than 0 and 1
-    or is a bias, or if a row has no token. A compiled graph cannot have a size that depends on
-    data, so there the mask stays whole.
+    or is a bias, or if a row has no token. Nothing is dropped in compiled code either, where sizes
+    cannot depend on data.
 
     Returns:
-        The text tokens that are left, and the bias that is still needed where rows have different
-        ones, `(B, 1, 1 or N, L)`.
+        The remaining text tokens, and the bias `(B, 1, 1 or N, L)` on their scores if some rows do
+        not attend to all of them, else `None`.
     """
     if mask is None:
         return text, None

@@ -21,12 +21,13 @@ PERTURBATIONS = ("attention_values", "attention_skip", "transformer_block", "res
 
 @dataclass(frozen=True)
 class Perturbation:
-    """What spatio-temporal guidance leaves out, in some rows of the batch (Hyung et al., arXiv
-    2411.18664; Lightricks/LTX-Video).
+    """What spatio-temporal guidance skips in some rows of the batch.
+
+    Hyung et al., arXiv 2411.18664; Lightricks/LTX-Video.
 
     Modes:
-        attention_values: the attention weights: each token gets its own value.
-        attention_skip: the self-attention: each token goes through its output projection alone.
+        attention_values: the attention weights; the attention of a token is its value.
+        attention_skip: the attention up to its output projection, whose input is the token itself.
         transformer_block: the whole block.
         residual: nothing, as in the authors' code.
 
@@ -45,8 +46,11 @@ class Perturbation:
             )
 
     def apply(self, mode: str, perturbed: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """Take the perturbed rows from `perturbed`, if this is the mode, and the others from
-        `tokens`; both are `(B, N, C)`.
+        """Replace the perturbed rows of `tokens` by those of `perturbed`, if this is the mode.
+
+        Args:
+            mode: the mode of this perturbation.
+            perturbed, tokens: `(B, N, C)`.
         """
         if mode != self.mode:
             return tokens
@@ -85,7 +89,7 @@ class LTXAttention(nn.Module):
             rotation: positions of queries and keys, `(B or 1, N, dim / 2)` each.
             keys_values: of a context, from `prepare`; `None` for self-attention.
             bias: added to the scores, broadcast to `(B, heads, N, L)`.
-            perturbation: what is left out of some rows.
+            perturbation: what is skipped in some rows.
         """
         query = self.norm_q(self.to_q(tokens))
         key, value = self._keys_values(tokens) if keys_values is None else keys_values
@@ -109,7 +113,8 @@ class LTXVideoTransformerBlock(nn.Module):
 
     def __init__(self, dim: int, config: Config) -> None:
         super().__init__()
-        eps, affine = config.norm_eps, config.norm_elementwise_affine
+        eps = config.norm_eps
+        affine = config.norm_elementwise_affine
         heads = config.num_attention_heads
         biases = (config.attention_bias, config.attention_out_bias)
         self.norm1 = RMSNorm(dim, eps, affine)
@@ -121,9 +126,7 @@ class LTXVideoTransformerBlock(nn.Module):
 
     @hookable
     def prepare(self, text: torch.Tensor) -> KeysValues:
-        """Keys and values of the text `(B, L, cross_attention_dim)`: what does not change from step
-        to step.
-        """
+        """The step-invariant part: keys and values of the text `(B, L, cross_attention_dim)`."""
         return self.attn2.prepare(text)
 
     def forward(
@@ -135,14 +138,14 @@ class LTXVideoTransformerBlock(nn.Module):
         bias: torch.Tensor | None,
         perturbation: Perturbation | None = None,
     ) -> torch.Tensor:
-        """Tokens `(B, N, C)` to the same.
+        """Tokens `(B, N, C)` to the same shape.
 
         Args:
             modulation: of the timestep, `(B, 1 or N, 6, C)`.
             rotation: positions of the tokens.
             keys_values: of the text, from `prepare`.
             bias: added to the scores of the text, `(B, 1, 1 or N, L)`.
-            perturbation: what is left out of some rows.
+            perturbation: what is skipped in some rows.
         """
         block_input = tokens
         table = self.scale_shift_table + modulation

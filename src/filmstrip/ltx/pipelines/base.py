@@ -1,4 +1,4 @@
-"""What LTX's pipelines share: components, prompts, schedules, denoising, decoding."""
+"""The base class of LTX's pipelines: components, prompts, schedules, denoising, decoding."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from filmstrip.errors import CheckpointError, InputError
 from filmstrip.ltx.latents import LatentShape, denormalize, token_positions, unpack
 from filmstrip.ltx.pipelines.check_inputs import CallInputs
 from filmstrip.ltx.pipelines.decode import DecodeOptions, PerVideo, decode_latents
+from filmstrip.ltx.pipelines.encode import compression_ratios
 from filmstrip.ltx.pipelines.predictor import TransformerPredictor
 from filmstrip.ltx.pipelines.prompts import (
     PromptEmbeds,
@@ -36,7 +37,7 @@ from filmstrip.weights.hub import fetch_file, split_options
 
 
 class LTXBase(DiffusionPipeline):
-    """The parts of LTX's pipelines. A pipeline's `__call__` picks among them.
+    """The base class of LTX's pipelines, whose `__call__` uses its methods.
 
     Args:
         scheduler: a `FlowMatchEulerDiscreteScheduler`.
@@ -52,7 +53,7 @@ class LTXBase(DiffusionPipeline):
         "negative_prompt_embeds",
     )
     _max_sequence_length: ClassVar[int] = 128  # tokens
-    _masks_padding: ClassVar[bool] = False  # whether T5 is told which tokens are padding
+    _masks_padding: ClassVar[bool] = False  # whether T5 gets the attention mask
 
     def __init__(
         self, scheduler: Any, vae: Any, text_encoder: Any, tokenizer: Any, transformer: Any
@@ -63,11 +64,9 @@ class LTXBase(DiffusionPipeline):
         self.text_encoder = text_encoder
         self.tokenizer = tokenizer
         self.transformer = transformer
-        self.vae_spatial_compression_ratio = 32
-        self.vae_temporal_compression_ratio = 8
-        if vae is not None:
-            self.vae_spatial_compression_ratio = vae.spatial_compression_ratio
-            self.vae_temporal_compression_ratio = vae.temporal_compression_ratio
+        temporal_ratio, spatial_ratio = compression_ratios(vae)
+        self.vae_temporal_compression_ratio = temporal_ratio
+        self.vae_spatial_compression_ratio = spatial_ratio
         self.transformer_spatial_patch_size = 1
         self.transformer_temporal_patch_size = 1
         if transformer is not None:
@@ -77,8 +76,8 @@ class LTXBase(DiffusionPipeline):
         self.video_processor = VideoProcessor(vae_scale_factor=self.vae_spatial_compression_ratio)
         self._guidance_scale = 1.0
         self._guidance_rescale = 0.0
-        self.attention_kwargs: dict[str, Any] | None = None  # of the call that runs
-        self.info = CheckpointInfo()  # of a single file; only the authors' recipe reads it
+        self.attention_kwargs: dict[str, Any] | None = None  # of the running call
+        self.info = CheckpointInfo()  # of a single file; only `LTXRecipePipeline` uses it
 
     @classmethod
     def from_single_file(
@@ -96,8 +95,8 @@ class LTXBase(DiffusionPipeline):
         Args:
             pretrained_model_link_or_path: the file; or, on the Hub, its address or
                 "owner/repository/file".
-            config: a pipeline folder, or a repository, from which to load what the file does not
-                hold: the text encoder and the tokenizer.
+            config: a pipeline folder, or a repository, from which to load the components that are
+                not in the file: the text encoder and the tokenizer.
 
         The other arguments and the errors are those of `from_pretrained`.
         """
@@ -123,7 +122,7 @@ class LTXBase(DiffusionPipeline):
         loaded: dict[str, Any] = dict.fromkeys([*cls._optional_components, *loaders])
         loaded |= components
         if config is not None:
-            hub["revision"] = None  # which was the file's
+            hub["revision"] = None  # it is the revision of the file
             loaded = cls.from_pretrained(config, **load_options, **hub, **loaded).components
         missing = [name for name in cls.component_names() if name not in loaded]
         if missing:
@@ -139,12 +138,12 @@ class LTXBase(DiffusionPipeline):
 
     @property
     def guidance_scale(self) -> float:
-        """Of the call that runs. A callback may set `_guidance_scale` for the steps after it."""
+        """Of the running call. A callback may set `_guidance_scale` for the following steps."""
         return self._guidance_scale
 
     @property
     def guidance_rescale(self) -> float:
-        """Of the call that runs. A callback may set `_guidance_rescale`."""
+        """Of the running call. A callback may set `_guidance_rescale` for the following steps."""
         return self._guidance_rescale
 
     @property
@@ -169,16 +168,18 @@ class LTXBase(DiffusionPipeline):
     ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
         """Embed prompts and negative prompts. Needs only the text encoder and the tokenizer.
 
-        Embeddings that are given are returned as they are. Those that are computed are repeated
-        for the videos of a prompt, one prompt after the other, and so are their masks.
+        Embeddings that are passed are returned unchanged. Those that are computed, and their masks,
+        are repeated for the videos of a prompt, one prompt after the other.
 
         Args:
-            prompt, negative_prompt: a text or a list; one negative prompt serves all, and none is
-                the empty text.
+            prompt, negative_prompt: a text or a list; one negative prompt is used for all prompts,
+                and `None` is the empty text.
             do_classifier_free_guidance: whether negative prompts are needed.
             num_videos_per_prompt: rows for each prompt.
-            max_sequence_length: tokens that a prompt is padded or cut to; by default as many as
-                in a call.
+            prompt_embeds, negative_prompt_embeds, prompt_attention_mask,
+                negative_prompt_attention_mask: used instead of encoding the prompts.
+            max_sequence_length: tokens that a prompt is padded or cut to; by default that of a
+                call.
             device: to compute on; by default the pipeline's.
             dtype: of the embeddings; by default the text encoder's.
 
@@ -224,10 +225,15 @@ class LTXBase(DiffusionPipeline):
     def set_timesteps(
         self, num_inference_steps: int, num_tokens: int, timesteps: list[float] | None
     ) -> torch.Tensor:
-        """Set the scheduler's schedule for a video of so many tokens.
+        """Set the scheduler's schedule.
+
+        Args:
+            num_inference_steps: number of steps; not used with `timesteps`.
+            num_tokens: of the video; a dynamic shift depends on it.
+            timesteps: the model's input at each step, in (0, 1000], or `None`.
 
         Returns:
-            Its timesteps, `(num_steps,)`.
+            The timesteps of the schedule, `(num_steps,)`.
         """
         if timesteps is not None:
             return self._set_timesteps(num_tokens, timesteps=timesteps)
@@ -264,10 +270,9 @@ class LTXBase(DiffusionPipeline):
 
         Args:
             latents: tokens `(B, N, C)`, or latents `(B, C, t, h, w)`.
-            dtype: that the latents are rounded to, and noise is drawn in; the autoencoder's by
-                default.
             height, width, num_frames, decode_timestep, decode_noise_scale, generator, output_type:
                 as in a call.
+            dtype: of the latents and the noise; by default the autoencoder's.
         """
         call = f"pipe.decode(pipe.latents, height={height}, width={width}, num_frames={num_frames})"
         advice = f"pipe.vae.enable_tiling() and then {call}"
@@ -282,11 +287,11 @@ class LTXBase(DiffusionPipeline):
             video = decode_latents(vae, latents.to(dtype or vae.dtype), options)
             return self.video_processor.postprocess_video(video, output_type)
 
-    def _begin(self, inputs: CallInputs) -> tuple[int, LatentShape]:
-        """Check a call, and take over what callbacks may read and change.
+    def _start_call(self, inputs: CallInputs) -> tuple[int, LatentShape]:
+        """Check the inputs of a call, and set the attributes that callbacks may read and change.
 
         Returns:
-            The number of its videos, and their latent shape.
+            The number of videos, and their latent shape.
         """
         num_videos = inputs.check(self.vae_temporal_compression_ratio, self._callback_tensor_inputs)
         self._require(*inputs.components)
@@ -298,16 +303,16 @@ class LTXBase(DiffusionPipeline):
 
     def _encode_prompts(self, inputs: PromptInputs) -> PromptEmbeds:
         """The embeddings of a call, a row for each video, in the dtype of the transformer."""
-        given = inputs.embeds
+        embeds = inputs.embeds
         with self.progress.stage("encode prompt"):
             encoded = self.encode_prompt(
                 inputs.prompt,
                 inputs.negative_prompt,
                 do_classifier_free_guidance=self.do_classifier_free_guidance,
-                prompt_embeds=given.positive,
-                negative_prompt_embeds=given.negative,
-                prompt_attention_mask=given.positive_mask,
-                negative_prompt_attention_mask=given.negative_mask,
+                prompt_embeds=embeds.positive,
+                negative_prompt_embeds=embeds.negative,
+                prompt_attention_mask=embeds.positive_mask,
+                negative_prompt_attention_mask=embeds.negative_mask,
                 max_sequence_length=inputs.max_sequence_length,
             )
         embeds = PromptEmbeds(*encoded).repeat(inputs.num_videos_per_prompt)
@@ -333,10 +338,13 @@ class LTXBase(DiffusionPipeline):
         """Denoise tokens `(B, N, C)`.
 
         Args:
+            tokens: at the noise level of the first step.
             timesteps: of the schedule, `(num_steps,)`.
             prompts: a row for each video.
+            stepper: takes the tokens to the next noise level.
             positions: of the tokens, `(1, 3, N)`.
-            guide: the guider of each step; by default from the pipeline's live attributes.
+            callback: the caller's.
+            guide: returns the guider of a step; by default one with the pipeline's current scales.
         """
         predictor = TransformerPredictor(
             transformer=self.transformer,
@@ -358,13 +366,13 @@ class LTXBase(DiffusionPipeline):
                 callbacks,
             )
 
-    def _finish(
+    def _make_output(
         self,
         latents: torch.Tensor,
         inputs: CallInputs,
         return_dict: bool,
     ) -> LTXPipelineOutput | tuple[Any]:
-        """The output of a call: frames, or the latents as they are."""
+        """The output of a call: decoded frames, or the latents."""
         frames: Any = latents
         decoding = inputs.decoding
         if decoding.output_type != "latent":

@@ -1,4 +1,4 @@
-"""The inputs of an LTX call, checked before any work."""
+"""The inputs of an LTX call, and their checks before any computation."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +17,15 @@ from filmstrip.pipeline.step_callbacks import StepCallback
 
 logger = get_logger(__name__)
 
-STRETCH_TOLERANCE = 0.1  # relative difference of aspect ratios that is not seen
+STRETCH_TOLERANCE = 0.1  # relative difference of aspect ratios that is not visible
 
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How a call of diffusers' pipelines samples."""
+    """The arguments of diffusers' calls that decide how they sample."""
 
     num_inference_steps: int
-    timesteps: list[float] | None  # instead of the scheduler's own
+    timesteps: list[float] | None  # instead of those of the scheduler
     guidance_scale: float
     guidance_rescale: float
     attention_kwargs: dict[str, Any] | None
@@ -33,7 +33,7 @@ class SamplingOptions:
 
 @dataclass(frozen=True)
 class CallInputs:
-    """The arguments that the calls of `LTXPipeline` and its siblings share, in groups."""
+    """The arguments that the calls of all drop-in LTX pipelines have, in groups."""
 
     prompts: PromptInputs
     shape: VideoShape
@@ -42,11 +42,14 @@ class CallInputs:
     callback: StepCallback
 
     def check(self, temporal_compression_ratio: int, callback_tensors: tuple[str, ...]) -> int:
-        """The number of videos of the call, after checking it.
+        """Check the arguments.
 
         Args:
             temporal_compression_ratio: frames per latent frame.
-            callback_tensors: the names of the tensors that a callback may be handed.
+            callback_tensors: the names of the tensors that a callback may get.
+
+        Returns:
+            The number of videos of the call.
 
         Raises:
             InputError: an argument that cannot be used.
@@ -82,7 +85,10 @@ class CallInputs:
 
 
 def check_video_shape(shape: VideoShape, temporal_compression_ratio: int) -> None:
-    """Refuse sizes that are no positive multiples of 32; warn of a frame count that is cut."""
+    """Refuse a height or width that is not a positive multiple of 32.
+
+    Warns of a number of frames that is not `ratio * k + 1` and will be rounded down.
+    """
     checks.check_multiple(shape.height, shape.width, SIZE_MULTIPLE)
     checks.check_count(shape.num_frames, "num_frames")
     num_frames = round_down_frames(shape.num_frames, temporal_compression_ratio)
@@ -98,7 +104,9 @@ def check_video_shape(shape: VideoShape, temporal_compression_ratio: int) -> Non
 def crop_frames(
     num_frames: int, max_frames: int, temporal_compression_ratio: int, name: str
 ) -> slice:
-    """The first `ratio * k + 1` of a clip's frames, at most `max_frames`; warns of what is cut.
+    """Select the first `ratio * k + 1` frames of a clip, at most `max_frames`.
+
+    Warns if frames are cut.
 
     Args:
         num_frames: of the clip.
@@ -117,11 +125,11 @@ def crop_frames(
 
 
 def check_tokens(latents: torch.Tensor | None, num_videos: int, num_tokens: int) -> None:
-    """Refuse latents, if any are given, that are not the tokens of these videos."""
+    """Refuse latents that are not tokens `(num_videos, num_tokens, C)`; `None` is accepted."""
     if latents is not None and tuple(latents.shape[:2]) != (num_videos, num_tokens):
         raise InputError(
             f"latents have the shape {tuple(latents.shape)}; {num_videos} videos of {num_tokens} "
-            f"tokens are wanted, ({num_videos}, {num_tokens}, channels)."
+            f"tokens are needed, ({num_videos}, {num_tokens}, channels)."
         )
 
 
@@ -132,11 +140,12 @@ def has_other_aspect_ratio(height: int, width: int, shape: VideoShape) -> bool:
 
 
 def warn_of_stretch(picture: Any, shape: VideoShape, name: str) -> None:
-    """Warn of a picture, or the first of several, that is stretched to the size of the video."""
+    """Warn if a picture, or the first of several, is stretched to the size of the video."""
     while isinstance(picture, list | tuple) and picture:
         picture = picture[0]
     if isinstance(picture, PIL.Image.Image):
-        height, width = picture.height, picture.width
+        height = picture.height
+        width = picture.width
     elif isinstance(picture, torch.Tensor) and picture.ndim >= 3:
         height, width = picture.shape[-2:]
     elif isinstance(picture, np.ndarray) and picture.ndim >= 3:

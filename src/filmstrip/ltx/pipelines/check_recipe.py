@@ -1,4 +1,4 @@
-"""The passes of a recipe for a video shape, and what a checkpoint cannot do of them."""
+"""The passes of a recipe for a video shape, and checks that a checkpoint can sample them."""
 
 from dataclasses import dataclass, replace
 from math import ceil
@@ -15,14 +15,14 @@ from filmstrip.pipeline.guiders import SpatioTemporalGuidance
 
 @dataclass(frozen=True)
 class ShapedPass:
-    """A pass of a recipe, and the shape of the video that it makes."""
+    """A pass of a recipe, and the shape of its video."""
 
     settings: Pass
     shape: VideoShape
 
 
 def shape_passes(recipe: Recipe, shape: VideoShape) -> tuple[ShapedPass, ...]:
-    """The passes of a recipe for a video: the second one makes twice the size of the first."""
+    """The passes of a recipe; the video of the second has twice the size of the first."""
     if recipe.second is None:
         return (ShapedPass(recipe.first, shape),)
     height = int(shape.height * recipe.downscale) // SIZE_MULTIPLE * SIZE_MULTIPLE
@@ -36,23 +36,30 @@ def shape_passes(recipe: Recipe, shape: VideoShape) -> tuple[ShapedPass, ...]:
 def check_pass(
     shaped: ShapedPass, recipe: Recipe, info: CheckpointInfo, num_tokens: int, num_blocks: int
 ) -> None:
-    """Refuse a pass that this checkpoint cannot do.
+    """Refuse a pass that this checkpoint cannot sample.
 
     Args:
+        shaped: the pass.
+        recipe: the recipe that it is part of.
+        info: of the checkpoint.
         num_tokens: of the pass.
         num_blocks: of the transformer.
+
+    Raises:
+        InputError: a size that is too small; timesteps, tone mapping or guidance that are not
+            possible.
     """
     settings = shaped.settings
     if not shaped.shape.height or not shaped.shape.width:
         smallest = ceil(SIZE_MULTIPLE / recipe.downscale)
         raise InputError(
-            f"A recipe of two passes makes videos of at least {smallest}x{smallest} pixels; ask "
-            "for more."
+            f"A recipe of two passes makes videos of at least {smallest}x{smallest} pixels; give "
+            "a larger size."
         )
     checks.check_fraction(settings.tone_map, "The tone mapping of a pass")
     timesteps = settings.schedule(info.sampling, num_tokens)
     if not timesteps:
-        raise InputError(f"The recipe leaves out all of its {settings.steps} steps.")
+        raise InputError(f"The recipe skips all of its {settings.steps} steps.")
     falls = timesteps == sorted(timesteps, reverse=True)
     if not falls or not 0 < timesteps[-1] <= timesteps[0] <= 1 + TOLERANCE:
         raise InputError(
@@ -95,6 +102,6 @@ def _check_guidance(settings: Pass, timesteps: list[float], num_blocks: int) -> 
     absent = blocks.difference(range(num_blocks))
     if absent:
         raise InputError(
-            f"The guidance leaves out the blocks {sorted(absent)}; the model has 0 to "
+            f"The guidance perturbs the blocks {sorted(absent)}; the model has 0 to "
             f"{num_blocks - 1}."
         )

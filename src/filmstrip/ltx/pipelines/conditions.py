@@ -1,4 +1,4 @@
-"""Conditions: pictures and clips that a video shows at a frame, and the tokens made of them.
+"""Conditions: pictures and clips that a video shows from a frame on, and their tokens.
 
 Lightricks/LTX-Video, `prepare_conditioning` of `pipeline_ltx_video.py`.
 """
@@ -23,8 +23,8 @@ from filmstrip.pipeline import checks
 
 logger = get_logger(__name__)
 
-# The latent frames of a clip inside the video that become extra tokens: the first of them stands
-# for one frame, as no latent inside the video does, and the second depends on it.
+# The latent frames of a clip inside the video that become extra tokens. The first of them is one
+# frame, unlike the latents inside the video, and the second depends on it.
 NUM_PREFIX_FRAMES = 2
 
 
@@ -34,9 +34,9 @@ class LTXVideoCondition:
 
     Args:
         image: a picture, as the video processor takes it.
-        video: or a clip, frame by frame.
+        video: a clip instead, as a list of frames.
         frame_index: the frame of the video at which it begins.
-        strength: from 0, no effect, to 1, exactly as it is.
+        strength: from 0, no effect, to 1, shown exactly.
     """
 
     image: Any = None
@@ -46,12 +46,12 @@ class LTXVideoCondition:
 
     @property
     def name(self) -> str:
-        """What messages call the condition."""
+        """The name of the condition in messages."""
         return f"The condition at frame {self.frame_index}"
 
     @property
     def frames(self) -> Any:
-        """The frames, one after the other; a picture is one frame."""
+        """The frames in order; a picture is one frame."""
         if self.image is not None:
             return [self.image]
         if isinstance(self.video, PIL.Image.Image):
@@ -66,7 +66,7 @@ class ConditioningPixels:
     pixels: torch.Tensor  # (1 or num_videos, 3, ratio * k + 1, H, W) in [-1, 1]
     frame_index: int
     strength: float
-    is_reference: bool = False  # beside the video, which follows it but does not show it
+    is_reference: bool = False  # the video follows it (depth, poses, edges) but does not show it
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class ConditionedLatents:
     tokens: torch.Tensor  # (B, N, C)
     strength: torch.Tensor  # (B, N), 0 to 1; (1, 1) without conditions
     positions: torch.Tensor  # (1, 3, N)
-    num_extra_tokens: int  # that are not the video's
+    num_extra_tokens: int
 
 
 def list_conditions(
@@ -88,11 +88,15 @@ def list_conditions(
 ) -> list[LTXVideoCondition]:
     """The conditions of a call, from its list or from its separate arguments.
 
-    Separate lists go together as in diffusers: the shortest decides, and one picture or clip
-    counts as a list of one.
+    Separate lists are combined as in diffusers: the shortest sets the number of conditions, and a
+    single picture or clip is a list of one.
+
+    Args:
+        conditions: one or several, instead of the other arguments.
+        image, video, frame_index, strength: values of `LTXVideoCondition`, or lists of them.
 
     Raises:
-        InputError: both ways at once, or lists of different lengths.
+        InputError: both `conditions` and `image` or `video`, or lists of different lengths.
     """
     if conditions is not None:
         if image is not None or video is not None:
@@ -136,6 +140,11 @@ def preprocess_condition(
 ) -> ConditioningPixels:
     """The pixels of a condition, stretched to the size of the video and cut to its length.
 
+    Args:
+        shape: of the video.
+        temporal_compression_ratio: frames per latent frame.
+        num_videos: of the call; a condition may have a picture for each.
+
     Raises:
         InputError: neither picture nor clip, a clip after the video's end, or pictures for another
             number of videos.
@@ -148,7 +157,7 @@ def preprocess_condition(
         pixels = processor.preprocess(condition.image, shape.height, shape.width).unsqueeze(2)
     else:
         pixels = _preprocess_clip(condition, processor, shape, temporal_compression_ratio)
-    expand_rows(pixels[:, :1, :1, :1, :1], num_videos, "pictures")  # refuses other numbers
+    expand_rows(pixels[:, :1, :1, :1, :1], num_videos, "pictures")  # checks their number
     return ConditioningPixels(pixels, condition.frame_index, condition.strength)
 
 
@@ -179,10 +188,13 @@ def _preprocess_clip(
 
 
 def condition_problems(condition: LTXVideoCondition, shape: VideoShape) -> Iterator[str]:
-    """What is wrong with a condition, a sentence each.
+    """Problems of a condition that pipelines warn of or refuse.
+
+    Yields:
+        A sentence for each problem.
 
     Raises:
-        InputError: it is no condition at all.
+        InputError: it has neither picture nor clip, or a value that is not a number.
     """
     checks.check_numbers({"frame_index": condition.frame_index, "strength": condition.strength})
     name = condition.name
@@ -197,7 +209,7 @@ def condition_problems(condition: LTXVideoCondition, shape: VideoShape) -> Itera
 
 
 def find_overlaps(spans: Iterable[tuple[int, int]]) -> Iterator[int]:
-    """Frames that two conditions share.
+    """Find the frames at which two conditions overlap.
 
     Args:
         spans: the first frame and the number of frames of each condition.
@@ -211,8 +223,8 @@ def find_overlaps(spans: Iterable[tuple[int, int]]) -> Iterator[int]:
 
 
 def overlap_problem(frame: int) -> str:
-    """The sentence for two conditions that share a frame."""
-    return f"Two conditions hold frame {frame}; what they show may not agree."
+    """The sentence for two conditions that overlap at a frame."""
+    return f"Two conditions overlap at frame {frame}; the video cannot show both."
 
 
 def check_conditions(
@@ -221,14 +233,14 @@ def check_conditions(
     """Refuse conditions that the authors' recipe cannot use.
 
     Raises:
-        InputError: a condition with a problem, two that share a frame, or a clip that begins
-            inside a latent frame.
+        InputError: a condition with a problem, two that overlap, or a clip that does not begin at a
+            latent frame.
     """
     spans = []
     for condition in conditions:
         for problem in condition_problems(condition, shape):
             raise InputError(problem)
-        to_uint8_frames(condition.frames[:1])  # refuses what is no picture
+        to_uint8_frames(condition.frames[:1])  # refuses other types than pictures
         max_frames = shape.num_frames - condition.frame_index
         num_frames = round_down_frames(
             min(len(condition.frames), max_frames), temporal_compression_ratio
@@ -257,17 +269,21 @@ def apply_conditioning(
 ) -> ConditionedLatents:
     """Put conditions into the latents before the first step.
 
-    A condition at frame 0 is mixed into the video's latents. Of one that begins later, the first
-    two latent frames become extra tokens at its position, and the rest is mixed into the video's
-    latents. All latents of a reference become extra tokens (Lightricks/LTX-Video-Trainer,
-    `reference_video` in `ltxv_pipeline.py`).
+    The latents of a condition at frame 0 are mixed into the video's latents. Of a condition that
+    begins later, the first two latent frames become extra tokens at its position, and the others
+    are mixed into the video's latents. All latents of a reference become extra tokens
+    (Lightricks/LTX-Video-Trainer, `reference_video` in `ltxv_pipeline.py`).
 
     Args:
         latents: noise, `(B, C, t, h, w)`; changed in place.
-        encode: pixels to latents `(1 or B, C, t, h, w)`.
-        positions: those of the tokens of a latent video that begins at a frame, `(1, 3, N)`.
+        encode: encodes pixels to latents `(1 or B, C, t, h, w)`.
+        positions: returns the positions `(1, 3, N)` of the tokens of a latent video, from its shape
+            and the frame at which it begins.
         temporal_compression_ratio: frames per latent frame.
         generator: of the noise in conditions whose strength is below 1.
+
+    Returns:
+        The tokens before the first step.
     """
     num_videos, _, num_frames, height, width = latents.shape
     video_positions = positions(LatentShape(num_frames, height, width), 0)

@@ -1,4 +1,4 @@
-"""Latents to pixels."""
+"""Decoding of latents to pixels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +14,10 @@ PerVideo = float | list[float]
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How latents become frames, as a caller of diffusers' pipelines says it."""
+    """The arguments of diffusers' calls that decide how latents are decoded."""
 
-    timestep: PerVideo = 0.0  # noise level that a timestep-conditioned decoder is told, 0 to 1
-    noise_scale: PerVideo | None = None  # weight of the noise mixed in; None: as `timestep`
+    timestep: PerVideo = 0.0  # the noise level for a timestep-conditioned decoder, 0 to 1
+    noise_scale: PerVideo | None = None  # weight of the noise mixed in; None for `timestep`
     generator: Generators = None  # of that noise
     output_type: str = "pil"
 
@@ -30,16 +30,20 @@ class DecodeOptions:
         return _per_video(self.timestep, "decode_timestep", num_videos)
 
     def noise_scales(self, num_videos: int) -> torch.Tensor:
-        """The weight of the noise in each video, `(num_videos,)`; errors as for `timesteps`."""
+        """The weight of the noise in each video, `(num_videos,)`.
+
+        Raises:
+            InputError: a list whose length does not divide the number of videos.
+        """
         scale = self.timestep if self.noise_scale is None else self.noise_scale
         return _per_video(scale, "decode_noise_scale", num_videos)
 
 
 @dataclass(frozen=True)
 class DecodeRecipe:
-    """How latents become frames in the authors' pipeline (Lightricks/LTX-Video)."""
+    """How the authors' pipeline decodes latents (Lightricks/LTX-Video)."""
 
-    timestep: float = 0.05  # noise level that a timestep-conditioned decoder is told, 0 to 1
+    timestep: float = 0.05  # the noise level for a timestep-conditioned decoder, 0 to 1
     noise_scale: float = 0.025  # weight of the noise mixed into normalised latents
     tone_map: float = 0.0  # compression of large latents, 0 to 1
 

@@ -1,4 +1,4 @@
-"""LTX-Video with diffusers' calls: from text, from a picture, and from pictures and clips."""
+"""LTX pipelines with diffusers' calls: from text, from a picture, from pictures and clips."""
 
 from functools import partial
 from typing import Any, ClassVar
@@ -74,27 +74,27 @@ class LTXPipeline(LTXBase):
             num_frames: 8 k + 1; another number is rounded down to that, with a warning.
             frame_rate: frames per second that the motion is meant for.
             num_inference_steps: denoising steps.
-            timesteps: what the model is told at each step, in (0, 1000], falling, instead of the
-                scheduler's own.
+            timesteps: the model's input at each step, in (0, 1000], falling, instead of those of
+                the scheduler.
             guidance_scale: of classifier-free guidance; 1 or less switches it off.
             guidance_rescale: weight of the rescaled prediction (`rescale_noise_cfg`), 0 to 1.
-            num_videos_per_prompt: videos of each prompt; they come one prompt after the other.
+            num_videos_per_prompt: videos of each prompt; those of a prompt are consecutive.
             generator: of the noise; a list has one for each video.
-            latents: the noise itself, tokens `(B, N, C)`.
+            latents: tokens `(B, N, C)` to use as the noise instead of drawing it.
             prompt_embeds, negative_prompt_embeds: prompts that `encode_prompt` embedded,
                 `(B, L, C)`, with `prompt_attention_mask` and `negative_prompt_attention_mask`,
                 `(B, L)`.
-            decode_timestep: the noise level that a timestep-conditioned decoder is told, 0 to 1; a
-                number, or one for each prompt or video.
+            decode_timestep: the noise level for a timestep-conditioned decoder, 0 to 1; a number,
+                or one for each prompt or video.
             decode_noise_scale: weight of the noise mixed into the latents before decoding; by
                 default `decode_timestep`.
             output_type: "pil", "np", "pt", or "latent" for the tokens.
             return_dict: return the output class rather than a tuple of one.
-            attention_kwargs: handed to the transformer.
+            attention_kwargs: passed to the transformer.
             callback_on_step_end: called after each step as `callback(pipeline, step_index,
                 timestep, tensors)`. Tensors that it returns under "latents" and "prompt_embeds"
                 (`[negative; positive]` under guidance) replace those of the call.
-            callback_on_step_end_tensor_inputs: names of the tensors that it is handed.
+            callback_on_step_end_tensor_inputs: names of the tensors that it gets.
             max_sequence_length: tokens that a prompt is padded or cut to.
 
         Returns:
@@ -102,7 +102,7 @@ class LTXPipeline(LTXBase):
             in [0, 1]; or tokens.
 
         Raises:
-            InputError: an argument that cannot be used, before any work.
+            InputError: an argument that cannot be used, before any computation.
         """
         embeds = PromptEmbeds(
             prompt_embeds,
@@ -121,7 +121,7 @@ class LTXPipeline(LTXBase):
             DecodeOptions(decode_timestep, decode_noise_scale, generator, output_type),
             StepCallback(callback_on_step_end, callback_on_step_end_tensor_inputs),
         )
-        num_videos, shape = self._begin(inputs)
+        num_videos, shape = self._start_call(inputs)
         check_tokens(latents, num_videos, shape.num_tokens)
 
         prompts = self._encode_prompts(inputs.prompts)
@@ -131,7 +131,7 @@ class LTXPipeline(LTXBase):
         positions = self._token_positions(frame_rate, False, shape)
         stepper = EulerStepper(self._euler_step)
         tokens = self._denoise(latents, schedule, prompts, stepper, positions, inputs.callback)
-        return self._finish(tokens, inputs, return_dict)
+        return self._make_output(tokens, inputs, return_dict)
 
 
 class LTXImageToVideoPipeline(LTXBase):
@@ -167,14 +167,15 @@ class LTXImageToVideoPipeline(LTXBase):
         callback_on_step_end_tensor_inputs: list[str] = ["latents"],  # noqa: B006  (only read)
         max_sequence_length: int = 128,
     ) -> LTXPipelineOutput | tuple[Any]:
-        """Make videos whose first frame is given.
+        """Make videos that begin with a picture.
 
         Args:
             image: a picture, or a list, array or tensor of them, one for all videos or one for
                 each prompt or video; it is stretched to the size of the video.
-            latents: tokens `(B, N, C)`, those of the first latent frame without noise; then
-                `image` is not used.
-            generator: of the picture's draw and the noise; a list has one for each video.
+            latents: tokens `(B, N, C)`, those of the first latent frame without noise, instead of
+                `image`.
+            generator: of the draw from the picture's posterior and the noise; a list has one for
+                each video.
 
         The other arguments, the result and the errors are those of `LTXPipeline`.
         """
@@ -195,7 +196,7 @@ class LTXImageToVideoPipeline(LTXBase):
             DecodeOptions(decode_timestep, decode_noise_scale, generator, output_type),
             StepCallback(callback_on_step_end, callback_on_step_end_tensor_inputs),
         )
-        num_videos, shape = self._begin(inputs)
+        num_videos, shape = self._start_call(inputs)
         check_tokens(latents, num_videos, shape.num_tokens)
         first_frame = torch.empty(0)
         if latents is None:
@@ -208,7 +209,7 @@ class LTXImageToVideoPipeline(LTXBase):
         positions = self._token_positions(frame_rate, False, shape)
         stepper = FirstFrameStepper(self._euler_step, shape)
         tokens = self._denoise(latents, schedule, prompts, stepper, positions, inputs.callback)
-        return self._finish(tokens, inputs, return_dict)
+        return self._make_output(tokens, inputs, return_dict)
 
     def _first_frame(self, image: Any, shape: VideoShape, num_videos: int) -> torch.Tensor:
         """The picture's pixels, `(R, 3, 1, H, W)` in [-1, 1]."""
@@ -233,7 +234,7 @@ class LTXImageToVideoPipeline(LTXBase):
         shape: LatentShape,
         generator: Generators,
     ) -> torch.Tensor:
-        """The picture's latents as the first frame, and noise for the others, `(B, N, C)`."""
+        """Tokens `(B, N, C)`: the picture's latents in the first frame, noise in the others."""
         device = self._execution_device
         with self.progress.stage("encode picture"):
             first = encode_each(self.vae, pixels, generator, num_videos, device)
@@ -242,8 +243,9 @@ class LTXImageToVideoPipeline(LTXBase):
 
 
 class LTXConditionPipeline(LTXBase):
-    """Makes videos that show pictures and clips at some frames. Its components are those of
-    `LTXBase`.
+    """Makes videos that show pictures and clips at some frames.
+
+    Its components are those of `LTXBase`.
     """
 
     _max_sequence_length: ClassVar[int] = 256
@@ -252,13 +254,14 @@ class LTXConditionPipeline(LTXBase):
     def set_timesteps(
         self, num_inference_steps: int, num_tokens: int, timesteps: list[float] | None
     ) -> torch.Tensor:
-        """As for the other pipelines, but linear-quadratic.
+        """Set the linear-quadratic schedule.
 
-        A scheduler that shifts by the number of tokens, as that of 0.9.0 and 0.9.1, keeps its own
-        sigmas; timesteps that are given get sigmas that agree with them.
+        A scheduler with a dynamic shift, as that of 0.9.0 and 0.9.1, uses its default sigmas
+        instead; if `timesteps` are given, its sigmas are set to agree with them. The arguments are
+        those of `LTXBase.set_timesteps`.
 
         Returns:
-            The timesteps, `(num_steps,)`.
+            The timesteps of the schedule, `(num_steps,)`.
         """
         is_dynamic = self.scheduler.config.use_dynamic_shifting
         if timesteps is None and not is_dynamic:
@@ -305,18 +308,19 @@ class LTXConditionPipeline(LTXBase):
         callback_on_step_end_tensor_inputs: list[str] = ["latents"],  # noqa: B006  (only read)
         max_sequence_length: int = 256,
     ) -> LTXPipelineOutput | tuple[Any]:
-        """Make videos.
+        """Make videos that show pictures and clips at some frames.
 
         Args:
             conditions: pictures and clips, each with its frame and strength.
-            image, video, frame_index, strength: conditions in another way: one, or lists.
+            image, video, frame_index, strength: the values of one condition, or lists of them,
+                instead of `conditions`.
             denoise_strength: fraction of the steps that are taken, 0 to 1. Below 1 the first step
                 starts from `latents` with noise mixed in.
-            image_cond_noise_scale: of the noise that fully conditioned frames get before each
-                step, at timestep 1000.
+            image_cond_noise_scale: scale, at timestep 1000, of the noise that fully conditioned
+                frames get before each step.
             generator: of all draws; a list has one for each video.
-            latents: `(B, C, t, h, w)`, such as a call returns with `output_type="latent"`; for
-                `denoise_strength`.
+            latents: `(B, C, t, h, w)`, such as a call returns with `output_type="latent"`; used if
+                `denoise_strength` is below 1.
             output_type: "pil", "np", "pt", or "latent" for latents `(B, C, t, h, w)`.
 
         The other arguments, the result and the errors are those of `LTXPipeline`.
@@ -339,8 +343,8 @@ class LTXConditionPipeline(LTXBase):
             DecodeOptions(decode_timestep, decode_noise_scale, generator, output_type),
             StepCallback(callback_on_step_end, callback_on_step_end_tensor_inputs),
         )
-        num_videos, shape = self._begin(inputs)
-        given_latents = self._check_latents(latents, denoise_strength, num_videos, shape)
+        num_videos, shape = self._start_call(inputs)
+        latents = self._check_latents(latents, denoise_strength, num_videos, shape)
         checks.check_numbers({"image_cond_noise_scale": image_cond_noise_scale})
         pixels = self._preprocess_conditions(condition_list, inputs.shape, num_videos)
 
@@ -349,13 +353,13 @@ class LTXConditionPipeline(LTXBase):
         first_step = len(schedule) - int(len(schedule) * denoise_strength)
         schedule = schedule[first_step:]
         self.num_timesteps = len(schedule)
-        start = self._initial_noise(num_videos, shape, generator)
-        if given_latents is not None:
+        initial = self._initial_noise(num_videos, shape, generator)
+        if latents is not None:
             sigma = float(self.scheduler.host_sigmas[first_step])
-            start = sigma * start + (1 - sigma) * given_latents.to(start)
+            initial = sigma * initial + (1 - sigma) * latents.to(initial)
         with self.progress.stage("encode conditions"):
             conditioned = apply_conditioning(
-                start,
+                initial,
                 pixels,
                 encode=partial(
                     encode_pixels, self.vae, generator=generator, device=self._execution_device
@@ -376,12 +380,12 @@ class LTXConditionPipeline(LTXBase):
             conditioned.tokens, schedule, prompts, stepper, positions, inputs.callback
         )
         video_latents = unpack(tokens[:, conditioned.num_extra_tokens :], shape)
-        return self._finish(video_latents, inputs, return_dict)
+        return self._make_output(video_latents, inputs, return_dict)
 
     def _preprocess_conditions(
         self, conditions: list[LTXVideoCondition], shape: VideoShape, num_videos: int
     ) -> list[Any]:
-        """The pixels of the conditions; warns of those that share a frame."""
+        """The pixels of the conditions; warns of conditions that overlap."""
         if conditions:
             self._require("vae")
         pixels = [
@@ -406,7 +410,7 @@ class LTXConditionPipeline(LTXBase):
         timesteps: torch.Tensor,
         step: Step,
     ) -> torch.Tensor:
-        # With a timestep for each token, the scheduler takes the velocity from noise to data.
+        # With a timestep for each token, the scheduler takes the negative velocity.
         return self._euler_step(latents, -velocity, step, per_token_timesteps=timesteps)
 
     def _check_latents(
@@ -416,15 +420,15 @@ class LTXConditionPipeline(LTXBase):
         num_videos: int,
         shape: LatentShape,
     ) -> torch.Tensor | None:
-        """The latents that the first step starts from, if it starts from any."""
+        """The latents that the first step starts from, or `None` if it starts from noise."""
         checks.check_fraction(denoise_strength, "denoise_strength")
         if latents is not None and denoise_strength == 1:
             logger.warning("latents are not used where denoise_strength is 1; give a smaller one.")
             return None
         if latents is None and denoise_strength < 1:
             logger.warning(
-                "denoise_strength is %g and there are no latents: sampling starts late, from "
-                "noise.",
+                "denoise_strength is %g and there are no latents: sampling starts from noise at a "
+                "later step.",
                 denoise_strength,
             )
         if latents is None:

@@ -8,7 +8,7 @@ from filmstrip.errors import InputError
 from filmstrip.ltx.latents import adain, denormalize, normalize, tone_map
 from filmstrip.ltx.pipelines.check_inputs import crop_frames
 from filmstrip.ltx.pipelines.decode import DecodeOptions, PerVideo, decode_latents
-from filmstrip.ltx.pipelines.encode import encode_each
+from filmstrip.ltx.pipelines.encode import compression_ratios, encode_each
 from filmstrip.media.processors import VideoProcessor
 from filmstrip.nn.noise import Generators
 from filmstrip.outputs import LTXPipelineOutput
@@ -28,11 +28,9 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
         super().__init__()
         self.vae = vae
         self.latent_upsampler = latent_upsampler
-        self.vae_spatial_compression_ratio = 32
-        self.vae_temporal_compression_ratio = 8
-        if vae is not None:
-            self.vae_spatial_compression_ratio = vae.spatial_compression_ratio
-            self.vae_temporal_compression_ratio = vae.temporal_compression_ratio
+        temporal_ratio, spatial_ratio = compression_ratios(vae)
+        self.vae_temporal_compression_ratio = temporal_ratio
+        self.vae_spatial_compression_ratio = spatial_ratio
         self.video_processor = VideoProcessor(vae_scale_factor=self.vae_spatial_compression_ratio)
 
     @torch.no_grad()
@@ -54,13 +52,13 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
 
         Args:
             video: a list of frames, or whatever `VideoProcessor.preprocess_video` takes.
-            height, width: what the video is resized to first, in multiples of the autoencoder's
-                compression.
+            height, width: size in pixels to which the video is first resized, multiples of the
+                autoencoder's compression ratio.
             latents: `(B, C, t, h, w)` as `LTXConditionPipeline` returns them, instead of a video.
             adain_factor: weight of the original latents' mean and deviation in each channel.
             tone_map_compression_ratio: how much large values are compressed, 0 to 1.
             generator: of the encoder's draw and the noise; a list has one for each video.
-            output_type: "pil", "np", "pt", or "latent" for latents like the given ones.
+            output_type: "pil", "np", "pt", or "latent" for latents `(B, C, t, h, w)`.
 
         The other arguments, the result and the errors are those of `LTXPipeline`.
         """
@@ -105,7 +103,7 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
     def _check_video_or_latents(
         self, video: Any, latents: torch.Tensor | None, height: int, width: int
     ) -> torch.Tensor:
-        """The pixels `(B, 3, T, H, W)`, of `ratio * k + 1` frames, or the latents of a call."""
+        """The pixels `(B, 3, T, H, W)`, T being `ratio * k + 1`, or the latents of a call."""
         if video is None and latents is None:
             raise InputError("Neither video nor latents was given; give one of them.")
         if video is not None and latents is not None:
@@ -115,7 +113,7 @@ class LTXLatentUpsamplePipeline(DiffusionPipeline):
             if latents.ndim != 5 or latents.shape[1] != channels:
                 raise InputError(
                     f"latents have the shape {tuple(latents.shape)}; (videos, {channels}, frames, "
-                    "height, width) is wanted, as LTXConditionPipeline gives."
+                    "height, width) is needed, as LTXConditionPipeline returns."
                 )
             return latents
         pixels = self.video_processor.preprocess_video(video, height, width)

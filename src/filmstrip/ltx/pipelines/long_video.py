@@ -1,4 +1,4 @@
-"""Long videos from several prompts over time, one window after the other."""
+"""Long videos from several prompts over time, made in overlapping windows."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,16 +31,16 @@ Frames = NDArray[np.uint8]  # (T, H, W, 3)
 
 @dataclass(frozen=True)
 class Window:
-    """A part of a long video that is made in one call. It begins with the end of the one before."""
+    """A part of a long video that one call makes. It overlaps the end of the previous window."""
 
-    start: int  # its first frame, in the whole video
-    num_overlap_frames: int  # that the window before has made; 0 in the first window
-    num_frames: int  # all of them, `ratio * k + 1`
+    start: int  # the frame of the whole video at which it begins
+    num_overlap_frames: int  # frames in common with the previous window; 0 in the first window
+    num_frames: int  # `ratio * k + 1`, including the overlap
     prompt: str
 
     @property
     def new_frames(self) -> range:
-        """The frames of the whole video that it adds."""
+        """The frames of the whole video that are not in the previous window."""
         return range(self.start + self.num_overlap_frames, self.start + self.num_frames)
 
 
@@ -52,11 +52,22 @@ def plan_windows(
     overlap: int = 25,
     temporal_compression_ratio: int = 8,
 ) -> list[Window]:
-    """Split a video so that each prompt begins with a window's first new frame.
+    """Split a video into windows so that each prompt begins at a window's first new frame.
 
-    The windows of one prompt are of even length. All windows make `num_frames` frames, or up to
-    `ratio - 1` more. A prompt begins at most `ratio / 2` frames from its time, since windows begin
-    at every `ratio`-th frame. The arguments and the errors are those of `long_video`.
+    The windows of one prompt have about the same length. All windows make `num_frames` frames, or
+    up to `ratio - 1` more. A prompt begins at most `ratio / 2` frames from its time, since windows
+    begin at multiples of `ratio` frames.
+
+    Args:
+        prompts: each with the second at which it begins, the first at 0.
+        num_frames: of the whole video.
+        frame_rate: frames per second.
+        window: frames of a window at most, `ratio * k + 1`.
+        overlap: frames that a window has in common with the previous one, `ratio * k + 1`.
+        temporal_compression_ratio: frames per latent frame, the `ratio`.
+
+    Raises:
+        InputError: prompts or lengths that cannot be used.
     """
     ratio = temporal_compression_ratio
     checks.check_count(num_frames, "num_frames")
@@ -67,29 +78,29 @@ def plan_windows(
             f"overlap is {overlap} frames and window {window}; a window must be longer than its "
             "overlap."
         )
-    # In latent frames from here on: the first of a video is one frame, each other one `ratio`.
+    # Lengths below are in latent frames: the first is one frame, each other one `ratio` frames.
     max_latents = _num_latent_frames(window, ratio)
     overlap_latents = _num_latent_frames(overlap, ratio)
     total_latents = _num_latent_frames(num_frames, ratio)
     starts = _prompt_starts(prompts, num_frames, frame_rate, ratio)
     ends = [*starts[1:], total_latents]
     windows = list[Window]()
-    done = 0
+    num_planned = 0
     for (_, prompt), end in zip(sorted(prompts), ends, strict=True):
-        while done < end:
-            shared = min(overlap_latents, done)
-            remaining = end - done
-            num_windows = ceil(remaining / (max_latents - shared))
-            added = ceil(remaining / num_windows)
+        while num_planned < end:
+            num_overlap = min(overlap_latents, num_planned)
+            num_remaining = end - num_planned
+            num_windows = ceil(num_remaining / (max_latents - num_overlap))
+            num_new = ceil(num_remaining / num_windows)
             windows.append(
                 Window(
-                    start=(done - shared) * ratio,
-                    num_overlap_frames=max((shared - 1) * ratio + 1, 0),
-                    num_frames=(shared + added - 1) * ratio + 1,
+                    start=(num_planned - num_overlap) * ratio,
+                    num_overlap_frames=max((num_overlap - 1) * ratio + 1, 0),
+                    num_frames=(num_overlap + num_new - 1) * ratio + 1,
                     prompt=prompt,
                 )
             )
-            done += added
+            num_planned += num_new
     return windows
 
 
@@ -109,32 +120,36 @@ def long_video(
     generator: Generators = None,
     recipe: Recipe | None = None,
 ) -> Iterator[Frames]:
-    """Make a video of any length, in memory that does not grow with it.
+    """Make a video of any length, in memory that does not grow with the length.
 
-    Each window starts from the last frames of the one before, and the two are cross-faded. Frames
-    are yielded as soon as they are finished, so that they outlive an error in a later window or an
-    interrupt.
+    Each window is conditioned on the last frames of the previous one, and the two are cross-faded.
+    Frames are yielded as soon as they are finished, so that an error in a later window or an
+    interrupt does not lose them.
 
     Args:
+        pipe: makes the windows.
         prompts: each with the second at which it begins, the first at 0; see `plan_windows`.
-        height, width, num_frames: of any size, as for the pipeline.
-        conditions: pictures and clips, also longer ones than a window, by frame of the whole
-            video.
-        reference_video: as for the pipeline, from the first frame of the whole video on.
-        window: frames that are made in one call, `ratio * k + 1`: what the model is good at and
-            memory holds. By default as many as the pipeline makes.
-        overlap: frames that a window takes over, `ratio * k + 1`: more keep motion and scene
-            better, and cost more.
-        adain_factor: weight, 0 to 1, of the first window's mean and deviation of each latent
-            channel in the others, against drifting colours.
-        generator: of the first noise of all windows, in order.
-        recipe: instead of the pipeline's own.
+        negative_prompt: by default that of the pipeline.
+        height, width: in pixels, of any size; by default those of the pipeline.
+        num_frames: of the whole video.
+        frame_rate: frames per second; by default that of the pipeline.
+        conditions: pictures and clips; `frame_index` is a frame of the whole video, and clips may
+            be longer than a window.
+        reference_video: as for the pipeline; its first frame is that of the whole video.
+        window: frames that one call makes at most, `ratio * k + 1`; limited by memory and by the
+            lengths that the model was trained on. By default the pipeline's number of frames.
+        overlap: frames that a window has in common with the previous one, `ratio * k + 1`; more
+            keep motion and scene better, and take longer.
+        adain_factor: weight, 0 to 1, with which the mean and deviation of each latent channel of
+            the first window are used in the others, against drifting colours.
+        generator: of the initial noise of all windows, in order.
+        recipe: by default that of the pipeline.
 
     Yields:
-        The next frames, `(T, height, width, 3)` in uint8, `num_frames` of them in all.
+        The next frames, `(T, height, width, 3)` in uint8, `num_frames` in total.
 
     Raises:
-        InputError: prompts, sizes or conditions that cannot be used, before any work.
+        InputError: prompts, sizes or conditions that cannot be used, before any computation.
     """
     ratio = pipe.vae_temporal_compression_ratio
     shape = pipe.shape_of(height, width, num_frames, frame_rate)
@@ -152,7 +167,7 @@ def long_video(
         clip = condition.frames[kept]
         clips.append(LTXVideoCondition(None, clip, condition.frame_index, condition.strength))
     if reference_video is not None:
-        to_uint8_frames(reference_video[:1])  # refuses what is no picture
+        to_uint8_frames(reference_video[:1])  # refuses other types than pictures
         kept = crop_frames(len(reference_video), num_frames, ratio, "The reference video")
         reference_video = reference_video[kept]
     maker = _WindowMaker(
@@ -169,18 +184,18 @@ def long_video(
 
 @dataclass(frozen=True)
 class _WindowMaker:
-    """Makes the latents of one window, with all that is the same for every window."""
+    """Makes windows, from the arguments that are the same for all of them."""
 
     pipe: LTXRecipePipeline
     shape: VideoShape  # of the whole video
-    model_shape: VideoShape  # the same in sizes that the model can make
-    clips: Sequence[LTXVideoCondition]  # conditions, by frame of the whole video
+    model_shape: VideoShape  # rounded up to a shape that the model can make
+    clips: Sequence[LTXVideoCondition]  # conditions; `frame_index` is in the whole video
     reference_video: Video | None
     recipe: Recipe
     generator: Generators
 
     def latents(self, window: Window, prompts: PromptEmbeds, overlap: torch.Tensor) -> torch.Tensor:
-        """The normalised latents of a window that begins with the overlap `(1, 3, T, H, W)`."""
+        """The normalised latents of a window that begins with the frames `(1, 3, T, H, W)`."""
         latents: torch.Tensor = self.pipe(
             height=self.model_shape.height,
             width=self.model_shape.width,
@@ -198,16 +213,16 @@ class _WindowMaker:
         return latents
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """The video `(1, 3, T, H, W)` in [-1, 1] of a window, with margins."""
+        """Decode the latents of a window to `(1, 3, T, H, W)` in [-1, 1], in `model_shape`."""
         return self.pipe.decode_video(latents, self.model_shape, self.recipe)
 
     def finish(self, video: torch.Tensor) -> Frames:
-        """The frames of `(1, 3, T, H, W)` in [-1, 1], without margins."""
+        """Crop `(1, 3, T, H, W)` in [-1, 1] to the size of `shape`, and convert it to frames."""
         cropped = crop_video(video, self.shape)[0].movedim(0, -1)
         return to_uint8(cropped / 2 + 0.5).cpu().numpy()
 
     def _conditions(self, window: Window, overlap: torch.Tensor) -> list[ConditioningPixels]:
-        """The conditioned frames of a window: reference, overlap, clips."""
+        """The conditions of a window: overlap, reference, clips."""
         num_frames = min(window.num_frames, self.shape.num_frames - window.start)
         shape = replace(self.shape, num_frames=num_frames)
         clips = [
@@ -219,8 +234,8 @@ class _WindowMaker:
             conditions.append(ConditioningPixels(overlap, 0, 1.0))
         reference = self.reference_video
         if reference is not None and window.start < len(reference):
-            part = reference[window.start : window.start + window.num_frames]
-            clips.insert(0, self.pipe.preprocess_reference(part, shape, self.model_shape))
+            frames = reference[window.start : window.start + window.num_frames]
+            clips.insert(0, self.pipe.preprocess_reference(frames, shape, self.model_shape))
         return conditions + clips
 
 
@@ -229,7 +244,7 @@ def _make_windows(
 ) -> Iterator[Frames]:
     """The frames of the windows, cross-faded where they overlap."""
     prompts = _embed_prompts(maker.pipe, windows, negative_prompt)
-    overlap = torch.empty(0)  # the last frames of the window before
+    overlap = torch.empty(0)  # the last frames of the previous window
     first_latents: torch.Tensor | None = None
     for window, next_window in zip_longest(windows, windows[1:]):
         try:
@@ -240,7 +255,7 @@ def _make_windows(
                 latents = adain(latents, first_latents, adain_factor)
             video = maker.decode(latents)
         except BaseException:
-            if window.num_overlap_frames:  # these frames are finished
+            if window.num_overlap_frames:  # frames of the previous window are finished
                 yield maker.finish(overlap)
             raise
         num_overlap = window.num_overlap_frames
@@ -256,16 +271,16 @@ def _make_windows(
 def _clips_in_window(
     clips: Iterable[LTXVideoCondition], window: Window
 ) -> Iterator[LTXVideoCondition]:
-    """The parts of clips that fall into a window.
+    """The parts of clips that are inside a window.
 
-    A clip continues at the last frame that the window before has made.
+    A clip that began in the previous window continues at the last frame of that window.
     """
     for clip in clips:
         start = clip.frame_index
         num_frames = len(clip.video)
-        new = window.new_frames
-        first = max(start, new.start - 1 if num_frames > 1 else new.start)
-        stop = min(start + num_frames, new.stop)
+        new_frames = window.new_frames
+        first = max(start, new_frames.start - 1 if num_frames > 1 else new_frames.start)
+        stop = min(start + num_frames, new_frames.stop)
         is_continued = first > start
         if stop - first > is_continued:
             yield replace(
@@ -278,7 +293,7 @@ def _clips_in_window(
 def _embed_prompts(
     pipe: LTXRecipePipeline, windows: list[Window], negative_prompt: str
 ) -> dict[str, PromptEmbeds]:
-    """The embeddings of each prompt; each text is encoded once."""
+    """The embeddings of each prompt, by its text; each text is encoded once."""
     texts = list(dict.fromkeys(window.prompt for window in windows))
     positive, positive_mask, _, _ = pipe.encode_prompt(texts, do_classifier_free_guidance=False)
     negative, negative_mask, _, _ = pipe.encode_prompt(
@@ -313,7 +328,7 @@ def _prompt_starts(
     if times[0] != 0:
         raise InputError(f"The first prompt begins at {times[0]:g} s; give one for 0 s.")
     starts = [0]
-    for before, time in pairwise(times):
+    for previous_time, time in pairwise(times):
         if not time * frame_rate < num_frames - temporal_compression_ratio / 2:
             raise InputError(
                 f"A prompt begins at {time:g} s, where the video ends: {num_frames} frames at "
@@ -322,8 +337,8 @@ def _prompt_starts(
         start = max(round((time * frame_rate - 1) / temporal_compression_ratio), 0) + 1
         if start == starts[-1]:
             raise InputError(
-                f"The prompts at {before:g} s and {time:g} s begin with the same frame; give "
-                f"times that are at least {temporal_compression_ratio / frame_rate:.2g} s apart."
+                f"The prompts at {previous_time:g} s and {time:g} s begin with the same frame; "
+                f"give times at least {temporal_compression_ratio / frame_rate:.2g} s apart."
             )
         starts.append(start)
     return starts

@@ -1,4 +1,4 @@
-"""What the denoising loop asks LTX's transformer."""
+"""Predictions of LTX's transformer for the denoising loop."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the models are imported when they are loaded
 
 @dataclass(eq=False)
 class TransformerPredictor:
-    """Asks the transformer for all branches of a step in one batch.
+    """Runs the transformer for all branches of a step in one batch.
 
     A callback may replace the prompt embeddings between steps: they are the `CallbackTensors` of
     the call.
@@ -27,12 +27,12 @@ class TransformerPredictor:
     Args:
         transformer: an `LTXVideoTransformer3DModel`, plain or compiled.
         prompts: embeddings, a row for each video.
-        guided: whether the call starts with guidance: `prompt_embeds`, as callbacks see them, then
-            are `[negative; positive]`.
+        guided: whether the call starts with guidance; then callbacks get `prompt_embeds` as
+            `[negative; positive]`.
         num_videos: of the call.
-        stepper: says the timestep of each token.
+        stepper: has the timestep of each token.
         positions: of the tokens, `(1 or B, 3, N)`: second, pixel row, pixel column.
-        attention_kwargs: handed to the transformer.
+        attention_kwargs: passed to the transformer.
     """
 
     transformer: Any
@@ -70,14 +70,14 @@ class TransformerPredictor:
         return prediction
 
     def callback_tensors(self) -> dict[str, Any]:
-        """What a callback may see besides the latents."""
+        """The tensors that a callback may get besides the latents."""
         return {
             "prompt_embeds": self._prompt_embeds,
             "negative_prompt_embeds": self.prompts.negative,
         }
 
     def replace_tensors(self, tensors: Mapping[str, Any]) -> None:
-        """Go on with the prompt embeddings that a callback returned, or changed in place."""
+        """Use the prompt embeddings that a callback returned, or changed in place."""
         if "prompt_embeds" not in tensors:
             return
         embeds: torch.Tensor = tensors["prompt_embeds"]
@@ -89,7 +89,7 @@ class TransformerPredictor:
         self._prepared = None
 
     def _perturbation(self, guider: Guider, latents: torch.Tensor) -> "dict[str, Perturbation]":
-        """The argument that leaves parts of the transformer out of the perturbed rows."""
+        """The argument `perturbation` of the transformer, if a branch is perturbed."""
         if not isinstance(guider, SpatioTemporalGuidance) or "perturbed" not in guider.branches:
             return {}
         from filmstrip.ltx.models.transformer_blocks import Perturbation
@@ -99,7 +99,7 @@ class TransformerPredictor:
         return {"perturbation": Perturbation(guider.mode, guider.blocks, rows)}
 
     def _prepare(self, branches: tuple[Branch, ...]) -> "LTXPrepared":
-        """The step-invariant work, done again only where the prompts or the branches changed."""
+        """The step-invariant inputs, computed again only if the prompts or the branches changed."""
         if self._prepared is None or self._prepared_branches != branches:
             embeds, mask = self._rows(branches)
             prepared: LTXPrepared = self.transformer.prepare(
@@ -113,10 +113,12 @@ class TransformerPredictor:
         return self._prepared
 
     def _rows(self, branches: Sequence[Branch]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings and masks of these branches: the first rows are negative, the last positive.
+        """Embeddings and masks of these branches.
+
+        In `prompt_embeds`, the first rows are negative and the last are positive.
 
         Raises:
-            InputError: a callback left embeddings of another shape.
+            InputError: a callback set embeddings of another shape.
         """
         embeds = self._prompt_embeds
         mask = self._prompt_mask
@@ -126,7 +128,7 @@ class TransformerPredictor:
         too_few = embeds.shape[0] < num_rows or mask.shape[0] < num_rows
         if too_few or embeds.shape[1] != mask.shape[1]:
             raise InputError(
-                f"A callback left prompt_embeds of shape {tuple(embeds.shape)}; this step needs "
+                f"A callback set prompt_embeds of shape {tuple(embeds.shape)}; this step needs "
                 f"{num_rows} rows of {mask.shape[1]} tokens, for {' and '.join(branches)} prompts "
                 f"of {num_videos} videos."
             )
@@ -137,5 +139,5 @@ class TransformerPredictor:
 
 
 def _version(tensor: torch.Tensor) -> int:
-    """How often a tensor was changed in place; inference tensors do not count."""
+    """How often a tensor was changed in place; -1 for inference tensors, which do not count it."""
     return -1 if tensor.is_inference() else tensor._version

@@ -1,6 +1,6 @@
-"""Pictures as the authors of LTX give them to the model: cropped, blurred and compressed.
+"""Preprocessing of pictures as in the authors' code: cropped, blurred and compressed.
 
-The model learnt from compressed videos. Lightricks/LTX-Video, `inference.py` and
+The model was trained on compressed videos. Lightricks/LTX-Video, `inference.py` and
 `crf_compressor.py`.
 """
 
@@ -17,13 +17,16 @@ CRF = 29  # of H.264
 def prepare_picture(
     picture: PIL.Image.Image, height: int, width: int, just_crop: bool = True, crf: int = CRF
 ) -> torch.Tensor:
-    """The centre of a picture in the aspect ratio of a video, `(1, 3, 1, H, W)` in [-1, 1].
+    """Crop a picture to the aspect ratio of a video, blur and compress it.
 
     Args:
         height, width: of the video, in pixels.
-        just_crop: keep the picture's own resolution, rather than that of the video.
-        crf: how much H.264 compresses it, 0 to 51; 0 leaves it as it is. A compressed picture
-            loses an odd last row or column.
+        just_crop: keep the resolution of the picture, rather than resizing it to the video's.
+        crf: constant rate factor of H.264, 0 to 51; 0 does not compress. A compressed picture loses
+            an odd last row or column.
+
+    Returns:
+        `(1, 3, 1, H, W)` in [-1, 1].
     """
     picture = picture.convert("RGB")
     crop_width, crop_height = centre_size(picture.width, picture.height, width / height)
@@ -46,15 +49,24 @@ def centre_size(width: int, height: int, aspect_ratio: float) -> tuple[int, int]
 
 
 def cover(frames: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """The centre of frames `(T, 3, H, W)`, scaled so that they just cover the size of a video.
+    """Scale frames so that they just cover the size of a video, and crop them to their centre.
 
     Lightricks/LTX-Video-Trainer, `reference_video` in `ltxv_pipeline.py`.
+
+    Args:
+        frames: `(T, 3, H', W')`.
+        height, width: of the video, in pixels.
+
+    Returns:
+        `(T, 3, height, width)`.
     """
     aspect_ratio = frames.shape[3] / frames.shape[2]
     if aspect_ratio > width / height:
-        scaled_height, scaled_width = height, int(height * aspect_ratio)
+        scaled_height = height
+        scaled_width = int(height * aspect_ratio)
     else:
-        scaled_height, scaled_width = int(width / aspect_ratio), width
+        scaled_height = int(width / aspect_ratio)
+        scaled_width = width
     frames = F.interpolate(frames, (scaled_height, scaled_width), mode="bilinear", antialias=True)
     top = round((scaled_height - height) / 2)
     left = round((scaled_width - width) / 2)
@@ -62,7 +74,7 @@ def cover(frames: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 
 def blur(pixels: torch.Tensor) -> torch.Tensor:
-    """Blur `(C, H, W)` with a Gaussian of deviation 1, three pixels wide."""
+    """Blur `(C, H, W)` with a Gaussian kernel of 3x3 pixels and deviation 1."""
     kernel = torch.exp(-torch.tensor([1.0, 0.0, 1.0]) / 2)
     kernel = torch.outer(kernel, kernel) / kernel.sum() ** 2
     padded = F.pad(pixels[:, None], (1, 1, 1, 1), mode="reflect")
@@ -70,7 +82,7 @@ def blur(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def compress(pixels: torch.Tensor, crf: int) -> torch.Tensor:
-    """`(3, H, W)` in [0, 1] after H.264, without an odd last row and column."""
+    """Compress `(3, H, W)` in [0, 1] with H.264; an odd last row or column is cropped."""
     import av
 
     even = pixels[:, : pixels.shape[1] // 2 * 2, : pixels.shape[2] // 2 * 2]

@@ -13,7 +13,7 @@ MaybeTensor = TypeVar("MaybeTensor", torch.Tensor, torch.Tensor | None)
 
 @dataclass(frozen=True)
 class PromptEmbeds:
-    """Embedded prompts and negative prompts, with their masks; None where there are none."""
+    """Embeddings and masks of prompts and negative prompts; None where they are absent."""
 
     positive: torch.Tensor | None = None  # (B, L, C)
     positive_mask: torch.Tensor | None = None  # (B, L)
@@ -21,7 +21,7 @@ class PromptEmbeds:
     negative_mask: torch.Tensor | None = None  # (B, L)
 
     def repeat(self, num_videos_per_prompt: int) -> "PromptEmbeds":
-        """Each row so many times, one prompt after the other."""
+        """Repeat each row for the videos of its prompt, which are consecutive."""
         return PromptEmbeds(
             repeat_rows(self.positive, num_videos_per_prompt),
             repeat_rows(self.positive_mask, num_videos_per_prompt),
@@ -30,7 +30,7 @@ class PromptEmbeds:
         )
 
     def to(self, dtype: torch.dtype) -> "PromptEmbeds":
-        """The embeddings in another dtype, and the masks as they are."""
+        """Convert the embeddings to a dtype; the masks are unchanged."""
         return PromptEmbeds(
             None if self.positive is None else self.positive.to(dtype),
             self.positive_mask,
@@ -39,7 +39,10 @@ class PromptEmbeds:
         )
 
     def stacked(self, guided: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings and mask along the batch: `[negative; positive]` if guided, else positive.
+        """Concatenate along the batch: `[negative; positive]` if guided, else positive.
+
+        Returns:
+            Embeddings and mask.
 
         Raises:
             InputError: an embedding or a mask that is needed is missing.
@@ -60,7 +63,7 @@ class PromptEmbeds:
 
 @dataclass(frozen=True)
 class PromptInputs:
-    """The prompts of a call, as texts or as embeddings."""
+    """The prompts of a call, texts or embeddings."""
 
     prompt: str | list[str] | None
     negative_prompt: str | list[str] | None = None
@@ -69,7 +72,7 @@ class PromptInputs:
     max_sequence_length: int = 128  # tokens that a prompt is padded or cut to
 
     def count_videos(self) -> int:
-        """The number of videos of the call, after checking what was given.
+        """Check the prompts, and count the videos of the call.
 
         Raises:
             InputError: prompts and embeddings at once, or neither; embeddings without their
@@ -126,7 +129,10 @@ def count_prompts(prompt: str | list[str] | None, embeds: torch.Tensor | None) -
 
 
 def negative_prompts(negative_prompt: str | list[str] | None, num_prompts: int) -> list[str]:
-    """A negative prompt for each prompt: one for all, or a list; none is the empty text.
+    """A list with a negative prompt for each prompt.
+
+    Args:
+        negative_prompt: one for all prompts, or a list; `None` is the empty text.
 
     Raises:
         InputError: a list of another length.
@@ -143,10 +149,13 @@ def negative_prompts(negative_prompt: str | list[str] | None, num_prompts: int) 
 
 
 def prompt_list(prompt: str | list[str] | None, name: str) -> list[str] | None:
-    """A prompt or a list of prompts as a list; None stays None.
+    """A prompt or a list of prompts as a list; `None` is returned as it is.
+
+    Args:
+        name: of the argument, for the error.
 
     Raises:
-        InputError: anything else, or an empty list.
+        InputError: another type, or an empty list.
     """
     if prompt is None:
         return None
@@ -165,7 +174,7 @@ def prompt_list(prompt: str | list[str] | None, name: str) -> list[str] | None:
 
 
 def repeat_rows(rows: MaybeTensor, times: int) -> MaybeTensor:
-    """Each row so many times, one row after the other."""
+    """Repeat each row; the copies of a row are consecutive. `None` is returned as it is."""
     if rows is None or times == 1:
         return rows
     return rows.repeat_interleave(times, dim=0)

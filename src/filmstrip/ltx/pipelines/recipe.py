@@ -1,4 +1,4 @@
-"""The authors' way from a prompt to a video, which presets follow.
+"""The LTX pipeline that samples as the authors do; presets use it.
 
 Lightricks/LTX-Video, `pipeline_ltx_video.py`.
 """
@@ -52,15 +52,15 @@ logger = get_logger(__name__)
 
 
 class LTXRecipePipeline(LTXBase):
-    """Makes videos as the authors do, by a `Recipe`.
+    """Makes videos as the authors do, with a `Recipe`.
 
     Args:
         vae, text_encoder, tokenizer, transformer: as in `LTXPipeline`.
         latent_upsampler: an `LTXLatentUpsamplerModel`, for recipes of two passes.
-        scheduler: only says how a checkpoint in diffusers' layout is sampled.
+        scheduler: only its config is used, for the schedule of a checkpoint in diffusers' layout.
 
     Attributes:
-        recipe, default_shape, default_negative_prompt: of calls that do not give their own.
+        recipe, default_shape, default_negative_prompt: defaults of the arguments of a call.
         info: how the checkpoint is sampled.
     """
 
@@ -110,18 +110,16 @@ class LTXRecipePipeline(LTXBase):
         """Make videos.
 
         Args:
-            negative_prompt, frame_rate: by default the pipeline's own, as the size is.
-            height, width, num_frames: of any size; the model makes the next larger one that it
-                can, which is cropped.
-            conditions: pictures and clips that the video shows, cropped to its aspect ratio; no
-                two may share a frame.
-            reference_video: depth, poses or edges, frame by frame, that an adapter was trained to
-                follow.
-            latents: normalised latents `(B, C, t, h, w)` to start from, noised to the first
-                timestep.
-            generator: of the first noise; a list has one for each video. Other noise is from the
-                global generator.
-            recipe: instead of the pipeline's own.
+            negative_prompt, height, width, num_frames, frame_rate, recipe: by default those of the
+                pipeline. Any size is possible: the model makes the next larger size that it can,
+                which is cropped.
+            conditions: pictures and clips that the video shows, cropped to its aspect ratio; they
+                must not overlap.
+            reference_video: frames of depth, poses or edges that an adapter was trained to follow.
+            latents: normalised latents `(B, C, t, h, w)` to start from; noise of the first timestep
+                is added.
+            generator: of the initial noise; a list has one for each video. Other noise is drawn
+                from the global generator.
             output_type: "pil", "np", "pt", or "latent" for normalised latents.
 
         The other arguments, the result and the errors are those of `LTXPipeline`.
@@ -151,7 +149,7 @@ class LTXRecipePipeline(LTXBase):
             pixels.insert(0, self.preprocess_reference(reference_video, shape, model_shape))
 
         self._interrupt = False
-        self._guidance_scale = recipe.largest_scale  # which prompts are needed
+        self._guidance_scale = recipe.largest_scale  # decides whether negative prompts are encoded
         prompts = self._encode_prompts(inputs)
         latents = self.sample(recipe, model_shape, prompts, num_videos, pixels, latents, generator)
         frames: Any = latents
@@ -167,7 +165,7 @@ class LTXRecipePipeline(LTXBase):
         num_frames: int | None = None,
         frame_rate: float | None = None,
     ) -> VideoShape:
-        """The shape of the videos of a call; what is None is the pipeline's own."""
+        """The shape of the videos of a call; `None` is the pipeline's default."""
         default = self.default_shape
         return VideoShape(
             height=default.height if height is None else height,
@@ -187,7 +185,15 @@ class LTXRecipePipeline(LTXBase):
         latents: torch.Tensor | None = None,
         generator: Generators = None,
     ) -> torch.Tensor:
-        """The passes of a recipe: from noise, or from given latents, to latents.
+        """Sample with the passes of a recipe.
+
+        Args:
+            shape: of the videos, in a size that the model can make.
+            prompts: a row for each video.
+            num_videos: number of videos, B.
+            conditions: in the size of the last pass.
+            latents: normalised latents to start from, or `None` to start from noise.
+            generator: of the initial noise.
 
         Returns:
             Normalised latents `(B, C, t, h, w)`.
@@ -211,7 +217,16 @@ class LTXRecipePipeline(LTXBase):
     def decode_video(
         self, latents: torch.Tensor, shape: VideoShape, recipe: Recipe | None = None
     ) -> torch.Tensor:
-        """Decode normalised latents to a video `(B, 3, T, H, W)` in [-1, 1], in this shape."""
+        """Decode normalised latents to a video in [-1, 1].
+
+        Args:
+            latents: `(B, C, t, h, w)`.
+            shape: of the video.
+            recipe: by default that of the pipeline.
+
+        Returns:
+            `(B, 3, T, H, W)`.
+        """
         recipe = self.recipe if recipe is None else recipe
         decode_recipe = DecodeRecipe(
             recipe.decode_timestep, recipe.decode_noise, recipe.passes[-1].tone_map
@@ -226,7 +241,7 @@ class LTXRecipePipeline(LTXBase):
     def preprocess_condition(
         self, condition: LTXVideoCondition, shape: VideoShape, model_shape: VideoShape
     ) -> ConditioningPixels:
-        """The frames of a condition that fit into the video, with the video's margins."""
+        """The pixels of a condition, cut to the length of the video and padded to `model_shape`."""
         frames = self._fit_frames(
             condition.frames, shape, shape.num_frames - condition.frame_index, condition.name
         )
@@ -240,7 +255,7 @@ class LTXRecipePipeline(LTXBase):
     def preprocess_reference(
         self, video: Video, shape: VideoShape, model_shape: VideoShape
     ) -> ConditioningPixels:
-        """The frames of a reference video, with the video's margins."""
+        """The pixels of a reference, cut to the length of the video and padded to `model_shape`."""
         frames = self._fit_frames(video, shape, shape.num_frames, "The reference video")
         pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
         pixels = cover(pixels, shape.height, shape.width)
@@ -248,7 +263,7 @@ class LTXRecipePipeline(LTXBase):
         return ConditioningPixels(padded, 0, 1.0, is_reference=True)
 
     def _require_for(self, recipe: Recipe, inputs: PromptInputs) -> None:
-        """Refuse a call whose components are not all there."""
+        """Raise an `InputError` if a component that the call needs is missing."""
         names = ["vae", "transformer"]
         if inputs.prompt is not None:
             names += ["text_encoder", "tokenizer"]
@@ -263,7 +278,7 @@ class LTXRecipePipeline(LTXBase):
         latents: torch.Tensor | None,
         num_videos: int,
     ) -> None:
-        """Refuse passes that these models cannot do, and latents that the first cannot use."""
+        """Refuse passes that these models cannot sample, and latents that the first cannot use."""
         first, *others = shape_passes(recipe, shape)
         num_blocks = self.transformer.config.num_layers
         for shaped in (first, *others):
@@ -274,14 +289,14 @@ class LTXRecipePipeline(LTXBase):
         num_skipped = first.settings.skip_initial
         if latents is None and num_skipped:
             raise InputError(
-                f"The recipe leaves out the {num_skipped} noisiest steps, which needs latents."
+                f"The recipe skips the {num_skipped} noisiest steps, which needs latents."
             )
         first_shape = self._latent_shape_of(first.shape)
         checks.check_shape(latents, tuple(self._latent_size(num_videos, first_shape)))
         schedule = first.settings.schedule(self.info.sampling, first_shape.num_tokens)
         if latents is not None and schedule[0] >= 1:
             raise InputError(
-                "Nothing is left of the latents at timestep 1, where the recipe begins; use "
+                "The recipe begins at timestep 1, where noise replaces the latents completely; use "
                 "skip_initial."
             )
 
@@ -306,19 +321,22 @@ class LTXRecipePipeline(LTXBase):
     def _fit_frames(
         self, video: Video, shape: VideoShape, max_frames: int, name: str
     ) -> NDArray[np.uint8]:
-        """The frames `(T, H, W, 3)` of a video that fit; says what is cut and cropped."""
+        """The frames `(T, H, W, 3)` of a video, cut to a length.
+
+        Warns of frames that are cut, and of another aspect ratio.
+        """
         frames = to_uint8_frames(video)
         _, height, width, _ = frames.shape
         if has_other_aspect_ratio(height, width, shape):
-            used_width, used_height = centre_size(width, height, shape.width / shape.height)
+            crop_width, crop_height = centre_size(width, height, shape.width / shape.height)
             logger.warning(
-                "%s is %dx%d pixels; its middle, %dx%d, is used, in the shape of the video's "
-                "%dx%d.",
+                "%s is %dx%d pixels; its centre, %dx%d, is used, in the aspect ratio of the "
+                "video, %dx%d.",
                 name,
                 width,
                 height,
-                used_width,
-                used_height,
+                crop_width,
+                crop_height,
                 shape.width,
                 shape.height,
             )
@@ -336,15 +354,15 @@ class LTXRecipePipeline(LTXBase):
         latents: torch.Tensor | None,
         generator: Generators,
     ) -> torch.Tensor:
-        """One pass: from noise, or from latents that are noised, to latents `(B, C, t, h, w)`."""
+        """Sample with one pass, from noise or from noised latents, to latents `(B, C, t, h, w)`."""
         latent_shape = self._latent_shape_of(shaped.shape)
         timesteps = shaped.settings.schedule(self.info.sampling, latent_shape.num_tokens)
         schedule = torch.tensor(timesteps, device=self._execution_device)
-        start = self._start(latent_shape.num_tokens, num_videos, generator)
-        start = unpack(start, latent_shape)
+        tokens = self._initial_tokens(latent_shape.num_tokens, num_videos, generator)
+        initial = unpack(tokens, latent_shape)
         if latents is not None:
-            start = torch.lerp(latents.to(start), start, schedule[0])
-        conditioned = self._condition(start, conditions, shaped.shape, generator)
+            initial = torch.lerp(latents.to(initial), initial, schedule[0])
+        conditioned = self._apply_conditions(initial, conditions, shaped.shape, generator)
 
         def euler_step(
             tokens: torch.Tensor, velocity: torch.Tensor, timesteps: torch.Tensor, step: Step
@@ -372,19 +390,21 @@ class LTXRecipePipeline(LTXBase):
         )
         return unpack(tokens[:, conditioned.num_extra_tokens :], latent_shape)
 
-    def _start(self, num_tokens: int, num_videos: int, generator: Generators) -> torch.Tensor:
-        """Noise, drawn as tokens `(B, N, C)`, as the authors do."""
+    def _initial_tokens(
+        self, num_tokens: int, num_videos: int, generator: Generators
+    ) -> torch.Tensor:
+        """Noise, drawn in the shape of tokens `(B, N, C)`, as in the authors' code."""
         size = (num_videos, num_tokens, self.transformer.config.in_channels)
         return randn(size, generator, self._execution_device, torch.float32)
 
-    def _condition(
+    def _apply_conditions(
         self,
         latents: torch.Tensor,
         conditions: Sequence[ConditioningPixels],
         shape: VideoShape,
         generator: Generators,
     ) -> ConditionedLatents:
-        """Put the conditions, in the size of a pass, into its latents."""
+        """Put the conditions into the latents of a pass, resized to its size."""
         device = self._execution_device
         resized = [
             replace(
@@ -403,7 +423,7 @@ class LTXRecipePipeline(LTXBase):
         )
 
     def _upsample(self, latents: torch.Tensor) -> torch.Tensor:
-        """Latents of twice the size, with the statistics of the given ones."""
+        """Upsample latents to twice the size; each channel keeps its mean and deviation."""
         mean = self.vae.latents_mean
         std = self.vae.latents_std
         upsampler = self.latent_upsampler

@@ -1,4 +1,4 @@
-"""Videos in another size: cropped, padded, resized."""
+"""Cropping, padding and resizing of videos."""
 
 import torch
 import torch.nn.functional as F
@@ -7,13 +7,13 @@ from filmstrip.ltx.video_shape import VideoShape
 
 
 def margins(inner: int, outer: int) -> tuple[int, int]:
-    """The pixels before and after an inner length that is centred in an outer one."""
+    """The pixels before and after a length that is centred in a larger one."""
     before = (outer - inner) // 2
     return before, outer - inner - before
 
 
 def crop_video(video: torch.Tensor, shape: VideoShape) -> torch.Tensor:
-    """The centre of a video `(B, 3, T, H, W)`, and its first frames, in a smaller shape."""
+    """Crop a video `(B, 3, T, H, W)` to its centre and its first frames."""
     top, _ = margins(shape.height, video.shape[3])
     left, _ = margins(shape.width, video.shape[4])
     bottom = top + shape.height
@@ -22,11 +22,12 @@ def crop_video(video: torch.Tensor, shape: VideoShape) -> torch.Tensor:
 
 
 def pad_video(video: torch.Tensor, shape: VideoShape, padded: VideoShape) -> torch.Tensor:
-    """A video `(B, 3, T, H, W)` in [-1, 1] with grey margins.
+    """Add grey margins to a video.
 
     Args:
-        video: of the aspect ratio of `shape`, in any size.
-        shape, padded: without and with the margins.
+        video: `(B, 3, T, H, W)` in [-1, 1], in the aspect ratio of `shape`.
+        shape: without the margins.
+        padded: with the margins.
     """
     top, bottom = margins(shape.height, padded.height)
     left, right = margins(shape.width, padded.width)
@@ -34,7 +35,7 @@ def pad_video(video: torch.Tensor, shape: VideoShape, padded: VideoShape) -> tor
 
 
 def resize_video(video: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """A video `(B, C, T, H, W)` in another size, bilinearly."""
+    """Resize a video `(B, C, T, H, W)` by bilinear interpolation."""
     if video.shape[-2:] == (height, width):
         return video
     return F.interpolate(video, (video.shape[2], height, width), mode="trilinear")

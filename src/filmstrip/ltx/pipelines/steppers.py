@@ -1,6 +1,6 @@
-"""Steppers of LTX: the first frame fixed, or each token conditioned by a strength.
+"""Steppers of LTX with a fixed first frame, or a conditioning strength for each token.
 
-A stepper also says what timestep the model is told of each token. That of videos from text is
+A stepper also has the timestep of each token for the model. Calls without conditions use
 `filmstrip.pipeline.steppers.EulerStepper`.
 """
 
@@ -15,21 +15,21 @@ from filmstrip.nn.noise import Generators, randn
 from filmstrip.pipeline.denoise import Step
 from filmstrip.pipeline.steppers import EulerStep
 
-# An `EulerStep` that is also given the timestep of each token before the step, `(1 or B, 1 or N)`.
+# An `EulerStep` that also takes the timestep of each token before the step, `(1 or B, 1 or N)`.
 TokenEulerStep = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Step], torch.Tensor]
 
-TOLERANCE = 1e-6  # strengths and noise levels this close are the same
+TOLERANCE = 1e-6  # strengths and noise levels that differ by less are the same
 
 
 class TokenStepper(Protocol):
     """A `Stepper` of tokens `(B, N, C)`."""
 
     def timesteps(self, latents: torch.Tensor, step: Step) -> torch.Tensor:
-        """What the model is told: a timestep `()` for all tokens, or `(1 or B, 1 or N)`."""
+        """The timesteps that the model gets: one `()` for all tokens, or `(1 or B, 1 or N)`."""
         ...
 
     def renoise(self, latents: torch.Tensor, step: Step) -> torch.Tensor:
-        """The tokens that the model sees."""
+        """The tokens that the model gets at this step."""
         ...
 
     def step(self, latents: torch.Tensor, prediction: torch.Tensor, step: Step) -> torch.Tensor:
@@ -39,9 +39,7 @@ class TokenStepper(Protocol):
 
 @dataclass(frozen=True)
 class FirstFrameStepper:
-    """The first latent frame stays as it is, at timestep 0; the others take the scheduler's
-    step.
-    """
+    """Keeps the first latent frame, at timestep 0; the others take the scheduler's step."""
 
     euler_step: EulerStep  # of latents (B, C, T - 1, H, W), in which a stochastic scheduler draws
     shape: LatentShape
@@ -53,7 +51,7 @@ class FirstFrameStepper:
         return timesteps
 
     def renoise(self, latents: torch.Tensor, step: Step) -> torch.Tensor:
-        """The tokens as they are."""
+        """The tokens, unchanged."""
         return latents
 
     def step(self, latents: torch.Tensor, prediction: torch.Tensor, step: Step) -> torch.Tensor:
@@ -66,12 +64,10 @@ class FirstFrameStepper:
 
 @dataclass(frozen=True)
 class MaskedStepper:
-    """Each token has a conditioning strength; it is denoised once the noise level is below
-    `1 - strength`.
+    """Denoises each token from the noise level `1 - strength` on, by its conditioning strength.
 
-    Fully conditioned tokens get new noise before each step, less of it towards the end, so that
-    motion out of a still picture is not stiff (Lightricks/LTX-Video,
-    `add_noise_to_image_conditioning_latents`).
+    Fully conditioned tokens get new noise before each step, less towards the end, for livelier
+    motion from a still picture (Lightricks/LTX-Video, `add_noise_to_image_conditioning_latents`).
     """
 
     euler_step: TokenEulerStep
@@ -85,7 +81,7 @@ class MaskedStepper:
         return torch.minimum(step.timestep, (1 - self.strength) * 1000)
 
     def renoise(self, latents: torch.Tensor, step: Step) -> torch.Tensor:
-        """The tokens, the fully conditioned ones with new noise; draws from the generator."""
+        """The tokens, of which the fully conditioned ones get new noise from the generator."""
         if self.noise_scale <= 0:
             return latents
         noise = randn(latents.shape, self.generator, latents.device, latents.dtype)
@@ -94,7 +90,7 @@ class MaskedStepper:
         return torch.where(is_fixed.unsqueeze(-1), noisy, latents)
 
     def step(self, latents: torch.Tensor, prediction: torch.Tensor, step: Step) -> torch.Tensor:
-        """The tokens at the next noise level; those whose strength still holds are unchanged."""
+        """The tokens at the next noise level; those not yet denoised are unchanged."""
         stepped = self.euler_step(latents, prediction, self.timesteps(latents, step), step)
         is_denoised = step.timestep / 1000 - TOLERANCE < 1 - self.strength
         return torch.where(is_denoised.unsqueeze(-1), stepped, latents)

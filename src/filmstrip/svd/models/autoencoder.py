@@ -89,10 +89,10 @@ class AutoencoderKLTemporalDecoder(TilingMixin, Model):
     ) -> None:
         """Encode and decode in overlapping tiles, which takes less memory. `None` keeps a value.
 
-        Tiles use the norms' statistics of whole frames, and attention, which sees the whole frame,
-        is not tiled. So the result is that without tiling, except for rounding, if tiles overlap by
-        16 pixels or more. It takes longer, as what comes before each norm is computed once more to
-        measure its statistics.
+        Norms use the statistics of whole frames, and attention, which is over whole frames, is not
+        tiled. So the result is that without tiling, except for rounding, if tiles overlap by 16
+        pixels or more. It takes longer, as the layers before each norm run once more to measure its
+        statistics.
 
         Args:
             tile_sample_min_height, tile_sample_min_width: size of a tile in pixels; smaller frames
@@ -120,8 +120,8 @@ class AutoencoderKLTemporalDecoder(TilingMixin, Model):
         Args:
             x: `(N, 3, H, W)` in [-1, 1].
             return_dict: return the output class rather than a tuple of one.
-            compute_dtype: compute in this dtype, whatever that of the weights is; they do not
-                change. `None` computes in the weights' dtype.
+            compute_dtype: dtype of the computation; the weights do not change. `None` is the dtype
+                of the weights.
 
         Returns:
             A distribution over latents `(N, C, h, w)`.
@@ -149,7 +149,7 @@ class AutoencoderKLTemporalDecoder(TilingMixin, Model):
             Frames `(B * T, 3, H, W)` in [-1, 1].
 
         Raises:
-            InputError: the latents are not whole videos.
+            InputError: the number of latents is not a multiple of `num_frames`.
         """
         frames = self._decode(z, num_frames, compute_dtype)
         return DecoderOutput(frames) if return_dict else (frames,)
@@ -191,14 +191,15 @@ class AutoencoderKLTemporalDecoder(TilingMixin, Model):
                 f"{z.shape[0]} latents are no whole number of videos of {num_frames} frames."
             )
         z = z.to(compute_dtype or z.dtype).contiguous(memory_format=torch.channels_last)
-        height, width = (size * self.spatial_compression_ratio for size in z.shape[-2:])
+        height = z.shape[-2] * self.spatial_compression_ratio
+        width = z.shape[-1] * self.spatial_compression_ratio
         run = self._stages_runner(height, width)
         with computing_in(self, compute_dtype):
             return self.decoder(z, num_frames, run)
 
     def _stages_runner(self, height: int, width: int) -> StagesRunner:
-        """How to work on frames of this size in pixels: in tiles, if they are switched on and
-        smaller.
+        """How to run stages on frames of this size in pixels: in tiles, if tiling is on and the
+        frames are larger than a tile.
         """
         fits = height <= self.tile_sample_min_height and width <= self.tile_sample_min_width
         if not self.use_tiling or fits:

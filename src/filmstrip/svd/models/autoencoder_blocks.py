@@ -1,8 +1,8 @@
 """Encoder and temporal decoder of SVD's autoencoder (Blattmann et al., arXiv 2311.15127, appendix
 D).
 
-Both run as lists of stages (`filmstrip.svd.models.tile_stages`), so that they can work in tiles.
-Attention sees the whole frame, at the resolution of the latents.
+Both run as lists of stages (`filmstrip.svd.models.tile_stages`), so that they can run on tiles.
+Attention is over whole frames, at the resolution of the latents.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,7 +45,9 @@ class FrameAttention(nn.Module):
         """`(N, C, H, W)` to the same."""
         rows = self.group_norm(frames).movedim(1, -1)
         tokens = rows.flatten(1, 2)
-        query, key, value = self.to_q(tokens), self.to_k(tokens), self.to_v(tokens)
+        query = self.to_q(tokens)
+        key = self.to_k(tokens)
+        value = self.to_v(tokens)
         mixed = self.to_out[0](ops.attention(query, key, value, heads=1))
         return frames + mixed.view(rows.shape).movedim(-1, 1)
 
@@ -59,7 +61,7 @@ class DownBlock(nn.Module):
         super().__init__()
         widths = [in_channels] + [out_channels] * num_layers
         self.resnets = nn.ModuleList(
-            ResnetBlock2D(before, after, eps=EPS) for before, after in pairwise(widths)
+            ResnetBlock2D(width, next_width, eps=EPS) for width, next_width in pairwise(widths)
         )
         self.downsamplers = nn.ModuleList(
             [Downsample2D(out_channels, padding=0)] if downsample else []
@@ -70,7 +72,7 @@ class DownBlock(nn.Module):
         return run_stages(self.stages(2), frames)
 
     def stages(self, scale: int) -> list[TileStage]:
-        """What `forward` does, in order; `scale` is the input's elements for each latent."""
+        """The stages of `forward`; `scale` is the input's elements for each latent."""
         stages = [stage_of(resnet, scale, scale) for resnet in self.resnets]
         stages += [stage_of(module, scale, scale // 2) for module in self.downsamplers]
         return stages
@@ -104,8 +106,8 @@ class Encoder(nn.Module):
         last = len(block_out_channels) - 1
         self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
         self.down_blocks = nn.ModuleList(
-            DownBlock(before, after, layers_per_block, downsample=i < last)
-            for i, (before, after) in enumerate(pairwise(widths))
+            DownBlock(width, next_width, layers_per_block, downsample=i < last)
+            for i, (width, next_width) in enumerate(pairwise(widths))
         )
         self.mid_block = MidBlock(widths[-1])
         self.conv_norm_out = GroupNorm(widths[-1], EPS, activate=True)
@@ -120,7 +122,7 @@ class Encoder(nn.Module):
         return run(self.stages(), frames)
 
     def stages(self) -> list[TileStage]:
-        """What `forward` does, in order."""
+        """The stages of `forward`, in order."""
         scale = 2 ** (len(self.down_blocks) - 1)
         stages = [stage_of(self.conv_in, scale, scale)]
         for block in cast(Iterable[DownBlock], self.down_blocks):
@@ -142,7 +144,7 @@ class UpBlock(nn.Module):
         super().__init__()
         widths = [in_channels] + [out_channels] * num_layers
         self.resnets = nn.ModuleList(
-            _spatio_temporal(before, after) for before, after in pairwise(widths)
+            _spatio_temporal(width, next_width) for width, next_width in pairwise(widths)
         )
         self.upsamplers = nn.ModuleList([Upsample2D(out_channels)] if upsample else [])
 
@@ -151,7 +153,7 @@ class UpBlock(nn.Module):
         return run_stages(self.stages(1, num_frames), frames)
 
     def stages(self, scale: int, num_frames: int) -> list[TileStage]:
-        """What `forward` does, in order; `scale` is the input's elements for each latent."""
+        """The stages of `forward`; `scale` is the input's elements for each latent."""
         stages = []
         for resnet in cast(Iterable[SpatioTemporalResBlock], self.resnets):
             spatial = stage_of(resnet.spatial_res_block, scale, scale)
@@ -167,8 +169,9 @@ class UpBlock(nn.Module):
 
 
 class TemporalMidBlock(nn.Module):
-    """Residual blocks over space and time, the first two around attention; as in diffusers no more
-    than two are run.
+    """Residual blocks over space and time, with attention between the first two.
+
+    As in diffusers, at most two residual blocks run.
     """
 
     def __init__(self, channels: int, num_layers: int) -> None:
@@ -203,8 +206,8 @@ class TemporalDecoder(nn.Module):
         self.conv_in = nn.Conv2d(latent_channels, widths[0], 3, padding=1)
         self.mid_block = TemporalMidBlock(widths[0], layers_per_block)
         self.up_blocks = nn.ModuleList(
-            UpBlock(before, after, layers_per_block + 1, upsample=i < last)
-            for i, (before, after) in enumerate(pairwise(widths))
+            UpBlock(width, next_width, layers_per_block + 1, upsample=i < last)
+            for i, (width, next_width) in enumerate(pairwise(widths))
         )
         self.conv_norm_out = GroupNorm(widths[-1], EPS, activate=True)
         self.conv_out = nn.Conv2d(widths[-1], out_channels, 3, padding=1)
@@ -221,7 +224,7 @@ class TemporalDecoder(nn.Module):
         return run(self.stages(num_frames), latents)
 
     def stages(self, num_frames: int) -> list[TileStage]:
-        """What `forward` does, in order."""
+        """The stages of `forward`, in order."""
         scale = 1
         stages = [
             stage_of(self.conv_in, scale, scale),

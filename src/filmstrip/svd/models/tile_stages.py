@@ -1,8 +1,9 @@
-"""Stages: SVD's encoder and decoder in parts that can be run on tiles.
+"""Stages: the parts of SVD's encoder and decoder, which can run on tiles.
 
-A module holds its input as long as it runs. Were the blocks of the decoder run as modules, the
-largest feature maps would be kept for nothing. So the work is a flat list of small stages, also
-without tiles, and the hooks of a block run before its first stage and after its last.
+A module keeps its input in memory as long as it runs. If the blocks of the decoder ran as modules,
+the largest feature maps would stay in memory without need. So the computation is a flat list of
+small stages, also without tiles. The hooks of a block run before its first stage and after its
+last.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,13 +21,13 @@ from filmstrip.nn.tiling import EvenTileLayout, run_even_tiles
 
 @dataclass(frozen=True)
 class TileStage:
-    """A part of the work, with frames as its only input and output."""
+    """A part of the computation, with frames as its only input and output."""
 
     run: Callable[[torch.Tensor], torch.Tensor]
     modules: tuple[nn.Module, ...]  # that `run` uses, in order
-    in_scale: int  # elements for each latent, along height and width, of the input
-    out_scale: int  # and of the output
-    blocks: tuple[nn.Module, ...] = ()  # that the stage is a part of, the outermost first
+    in_scale: int  # the input's elements for each latent, along height and width
+    out_scale: int  # the output's elements for each latent
+    blocks: tuple[nn.Module, ...] = ()  # the blocks around the stage, the outermost first
 
     @property
     def norms(self) -> list[GroupNorm]:
@@ -59,7 +60,7 @@ def stage_of(module: nn.Module, in_scale: int, out_scale: int) -> TileStage:
 
 
 def within(block: nn.Module, stages: Sequence[TileStage]) -> list[TileStage]:
-    """The stages as parts of a block."""
+    """Stages that are parts of a block."""
     return [replace(stage, blocks=(block, *stage.blocks)) for stage in stages]
 
 
@@ -79,7 +80,11 @@ def run_stages(
     """Run stages one after the other, and the forward hooks of their blocks.
 
     Args:
-        run: how to run a stage.
+        frames: `(N, C, H, W)`, the input of the first stage.
+        run: runs a stage.
+
+    Returns:
+        The output of the last stage.
     """
     if any(has_hooks(block) for stage in stages for block in stage.blocks):
         return _run_with_hooks(stages, frames, run)
@@ -115,7 +120,7 @@ def _run_with_hooks(
 
 @dataclass(frozen=True)
 class TiledRun:
-    """Runs stages in tiles: those at high resolution, which need the memory."""
+    """Runs the stages at high resolution, which need most memory, in tiles."""
 
     rows: EvenTileLayout
     columns: EvenTileLayout
@@ -139,7 +144,7 @@ class TiledRun:
     def _tiles(
         self, stage: TileStage, frames: torch.Tensor
     ) -> list[tuple[torch.Tensor, slice, slice]]:
-        """Each tile of the input, and the rows and columns of a norm's input that it counts for.
+        """Each tile of the input, and the rows and columns of a norm's input to count in it.
 
         All norms of a stage are at the resolution of its output.
         """
@@ -154,8 +159,8 @@ class TiledRun:
 
 
 def _join_upsamplers(stages: Sequence[TileStage]) -> list[TileStage]:
-    """Join each upsampling stage with the one after it, so that no whole upsampled feature map is
-    in memory.
+    """Join each upsampling stage with the next one, so that no whole upsampled feature map is in
+    memory.
     """
     joined: list[TileStage] = []
     after_upsampler = False

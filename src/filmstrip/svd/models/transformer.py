@@ -1,4 +1,6 @@
-"""Transformers over space and time in turn (Blattmann et al., arXiv 2311.15127, appendix D)."""
+"""Transformers with alternating spatial and temporal blocks (Blattmann et al., arXiv 2311.15127,
+appendix D).
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from filmstrip.nn.resnet import AlphaBlender
 
 @dataclass(frozen=True)
 class TransformerContext:
-    """What does not change from step to step in a `TransformerSpatioTemporalModel`."""
+    """The step-invariant inputs of a `TransformerSpatioTemporalModel`, from its `prepare`."""
 
     positions: torch.Tensor  # embedding of the frames' positions, (T, 1, C)
     spatial: tuple[tuple[torch.Tensor, ...], ...]  # for each spatial block, from its `prepare`
@@ -43,7 +45,7 @@ class BasicTransformerBlock(nn.Module):
 
     @hookable
     def prepare(self, context: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """What `forward` needs of the context `(B, L, context_dim)`."""
+        """The part of cross-attention that depends only on the context `(B, L, context_dim)`."""
         return self.attn2.prepare(context)
 
     def forward(
@@ -68,8 +70,8 @@ class BasicTransformerBlock(nn.Module):
 
 
 class TemporalBasicTransformerBlock(BasicTransformerBlock):
-    """The same with self-attention among the tokens at one position in all frames, and one more
-    feed-forward before it.
+    """`BasicTransformerBlock` with self-attention among the tokens at one position in all frames,
+    and one more feed-forward before it.
     """
 
     is_temporal = True
@@ -140,7 +142,7 @@ class TransformerSpatioTemporalModel(nn.Module):
 
         Args:
             context: from `prepare`.
-            image_only_indicator: `(B, T)`, 1 where a frame is an image of its own.
+            image_only_indicator: `(B, T)`, 1 where a frame is a single image.
         """
         num_frames = context.positions.shape[0]
         temporal_weight = self.time_mixer(image_only_indicator, frames.dtype)[..., None, None]

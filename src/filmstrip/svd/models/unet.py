@@ -34,11 +34,11 @@ UP_BLOCKS = {"UpBlockSpatioTemporal": False, "CrossAttnUpBlockSpatioTemporal": T
 
 @dataclass(frozen=True)
 class SVDPrepared:
-    """What does not change from step to step, from `UNetSpatioTemporalConditionModel.prepare`."""
+    """The step-invariant inputs of the blocks, from `UNetSpatioTemporalConditionModel.prepare`."""
 
     num_frames: int
     time_ids: torch.Tensor  # the embedding of the added time ids, (B, E)
-    down: tuple[tuple[TransformerContext, ...], ...]  # for each block, for each of its transformers
+    down: tuple[tuple[TransformerContext, ...], ...]  # of each transformer, by block
     mid: tuple[TransformerContext, ...]
     up: tuple[tuple[TransformerContext, ...], ...]
     image_only_indicator: torch.Tensor | None  # (B, T)
@@ -48,8 +48,8 @@ class UNetSpatioTemporalConditionModel(Model):
     """Predicts the noise or velocity of latent frames from their noisy values, a noise level and an
     image.
 
-    Arguments that may be one value or several have one for each block, in the order of the down
-    blocks.
+    Arguments that may be a value or a list have a list with one value for each block, in the order
+    of the down blocks.
 
     Args:
         sample_size: height and width of the latents; the pipeline reads it.
@@ -59,7 +59,7 @@ class UNetSpatioTemporalConditionModel(Model):
         block_out_channels: widths, multiples of 32.
         addition_time_embed_dim: sinusoids of each added time id.
         projection_class_embeddings_input_dim: sinusoids of all of them.
-        layers_per_block: layers on the way down; there is one more on the way up.
+        layers_per_block: layers of a down block; an up block has one more.
         cross_attention_dim: width of the image's tokens.
         transformer_layers_per_block: pairs of layers in each transformer; or, for each block, in
             each of its transformers.
@@ -99,29 +99,22 @@ class UNetSpatioTemporalConditionModel(Model):
         num_frames: int = 25,
     ) -> None:
         super().__init__()
-        count = len(block_out_channels)
-        down_attends = [
-            DOWN_BLOCKS[name]
-            for name in _known("down_block_types", down_block_types, DOWN_BLOCKS, count)
-        ]
-        up_attends = [
-            UP_BLOCKS[name] for name in _known("up_block_types", up_block_types, UP_BLOCKS, count)
-        ]
+        num_blocks = len(block_out_channels)
+        down_has_attention = _has_attention(
+            "down_block_types", down_block_types, DOWN_BLOCKS, num_blocks
+        )
+        up_has_attention = _has_attention("up_block_types", up_block_types, UP_BLOCKS, num_blocks)
         widths = list(block_out_channels)
-        layers = _each("layers_per_block", layers_per_block, count)
-        depths = _each("transformer_layers_per_block", transformer_layers_per_block, count)
-        heads = _each("num_attention_heads", num_attention_heads, count)
-        context_dims = _each("cross_attention_dim", cross_attention_dim, count)
+        layers = _per_block("layers_per_block", layers_per_block, num_blocks)
+        depths = _per_block(
+            "transformer_layers_per_block", transformer_layers_per_block, num_blocks
+        )
+        heads = _per_block("num_attention_heads", num_attention_heads, num_blocks)
+        context_dims = _per_block("cross_attention_dim", cross_attention_dim, num_blocks)
 
-        def transformers(block: int, number: int) -> TransformersConfig:
-            depth = depths[block]
-            each = [depth] * number if isinstance(depth, int) else list(depth)[:number]
-            if len(each) < number:
-                raise InputError(
-                    f"transformer_layers_per_block has {depth} for a block of {number} "
-                    "transformers; give one for each."
-                )
-            return TransformersConfig(each, heads[block], context_dims[block])
+        def transformers(block: int, num_transformers: int) -> TransformersConfig:
+            block_depths = _per_transformer(depths[block], num_transformers)
+            return TransformersConfig(block_depths, heads[block], context_dims[block])
 
         time_embed_dim = 4 * widths[0]
         self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
@@ -135,31 +128,33 @@ class UNetSpatioTemporalConditionModel(Model):
                 out_channels=widths[block],
                 temb_channels=time_embed_dim,
                 num_layers=layers[block],
-                downsample=block < count - 1,
-                transformers=transformers(block, layers[block]) if attends else None,
+                downsample=block < num_blocks - 1,
+                transformers=transformers(block, layers[block]) if has_attention else None,
             )
-            for block, attends in enumerate(down_attends)
+            for block, has_attention in enumerate(down_has_attention)
         )
         self.mid_block = UNetMidBlockSpatioTemporal(
-            widths[-1], time_embed_dim, transformers(count - 1, 1)
+            widths[-1], time_embed_dim, transformers(num_blocks - 1, 1)
         )
         self.up_blocks = nn.ModuleList(
             UpBlockSpatioTemporal(
-                in_channels=widths[min(block + 1, count - 1)],
+                in_channels=widths[min(block + 1, num_blocks - 1)],
                 skip_channels=[widths[block]] * layers[block] + [widths[max(block - 1, 0)]],
                 out_channels=widths[block],
                 temb_channels=time_embed_dim,
                 upsample=block > 0,
-                transformers=transformers(block, layers[block] + 1) if attends else None,
+                transformers=transformers(block, layers[block] + 1) if has_attention else None,
             )
-            for block, attends in zip(reversed(range(count)), up_attends, strict=True)
+            for block, has_attention in zip(
+                reversed(range(num_blocks)), up_has_attention, strict=True
+            )
         )
         self.conv_norm_out = GroupNorm(widths[0], eps=1e-5, activate=True)
         self.conv_out = nn.Conv2d(widths[0], out_channels, 3, padding=1)
         weights_channels_last(self)
 
     def enable_forward_chunking(self, chunk_size: int | None = None, dim: int = 0) -> None:
-        """Run the feed-forward layers on chunks, which saves memory and changes no number.
+        """Run the feed-forward layers in chunks, which saves memory and changes no number.
 
         Args:
             chunk_size: frames in a chunk, or with `dim` 1 tokens of every frame; 1 by default.
@@ -184,7 +179,7 @@ class UNetSpatioTemporalConditionModel(Model):
         num_frames: int,
         image_only_indicator: torch.Tensor | None = None,
     ) -> SVDPrepared:
-        """Do the work that is the same in every step: on the image's tokens, the time ids and the
+        """Compute what is the same in every step, from the image's tokens, the time ids and the
         positions of the frames.
 
         Args:
@@ -192,11 +187,11 @@ class UNetSpatioTemporalConditionModel(Model):
             added_time_ids: frames per second less 1, motion bucket and noise augmentation, `(B,
                 3)`.
             num_frames: frames of a video.
-            image_only_indicator: 1 where a frame is an image of its own, `(B, num_frames)`; `None`
-                is 0 for all.
+            image_only_indicator: 1 where a frame is a single image, `(B, num_frames)`; `None` is 0
+                for all.
 
         Raises:
-            InputError: not as many time ids as the model embeds.
+            InputError: another number of time ids than the model embeds.
         """
         return self._prepare(
             encoder_hidden_states, added_time_ids, num_frames, image_only_indicator
@@ -271,7 +266,7 @@ class UNetSpatioTemporalConditionModel(Model):
         channels = self.add_embedding.linear_1.in_features
         if sinusoids.shape[1] != channels:
             raise InputError(
-                f"added_time_ids has {added_time_ids.shape[1]} values a video, and each becomes "
+                f"added_time_ids has {added_time_ids.shape[1]} values per video, and each becomes "
                 f"{self.config.addition_time_embed_dim} channels; the model needs {channels} "
                 "channels in all."
             )
@@ -285,27 +280,46 @@ class UNetSpatioTemporalConditionModel(Model):
         )
 
 
-def _each(name: str, values: Any, count: int) -> list[Any]:
-    """One value for each of `count` blocks."""
+def _per_block(name: str, values: Any, num_blocks: int) -> list[Any]:
+    """A list with one value for each block, from one value for all or a list."""
     if isinstance(values, int):
-        return [values] * count
-    if len(values) != count:
+        return [values] * num_blocks
+    if len(values) != num_blocks:
         raise InputError(
-            f"{name} is {values}, but block_out_channels has {count} blocks; give one value for "
-            "each."
+            f"{name} is {values}, but block_out_channels has {num_blocks} blocks; give one value "
+            "for each."
         )
     return list(values)
 
 
-def _known(name: str, block_types: Sequence[str], known: dict[str, bool], count: int) -> list[str]:
-    """One known block type for each of `count` blocks."""
+def _per_transformer(depth: int | Sequence[int], num_transformers: int) -> list[int]:
+    """The pairs of layers in each transformer of a block, from one number for all or a list."""
+    if isinstance(depth, int):
+        return [depth] * num_transformers
+    if len(depth) < num_transformers:
+        raise InputError(
+            f"transformer_layers_per_block has {depth} for a block of {num_transformers} "
+            "transformers; give one for each."
+        )
+    return list(depth)[:num_transformers]
+
+
+def _has_attention(
+    name: str, block_types: Sequence[str], known_types: dict[str, bool], num_blocks: int
+) -> list[bool]:
+    """Whether each block has transformers, by its type.
+
+    Args:
+        name: of the argument that gives the types, for errors.
+        known_types: `DOWN_BLOCKS` or `UP_BLOCKS`.
+    """
     for block_type in block_types:
-        if block_type not in known:
+        if block_type not in known_types:
             raise InputError(
                 f"{name} holds {block_type!r}, which SVD does not have; choose one of "
-                f"{', '.join(known)}."
+                f"{', '.join(known_types)}."
             )
-    return _each(name, block_types, count)
+    return [known_types[block_type] for block_type in _per_block(name, block_types, num_blocks)]
 
 
 def _blocks(blocks: nn.ModuleList) -> Iterable[SpatioTemporalBlock]:

@@ -1,4 +1,4 @@
-"""The blocks of SVD's UNet: residual blocks, each followed by a transformer or not, and a change of
+"""The blocks of SVD's UNet: residual blocks, with or without transformers, and a change of
 resolution.
 """
 
@@ -26,7 +26,7 @@ class TransformersConfig:
 
 @dataclass(frozen=True)
 class StepInputs:
-    """What all blocks get in one step."""
+    """The inputs of all blocks in one step."""
 
     num_frames: int
     temb: torch.Tensor  # the embedding of timestep and time ids, after SiLU, (B, E)
@@ -34,15 +34,15 @@ class StepInputs:
 
 
 class SpatioTemporalBlock(nn.Module):
-    """Base of the blocks.
+    """Base class of the blocks.
 
     Args:
         in_channels: of each residual block.
-        out_channels: of all of them.
+        out_channels: of all residual blocks.
         temb_channels: width of the timestep's embedding.
         eps: of the norms of the residual blocks.
-        transformers: one for each residual block but for the middle block's second; `None` for a
-            block without.
+        transformers: one for each residual block except the second of the middle block; `None` for
+            a block without transformers.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class UpBlockSpatioTemporal(SpatioTemporalBlock):
     """Layers with skip connections, then an upsampling by 2, except in the last block.
 
     Args:
-        in_channels: of the block before.
+        in_channels: of the previous block.
         skip_channels: of the skip connection of each layer.
     """
 
@@ -172,7 +172,7 @@ class UpBlockSpatioTemporal(SpatioTemporalBlock):
         connection.
 
         Args:
-            skips: outputs of the way down; the block takes its own off the end of the list.
+            skips: outputs of the down blocks; the block removes those that it uses from the end.
         """
         for index in range(len(self.resnets)):
             frames = self.resnet(index, join_channels(frames, skips.pop()), step)

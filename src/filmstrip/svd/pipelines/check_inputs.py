@@ -1,4 +1,4 @@
-"""The inputs of an SVD call, checked before any work."""
+"""Checks of the inputs of an SVD call, before any computation."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ IMAGE_ENCODER_CLASS = "CLIPVisionModelWithProjection of transformers"
 
 
 def check_models(unet: Any, vae: Any, image_encoder: Any) -> None:
-    """Refuse models that do not belong to SVD, or not together.
+    """Refuse models that are not SVD's, or whose configs do not match.
 
     Raises:
-        InputError: a model of another class, or configs that do not fit.
+        InputError: a model of another class, or configs that do not match.
     """
     is_unet = hasattr(unet, "prepare") and hasattr(unet.config, "addition_time_embed_dim")
     _require_class("unet", unet, UNET_CLASS, is_unet)
@@ -53,7 +53,7 @@ def check_models(unet: Any, vae: Any, image_encoder: Any) -> None:
 
 
 def warn_of_guidance(min_guidance_scale: float, max_guidance_scale: float) -> None:
-    """Warn of guidance that falls from the first frame to the last."""
+    """Warn if guidance falls from the first frame to the last."""
     if min_guidance_scale > max(max_guidance_scale, 1):
         logger.warning(
             "min_guidance_scale is %g and max_guidance_scale %g, so that guidance falls from the "
@@ -65,7 +65,7 @@ def warn_of_guidance(min_guidance_scale: float, max_guidance_scale: float) -> No
 
 
 def warn_of_scheduler(scheduler: Any) -> None:
-    """Warn of a scheduler whose config gives noise for a video."""
+    """Warn of a scheduler whose config makes the frames noise."""
     problems = scheduler_problems(scheduler.config)
     if problems:
         config = ", ".join(f"{name}={value!r}" for name, value in SCHEDULER_CONFIG.items())
@@ -77,8 +77,9 @@ def warn_of_scheduler(scheduler: Any) -> None:
         )
 
 
-def _require_class(name: str, module: Any, expected: str, fits: bool) -> None:
-    if fits:
+def _require_class(name: str, module: Any, expected: str, is_expected: bool) -> None:
+    """Raise an `InputError` that names the class of a module, if it is not the expected one."""
+    if is_expected:
         return
     module = getattr(module, "_orig_mod", module)  # of a compiled module
     library = type(module).__module__.partition(".")[0]

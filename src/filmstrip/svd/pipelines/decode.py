@@ -1,4 +1,4 @@
-"""Latents to frames, some frames at a time."""
+"""Decoding of latents to frames, in chunks."""
 
 from typing import Any
 
@@ -12,12 +12,13 @@ logger = get_logger(__name__)
 def decode_latents(vae: Any, latents: torch.Tensor, decode_chunk_size: int) -> torch.Tensor:
     """Decode the UNet's latents to videos.
 
-    Where float16 overflows in the decoder, the rest is decoded in float32, with one warning.
+    If float16 overflows in the decoder, this chunk and all later ones are decoded in float32, with
+    one warning.
 
     Args:
         vae: an `AutoencoderKLTemporalDecoder`.
         latents: `(B, T, C, h, w)`.
-        decode_chunk_size: frames that are decoded at a time, never of two videos; they do not see
+        decode_chunk_size: frames of a chunk, which are those of one video; they do not depend on
             the frames of other chunks.
 
     Returns:
@@ -40,7 +41,7 @@ def decode_latents(vae: Any, latents: torch.Tensor, decode_chunk_size: int) -> t
 
 
 def _overflowed(decoded: torch.Tensor, latents: torch.Tensor) -> bool:
-    """Whether finite latents gave frames that are not."""
+    """Whether finite latents gave frames that are not finite."""
     return bool(not decoded.isfinite().all() and latents.isfinite().all())
 
 

@@ -1,4 +1,4 @@
-"""A picture to a video with Stable Video Diffusion."""
+"""The pipeline of Stable Video Diffusion: from a picture to a video."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,14 +31,19 @@ logger = get_logger(__name__)
 
 @dataclass(frozen=True)
 class MicroConditions:
-    """The numbers that the model is told of a video."""
+    """The numbers that condition the model: frame rate, motion and noise on the picture."""
 
     fps: float  # frames per second that the motion is meant for
-    motion_bucket_id: float  # how much moves, 0 to 255
-    noise_aug_strength: float  # of the noise on the picture that the VAE sees
+    motion_bucket_id: float  # amount of motion, 0 to 255
+    noise_aug_strength: float  # scale of the noise on the picture that the VAE encodes
 
     def time_ids(self, num_videos: int, like: torch.Tensor) -> torch.Tensor:
-        """What the UNet embeds, `(num_videos, 3)`; SVD was trained with fps - 1."""
+        """The time ids that the UNet embeds, `(num_videos, 3)`; SVD was trained with fps - 1.
+
+        Args:
+            num_videos: rows of the result.
+            like: a tensor with the device and dtype of the result.
+        """
         row = [self.fps - 1, self.motion_bucket_id, self.noise_aug_strength]
         return torch.tensor([row] * num_videos).to(like)
 
@@ -46,7 +51,7 @@ class MicroConditions:
 class StableVideoDiffusionPipeline(DiffusionPipeline):
     """Makes videos that start from a picture.
 
-    A scheduler whose config the model cannot work with is warned of, here and in a call.
+    The constructor and calls warn of a scheduler whose config does not suit the model.
 
     Args:
         vae: an `AutoencoderKLTemporalDecoder`.
@@ -77,20 +82,28 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
 
     @property
     def guidance_scale(self) -> float | torch.Tensor:
-        """Of the call that runs, `(B, T, 1, 1, 1)`.
+        """Of the running call, `(B, T, 1, 1, 1)`.
 
-        A callback may set `_guidance_scale`, to a number too.
+        A callback may set `_guidance_scale` to a tensor or a number.
         """
         return self._guidance_scale
 
     @property
     def do_classifier_free_guidance(self) -> bool:
-        """Whether this step needs the negative branch, which sees no picture."""
+        """Whether this step needs the negative branch, which has no picture."""
         return ClassifierFreeGuidance(self._guidance_scale).enabled
 
     @torch.no_grad()
     def encode_image(self, image: Any, num_videos_per_prompt: int = 1) -> torch.Tensor:
-        """CLIP's embeddings of pictures, a row for each video, picture by picture: `(B, 1, C)`."""
+        """Embed pictures by CLIP.
+
+        Args:
+            image: one picture or several, see `filmstrip.svd.pipelines.images.to_images`.
+            num_videos_per_prompt: rows for each picture, which are consecutive.
+
+        Returns:
+            `(B, 1, C)`, a row for each video.
+        """
         pictures = clip_input(to_images(image), self.image_encoder.config.image_size)
         pixels = self.feature_extractor(
             images=pictures,
@@ -114,11 +127,21 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
         num_videos_per_prompt: int = 1,
         generator: Generators = None,
     ) -> torch.Tensor:
-        """The latents of noised pictures, `(B, C, h, w)`, a row for each video, picture by picture.
+        """Encode pictures with noise on them.
 
-        The noise is drawn for each picture; from a list of generators for each video, so that it
-        is the video that its generator makes alone. A VAE in float16 whose config asks for it
-        (`force_upcast`) encodes in float32.
+        A generator draws noise for each picture; a list of generators draws it for each video, so
+        that each video is the same as in a single run. A VAE in float16 whose config has
+        `force_upcast` encodes in float32.
+
+        Args:
+            image: one picture or several, see `filmstrip.svd.pipelines.images.to_images`.
+            height, width: of the video, in pixels.
+            noise_aug_strength: scale of the noise.
+            num_videos_per_prompt: rows for each picture, which are consecutive.
+            generator: of the noise.
+
+        Returns:
+            Latents, not scaled, `(B, C, h, w)`, a row for each video.
         """
         device = self._execution_device
         num_copies = num_videos_per_prompt
@@ -146,8 +169,9 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
         """The latents before the first step, `(B, T, C, h, w)` at the scheduler's first sigma.
 
         Args:
-            dtype: that the noise is drawn in.
-            latents: noise of deviation 1, instead of a draw.
+            shape: `(B, T, C, h, w)`.
+            dtype: of the drawn noise.
+            latents: noise of deviation 1, instead of drawing it.
         """
         device = self._execution_device
         noise = randn(shape, generator, device, dtype) if latents is None else latents.to(device)
@@ -181,35 +205,34 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
         Args:
             image: the picture, or a list or batch of them, of any size: see
                 `filmstrip.svd.pipelines.images.to_images`.
-            height, width: in pixels, multiples of 8, 64 is better; 0 or `None` is what the model
-                was trained for.
-            num_frames: what the model was trained for by default, 14 or 25.
+            height, width: in pixels, multiples of 8 or better 64; 0 or `None` is the trained size.
+            num_frames: by default the trained number, 14 or 25.
             num_inference_steps: denoising steps.
-            sigmas: noise levels, falling, instead of the scheduler's own.
+            sigmas: noise levels, falling, instead of those of the scheduler.
             min_guidance_scale, max_guidance_scale: guidance of the first and the last frame,
                 linear between them; if none is above 1 there is no guidance.
-            fps: frames per second that the motion is meant for. The model is told one less, as it
-                was trained.
-            motion_bucket_id: how much moves, 0 to 255.
-            noise_aug_strength: of the noise on the picture that the VAE sees; with more noise the
-                video may differ more from the picture.
+            fps: frames per second that the motion is meant for. The model gets one less, as in
+                training.
+            motion_bucket_id: amount of motion, 0 to 255.
+            noise_aug_strength: scale of the noise on the picture that the VAE encodes; with more
+                noise the video may differ more from the picture.
             decode_chunk_size: frames that are decoded at a time, of one video; all by default.
-            num_videos_per_prompt: videos of each picture; they come one picture after the other.
+            num_videos_per_prompt: videos of each picture; those of a picture are consecutive.
             generator: of the noise; a list has one for each video.
-            latents: the noise itself, `(B, T, C, h, w)`, with deviation 1.
+            latents: noise `(B, T, C, h, w)` of deviation 1, instead of drawing it.
             output_type: "pil", "np", "pt", or "latent" for the latents.
             callback_on_step_end: called after each step as `callback(pipeline, step_index,
                 timestep, tensors)`; latents that it returns under "latents" replace those of the
                 call.
-            callback_on_step_end_tensor_inputs: names of the tensors that it is handed.
-            return_dict: return the output class rather than the frames themselves.
+            callback_on_step_end_tensor_inputs: names of the tensors that it gets.
+            return_dict: return the output class rather than the frames.
 
         Returns:
             Videos: lists of PIL images, an array `(B, T, H, W, C)` or a tensor `(B, T, C, H, W)`
             in [0, 1]; or latents.
 
         Raises:
-            InputError: an argument that cannot be used, before any work.
+            InputError: an argument that cannot be used, before any computation.
         """
         callback = StepCallback(callback_on_step_end, callback_on_step_end_tensor_inputs)
         callback.tensor_names(self._callback_tensor_inputs)
@@ -292,6 +315,7 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
             )
 
     def _check_components(self) -> None:
+        """Raise an `InputError` if a component is missing or is not SVD's."""
         self._require("vae", "image_encoder", "unet", "scheduler", "feature_extractor")
         self._check_scheduler()
         check_models(self.unet, self.vae, self.image_encoder)
@@ -305,7 +329,7 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
     def _check_size(
         self, height: int | None, width: int | None, num_frames: int | None
     ) -> tuple[int, int, int]:
-        """Height, width and number of frames of a call, those of the model where not given."""
+        """Height, width and number of frames of a call; by default those of the model."""
         config = self.unet.config
         height = height or config.sample_size * self.vae_scale_factor
         width = width or config.sample_size * self.vae_scale_factor
@@ -321,7 +345,7 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
         min_guidance_scale: float,
         max_guidance_scale: float,
     ) -> None:
-        """Refuse numbers that are none; warn of those that the model was not trained for."""
+        """Refuse values that are not numbers; warn of those that the model was not trained for."""
         fps = micro_conditions.fps
         motion_bucket_id = micro_conditions.motion_bucket_id
         checks.check_numbers(

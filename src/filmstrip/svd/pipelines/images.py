@@ -20,21 +20,24 @@ logger = get_logger(__name__)
 # RGB; a tensor is `(3, H, W)`, in [0, 1], or in [-1, 1] if a value is below 0.
 Image: TypeAlias = PIL.Image.Image | torch.Tensor
 BACKGROUND = "white"  # of transparent pictures
-MIN_DEVIATION = 0.001  # of the blur: that of a picture which is not made smaller
+MIN_DEVIATION = 0.001  # of the blur, where a picture is not made smaller
 
 
 def to_images(image: Any) -> list[Image]:
-    """One picture or a batch, as a list.
+    """Convert one picture or several to a list of RGB pictures.
 
     Args:
         image: a PIL image of any mode; an array `(H, W)`, `(H, W, C)` or `(B, H, W, C)`; a tensor
-            `(H, W)`, `(C, H, W)` or `(B, C, H, W)`; or a list of such. Grey becomes RGB, and
+            `(H, W)`, `(C, H, W)` or `(B, C, H, W)`; or a list of these. Grey becomes RGB, and
             transparency is composited on white. Integers are 0 to 255; floats are in [0, 1], or
-            [-1, 1] if one is below 0, or [0, 255] if one is above 2. Arrays are taken as pictures
-            of 8 bits.
+            [-1, 1] if one is below 0, or [0, 255] if one is above 2. Arrays are converted to 8
+            bits.
+
+    Returns:
+        PIL images from PIL images and arrays, tensors `(3, H, W)` from tensors.
 
     Raises:
-        InputError: anything else, nothing, a file that cannot be read, or pixels that are not
+        InputError: another type, an empty list, a file that cannot be read, or pixels that are not
             numbers.
     """
     if isinstance(image, list | tuple):
@@ -70,8 +73,7 @@ def clip_input(images: Sequence[Image], size: int) -> torch.Tensor:
     """CLIP's input, `(B, 3, size, size)` in float32 in [0, 1], on the CPU, resized without
     aliasing.
 
-    A tensor of that size stays as it is, whatever its range, as in diffusers, which takes no other
-    size.
+    A tensor of that size is unchanged in any range, as in diffusers, which takes no other size.
     """
     return torch.stack([_clip_picture(image, size) for image in images])
 
@@ -79,9 +81,9 @@ def clip_input(images: Sequence[Image], size: int) -> torch.Tensor:
 def resize_antialiased(picture: torch.Tensor, size: int) -> torch.Tensor:
     """Resize `(C, H, W)` to `(C, size, size)`: blur, then bicubic interpolation.
 
-    A length that shrinks by a factor f is blurred with a Gaussian of deviation (f - 1) / 2, as in
-    scikit-image's `resize`, cut at two deviations, as in kornia's (Stability-AI/generative-models,
-    `FrozenOpenCLIPImageEmbedder`). The interpolation is between the centres of the corner pixels.
+    A dimension that shrinks by a factor f is blurred with a Gaussian of deviation (f - 1) / 2, as
+    in scikit-image's `resize`. The kernel is cut at two deviations, as in kornia's
+    (Stability-AI/generative-models, `FrozenOpenCLIPImageEmbedder`). Corners are aligned.
     """
     for dim in (2, 1):
         shrink_factor = picture.shape[dim] / size
@@ -91,7 +93,7 @@ def resize_antialiased(picture: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def _blur(picture: torch.Tensor, deviation: float, dim: int) -> torch.Tensor:
-    """Convolve along a dimension with a Gaussian, the edges mirrored."""
+    """Convolve along a dimension with a Gaussian; the edges are mirrored."""
     if deviation == MIN_DEVIATION:
         return picture
     width = int(max(4 * deviation, 3)) | 1
@@ -105,7 +107,7 @@ def _blur(picture: torch.Tensor, deviation: float, dim: int) -> torch.Tensor:
 
 
 def _rgb_image(image: PIL.Image.Image) -> PIL.Image.Image:
-    """A PIL image as RGB on white. PIL reads its file only now."""
+    """Convert a PIL image to RGB on white. PIL reads its file here."""
     if not all(image.size):
         raise InputError(f"image is a picture of {image.width}x{image.height} pixels.")
     try:
@@ -123,7 +125,7 @@ def _rgb_image(image: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def _images_of_array(array: np.ndarray[Any, Any]) -> list[PIL.Image.Image]:
-    """An array of one or several pictures as PIL images of 8 bits."""
+    """Convert an array of one or several pictures to PIL images of 8 bits."""
     tensor = torch.from_numpy(_to_torch_dtype(array).copy())
     if array.ndim > 2:
         tensor = tensor.movedim(-1, -3)
@@ -145,7 +147,7 @@ def _clip_picture(image: Image, size: int) -> torch.Tensor:
 
 
 def _to_torch_dtype(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """An array in a dtype that torch has too."""
+    """Convert an array to a dtype that torch supports."""
     if array.dtype == np.uint16:
         return array.astype(np.float32) / np.float32(65535)
     if array.dtype.kind not in "biuf":
@@ -154,7 +156,9 @@ def _to_torch_dtype(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _rgb_tensor(pixels: torch.Tensor, name: str) -> torch.Tensor:
-    """One picture or a batch as floats `(B, 3, H, W)`: grey repeated, transparency composited.
+    """Convert one picture or a batch to floats `(B, 3, H, W)`.
+
+    Grey is repeated, and transparency is composited on white.
 
     Args:
         pixels: `(H, W)`, `(C, H, W)` or `(B, C, H, W)`.
@@ -183,7 +187,7 @@ def _rgb_tensor(pixels: torch.Tensor, name: str) -> torch.Tensor:
 
 
 def _as_batch(pixels: torch.Tensor, name: str) -> torch.Tensor:
-    """`(B, C, H, W)` with 1, 3 or 4 channels."""
+    """Convert one picture or a batch to `(B, C, H, W)` with 1, 3 or 4 channels."""
     batch = pixels[None] if pixels.ndim == 2 else pixels
     batch = batch[None] if batch.ndim == 3 else batch
     if batch.ndim == 4 and batch.shape[1] in (1, 3, 4) and batch.numel():

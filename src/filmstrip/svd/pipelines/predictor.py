@@ -1,4 +1,4 @@
-"""What the denoising loop asks SVD's UNet."""
+"""Predictions of SVD's UNet for the denoising loop."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,14 +15,14 @@ if TYPE_CHECKING:  # the models are imported when they are loaded
 
 @dataclass(eq=False)
 class UNetPredictor:
-    """Asks the UNet for all branches of a step in one batch.
+    """Runs the UNet for all branches of a step in one batch.
 
-    The negative branch sees no picture: zeros for CLIP's embedding and for the latents.
+    The negative branch has no picture: CLIP's embedding and the picture's latents are zeros.
 
     Args:
         unet: a `UNetSpatioTemporalConditionModel`, plain or compiled.
-        scheduler: scales the latents for it.
-        image_embeds: of the pictures, by CLIP, `(B, 1, C)`.
+        scheduler: scales the latents for the UNet.
+        image_embeds: of the pictures, from CLIP, `(B, 1, C)`.
         image_latents: of the pictures, `(B, C, h, w)`.
         added_time_ids: fps - 1, motion bucket and noise augmentation, `(B, 3)`.
     """
@@ -51,7 +51,7 @@ class UNetPredictor:
         return prediction
 
     def _prepare(self, branches: tuple[Branch, ...], num_frames: int) -> None:
-        """The step-invariant work, done again only where the branches changed."""
+        """Compute the step-invariant inputs, again only if the branches changed."""
         if self._prepared is not None and self._prepared_branches == branches:
             return
         embeds = _branch_rows(self.image_embeds, branches)
@@ -63,7 +63,7 @@ class UNetPredictor:
 
 
 def _branch_rows(rows: torch.Tensor, branches: Sequence[Branch]) -> torch.Tensor:
-    """The rows of a picture for each branch: zeros for the negative one."""
+    """The rows of the pictures for each branch: zeros for the negative one."""
     return torch.cat(
         [rows if branch == "positive" else torch.zeros_like(rows) for branch in branches]
     )
