@@ -1,4 +1,4 @@
-"""`filmstrip models`: the models that filmstrip knows, and what of them is on this disk."""
+"""`filmstrip models`: the presets, and which of them are on this disk."""
 
 import json
 import sys
@@ -47,11 +47,11 @@ def models(
         print(json.dumps(_as_json(known, runnable), indent=2))
         return
     _print_table(known, runnable)
-    rest = [model for model in others if model not in runnable]
-    if rest:
+    other_models = [model for model in others if model not in runnable]
+    if other_models:
         print(
-            f"Also in the cache: {len(rest)} models of other kinds "
-            f"({decimal(sum(model.size for model in rest))})."
+            f"Also in the cache: {len(other_models)} models of other types "
+            f"({decimal(sum(model.size for model in other_models))})."
         )
 
 
