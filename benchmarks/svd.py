@@ -36,7 +36,7 @@ AUTOENCODERS = {
     "filmstrip": AutoencoderKLTemporalDecoder,
 }
 # Frames that are decoded at a time: five chunks of one shape, so that one compilation suffices.
-FEW = 5
+CHUNK = 5
 
 UNET = {  # SVD-XT
     "sample_size": 96,
@@ -142,15 +142,15 @@ class Decode(Workload):
         )
 
 
-class DecodeFew(Decode):
+class DecodeInChunks(Decode):
     """Decoding of a few frames at a time."""
 
-    chunk = FEW
+    chunk = CHUNK
 
 
 SIZE = (25, 72, 128)
 STEP = Case("step_1024x576x25_cfg", "SVD-XT step, 1024×576×25, guidance", Step, SIZE, batch_size=2)
-ALL = Case(
+DECODE_AT_ONCE = Case(
     "decode_1024x576x25",
     "SVD VAE, decode 1024×576×25, all at once",
     Decode,
@@ -158,15 +158,15 @@ ALL = Case(
     check=(25, 36, 64),
 )
 # The check has the size of a chunk, so that a compiled decoder is not compiled again.
-PART = Case(
-    f"decode_1024x576x25_by_{FEW}",
-    f"SVD VAE, decode 1024×576×25, {FEW} at a time",
-    DecodeFew,
+DECODE_IN_CHUNKS = Case(
+    f"decode_1024x576x25_by_{CHUNK}",
+    f"SVD VAE, decode 1024×576×25, {CHUNK} at a time",
+    DecodeInChunks,
     SIZE,
-    check=(FEW, *SIZE[1:]),
+    check=(CHUNK, *SIZE[1:]),
 )
-PLAN = [(case, EAGER) for case in (STEP, ALL, PART)] + [
-    (case, COMPILED) for case in (STEP, PART, ALL)
+PLAN = [(case, EAGER) for case in (STEP, DECODE_AT_ONCE, DECODE_IN_CHUNKS)] + [
+    (case, COMPILED) for case in (STEP, DECODE_IN_CHUNKS, DECODE_AT_ONCE)
 ]
 
 

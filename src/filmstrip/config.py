@@ -78,8 +78,8 @@ class Configurable:
         """Make an object from a config, of this or another class, with some entries changed.
 
         Entries that `__init__` does not take are ignored with a warning (silently where they begin
-        with "_"), but stay in the new object's config. Entries that were defaults of another class are
-        replaced by the defaults of this class.
+        with "_"), but stay in the new object's config. Entries that were defaults are
+        replaced by this class's defaults.
 
         Raises:
             InputError: `config` is not a mapping, or an entry has the wrong type.
