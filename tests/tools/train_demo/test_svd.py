@@ -205,14 +205,14 @@ def trainer(budget: float = 0.2, dtype: torch.dtype = torch.float32) -> Trainer:
 def test_training_stops_at_the_deadline_and_goes_on_where_it_was(tmp_path):
     store = Store(tmp_path / "work", tmp_path / "out", published=("stage",))
     first = trainer(budget=1e6)
-    assert not first.train(store, deadline=time.monotonic() + 0.2, kind=lambda step: "")
+    assert not first.train(store, deadline=time.monotonic() + 0.2, step_type_of=lambda step: "")
     step, spent = first.load(store)
     assert step > 0
     again = trainer()
     assert again.load(store) == (step, spent)
     torch.testing.assert_close(again.parameters[0], first.parameters[0])
     torch.testing.assert_close(again.averaged()["w"], first.averaged()["w"])
-    assert again.train(store, deadline=math.inf, kind=lambda step: "", budget=spent + 0.2)
+    assert again.train(store, deadline=math.inf, step_type_of=lambda step: "", budget=spent + 0.2)
     assert again.spent(store) > spent
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "log.jsonl",

@@ -11,10 +11,10 @@ from transformers import T5EncoderModel
 from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
 from tools.train_demo.common.command import Command, wait
 from tools.train_demo.common.store import Store, Tensors
-from tools.train_demo.ltx.conditions import conditions_trainer, kind_of_step
+from tools.train_demo.ltx.conditioned_clips import encode_conditioned_clips, random_data
+from tools.train_demo.ltx.conditions import conditions_trainer, step_type_of
 from tools.train_demo.ltx.denoiser import split_weights, transformer_trainer
 from tools.train_demo.ltx.embedded import take_embedded
-from tools.train_demo.ltx.held import encode_held, made_up
 from tools.train_demo.ltx.judge import judge, probe, swaps
 from tools.train_demo.ltx.settings import CAPTION_TOKENS, LATENT_SIZE, PRESETS, Settings
 from tools.train_demo.ltx.text import (
@@ -63,7 +63,7 @@ def run(settings: Settings, command: Command) -> bool:
     weights = split_weights(saved[0])
     transformer, encoder, tokenizer = load_base(settings, store, weights, device)
     vae = load_vae(settings, store, device)
-    data = encode_held(settings, store, vae, tokenizer, device)
+    data = encode_conditioned_clips(settings, store, vae, tokenizer, device)
     upsampler = train_upsampler(settings, store, vae, data["large"], device, deadline)
     if upsampler is None or command.last == "upsampler":
         return upsampler is not None
@@ -82,7 +82,7 @@ def run(settings: Settings, command: Command) -> bool:
 
     await_compiler(store, command, trainer.spent(store) < settings.budget_conditions)
     budget = command.left(trainer.spent(store), settings.judge_seconds)
-    if not trainer.train(store, deadline, kind_of_step, budget, settings.tuned_probes, judge_now):
+    if not trainer.train(store, deadline, step_type_of, budget, settings.tuned_probes, judge_now):
         return False
     if command.last == "conditions" or time.monotonic() > deadline - settings.judge_seconds + 10:
         return command.last == "conditions"
@@ -118,11 +118,13 @@ def train_base(settings: Settings, store: Store, command: Command) -> bool:
                 "start again."
             )
 
-    def kind(step: int) -> str:
+    def step_type_of_base(step: int) -> str:
         return "image" if step % settings.image_every == settings.image_every - 1 else "text"
 
     await_compiler(store, command, trainer.spent(store) < settings.budget_transformer)
-    if not trainer.train(store, deadline, kind, probes=settings.probe_steps, probe=judge_now):
+    if not trainer.train(
+        store, deadline, step_type_of_base, probes=settings.probe_steps, probe=judge_now
+    ):
         return False
     store.save("base", {k: v for k, v in trainer.averaged().items() if not k.startswith("reader.")})
     return True
@@ -156,7 +158,7 @@ def warm_up(settings: Settings, command: Command) -> None:
     if command.from_embedded:
         transformer = LTXVideoTransformer3DModel(**settings.transformer_config()).to(device)
         trainer = conditions_trainer(
-            settings, transformer, encoder, made_up(settings, device), device
+            settings, transformer, encoder, random_data(settings, device), device
         )
     else:
         tokens = LATENT_SIZE[0] * LATENT_SIZE[1] * LATENT_SIZE[2]
@@ -172,6 +174,6 @@ def warm_up(settings: Settings, command: Command) -> None:
         }
         reader = AttributeReader(settings.text_width).to(device)
         trainer, _ = transformer_trainer(settings, encoder, reader, data, device)
-    for kind in trainer.losses:
-        trainer.step(kind)
-        print(f"compiled {kind} steps after {time.monotonic() - begin:.0f} s", flush=True)
+    for step_type in trainer.losses:
+        trainer.step(step_type)
+        print(f"compiled {step_type} steps after {time.monotonic() - begin:.0f} s", flush=True)

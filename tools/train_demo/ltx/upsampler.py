@@ -27,7 +27,7 @@ def upsampler_trainer(
     settings: Settings, vae: AutoencoderKLLTXVideo, data: Tensors, device: torch.device
 ) -> tuple[Trainer, LTXLatentUpsamplerModel]:
     """The trainer, and the upsampler that it trains, with `data` of the large clips of
-    `encode_held`.
+    `encode_conditioned_clips`.
     """
     torch.manual_seed(0)
     model = LTXLatentUpsamplerModel(**settings.upsampler_config()).to(device)
@@ -70,7 +70,7 @@ def train_upsampler(
 ) -> LTXLatentUpsamplerModel | None:
     """Train the upsampler, or go on; None if the deadline came first."""
     trainer, model = upsampler_trainer(settings, vae, data, device)
-    if not trainer.train(store, deadline, kind=lambda step: ""):
+    if not trainer.train(store, deadline, step_type_of=lambda step: ""):
         return None
     trainer.settle()
     store.log(

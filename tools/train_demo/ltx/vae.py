@@ -18,7 +18,7 @@ from tools.train_demo.ltx.settings import CAPTION_TOKENS, Settings
 from tools.train_demo.ltx.text import encode_texts, scene_captions
 
 LATENT_NOISE = 0.1  # most noise that the decoder is trained to remove
-NOISY_SHARE = 0.7
+NOISY_FRACTION = 0.7
 
 
 def build_vae(settings: Settings, device: torch.device) -> AutoencoderKLLTXVideo:
@@ -62,7 +62,7 @@ def vae_trainer(settings: Settings, device: torch.device) -> tuple[Trainer, Auto
     def loss(progress: torch.Tensor) -> Losses:
         clips = pool[torch.randint(len(pool), (settings.vae_batch,), device=device)].float() / 255
         noise = torch.rand(len(clips), device=device) * LATENT_NOISE
-        noise *= (torch.rand(len(clips), device=device) < NOISY_SHARE) * (progress > RAMP)
+        noise *= (torch.rand(len(clips), device=device) < NOISY_FRACTION) * (progress > RAMP)
         with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
             return {"loss": compute(vae, clips, noise, progress)}
 
@@ -83,7 +83,7 @@ def train_vae(settings: Settings, store: Store, device: torch.device, deadline: 
     if store.load("vae") is not None:
         return True
     trainer, vae = vae_trainer(settings, device)
-    if not trainer.train(store, deadline, kind=lambda step: ""):
+    if not trainer.train(store, deadline, step_type_of=lambda step: ""):
         return False
     trainer.settle()
     vae.eval()

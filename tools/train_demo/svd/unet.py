@@ -20,9 +20,9 @@ from tools.train_demo.common.store import Tensors
 from tools.train_demo.common.trainer import Losses, Plan, Trainer
 from tools.train_demo.svd.settings import SCHEDULER, Settings
 
-DROPPED_SHARE = 0.1  # of pictures, token and latents together, for guidance
+DROPPED_FRACTION = 0.1  # of pictures, token and latents together, for guidance
 LEVEL_MEAN, LEVEL_DEVIATION = 1.0, 1.6  # of log(sigma)
-EVEN_SHARE = 0.2  # of noise levels, spread evenly over all logarithms that the sampler meets
+EVEN_FRACTION = 0.2  # of noise levels, spread evenly over all logarithms that the sampler meets
 LOG_RANGE = (math.log(SCHEDULER["sigma_min"]), math.log(SCHEDULER["sigma_max"]))
 
 
@@ -67,7 +67,7 @@ def draw_levels(batch: int, device: torch.device) -> torch.Tensor:
     normal = LEVEL_MEAN + LEVEL_DEVIATION * torch.randn(batch, device=device)
     even = low + (high - low) * torch.rand(batch, device=device)
     return torch.where(
-        torch.rand(batch, device=device) < EVEN_SHARE, even, normal.clamp(low, high)
+        torch.rand(batch, device=device) < EVEN_FRACTION, even, normal.clamp(low, high)
     ).exp()
 
 
@@ -103,7 +103,7 @@ def unet_trainer(
     def loss(progress: torch.Tensor) -> Losses:
         row = torch.randint(len(data["latents"]), (batch,), device=device)
         noising = torch.randint(settings.noisings, (batch,), device=device)
-        shown = (torch.rand(batch, device=device) >= DROPPED_SHARE).float()
+        shown = (torch.rand(batch, device=device) >= DROPPED_FRACTION).float()
         clean = data["latents"][row].float()
         picture = data["pictures"][row, noising].float() * shown[:, None, None, None]
         token = data["tokens"][row] * shown[:, None, None]

@@ -22,7 +22,7 @@ NOISE_MEAN, NOISE_DEVIATION = (
     -3.0,
     0.5,
 )  # log of the noise on pictures: a normal (Stability-AI/generative-models)
-FAINT_SHARE, FAINT_NOISE = 0.3, 0.02  # of pictures, and the most noise that these have
+FAINT_FRACTION, FAINT_NOISE = 0.3, 0.02  # of pictures, and the most noise that these have
 
 
 def build_vae(settings: Settings, scaling_factor: float = 1.0) -> AutoencoderKLTemporalDecoder:
@@ -104,7 +104,7 @@ def train_vae(settings: Settings, store: Store, device: torch.device, deadline: 
         return True
     pool = _draw(settings, settings.vae_pool, 3, device)
     trainer, vae = vae_trainer(settings, pool, device)
-    if not trainer.train(store, deadline, kind=lambda step: ""):
+    if not trainer.train(store, deadline, step_type_of=lambda step: ""):
         return False
     trainer.settle()
     fold_time(vae)
@@ -249,7 +249,7 @@ def draw_strengths(
     ).exp()
     faint = torch.rand(shape, generator=generator, device=device) * FAINT_NOISE
     return torch.where(
-        torch.rand(shape, generator=generator, device=device) < FAINT_SHARE, faint, strength
+        torch.rand(shape, generator=generator, device=device) < FAINT_FRACTION, faint, strength
     )
 
 

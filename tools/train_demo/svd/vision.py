@@ -95,7 +95,7 @@ def train_vision(settings: Settings, store: Store, device: torch.device, deadlin
     parameters = dict(models.named_parameters())
     layers = [name for name, p in parameters.items() if ".layers." in name and p.ndim == 2]
     trainer = Trainer("vision_training", parameters, {"": loss}, plan, device, for_muon=layers)
-    if not trainer.train(store, deadline, kind=lambda step: ""):
+    if not trainer.train(store, deadline, step_type_of=lambda step: ""):
         return False
     trainer.settle()
     score = _reading(settings, models, device)
