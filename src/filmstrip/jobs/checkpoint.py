@@ -11,11 +11,11 @@ from filmstrip.files import read_json
 from filmstrip.jobs.families import FAMILIES, RECIPE_PIPELINE, UPSAMPLER, Family, P
 from filmstrip.ltx.recipes import Recipe
 from filmstrip.presets import locate, ltx as ltx, suggest_names
-from filmstrip.weights.hub import CheckpointLocation, HubOptions
+from filmstrip.weights.hub import REPO_ID, CheckpointLocation, HubOptions
+from filmstrip.weights.pipeline_index import INDEX_NAME
 
-INDEX = "model_index.json"
 CONFIG_FILES = ("/config.json", "/scheduler_config.json")
-HUB_ID = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?")
+HUB_ID = re.compile(rf"(?P<repo>{REPO_ID})(@(?P<revision>[\w./-]+))?")
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ class Checkpoint(Generic[P]):
             return locate(self.preset, HubOptions(revision=self.revision))
         location = CheckpointLocation(self.location, revision=self.revision)
         folder = location.fetch(_json_files)
-        if not (folder / INDEX).is_file():
+        if not (folder / INDEX_NAME).is_file():
             raise CheckpointError(
-                f"{folder} has no {INDEX}, so it is not a model folder in diffusers' layout."
+                f"{folder} has no {INDEX_NAME}, so it is not a model folder in diffusers' layout."
             )
         self._check_pipeline(folder)
         return folder
@@ -95,7 +95,7 @@ class Checkpoint(Generic[P]):
     def _check_pipeline(self, folder: Path) -> None:
         """Refuse the folder of a pipeline with components of other classes."""
         family = self.family
-        pipeline = read_json(folder / INDEX).get("_class_name")
+        pipeline = read_json(folder / INDEX_NAME).get("_class_name")
         if pipeline in family.folder_pipelines:
             return
         if len(family.folder_pipelines) > 1:
@@ -133,7 +133,7 @@ def find_checkpoint(model: str | None, family: Family[P]) -> Checkpoint[P]:
     if model and path.is_dir():
         return Checkpoint(model, str(path), None, family.defaults, family)
     if path.is_file():
-        raise InputError(f"--model {model} is a file: give the folder that holds {INDEX}.")
+        raise InputError(f"--model {model} is a file: give the folder that holds {INDEX_NAME}.")
     hub_id = HUB_ID.fullmatch(model)
     if hub_id:
         repo = hub_id["repo"]
@@ -150,7 +150,7 @@ def check_upsampler(checkpoint: Checkpoint[ltx.LTXPreset]) -> None:
     if checkpoint.preset.upscaler:
         return
     folder = None if checkpoint.preset.file else checkpoint.folder()
-    if folder is None or not read_json(folder / INDEX).get(UPSAMPLER, [None])[0]:
+    if folder is None or not read_json(folder / INDEX_NAME).get(UPSAMPLER, [None])[0]:
         raise InputError(
             f"The model {checkpoint.name} has no latent upsampler, which makes videos larger. Use "
             f"one that has, such as ltx-2b-0.9.8-distilled, or a folder with a {UPSAMPLER}."
@@ -164,7 +164,7 @@ def check_upsampler(checkpoint: Checkpoint[ltx.LTXPreset]) -> None:
 
 
 def _json_files(names: list[str]) -> list[str]:
-    return [name for name in names if name == INDEX or name.endswith(CONFIG_FILES)]
+    return [name for name in names if name == INDEX_NAME or name.endswith(CONFIG_FILES)]
 
 
 def _unknown_model(model: str, names: Collection[str]) -> str:

@@ -10,7 +10,7 @@ from filmstrip.errors import InputError
 from filmstrip.presets.download import is_cached
 from filmstrip.presets.lookup import find_extra_file, find_preset, suggest_names
 from filmstrip.presets.ltx import LTXPreset
-from filmstrip.weights.hub import HubOptions
+from filmstrip.weights.hub import REPO_ID, HubOptions
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +69,7 @@ def _refuse_unknown(name: str) -> None:
             f"{name} {extra_file.about} and is no checkpoint of its own; its file is "
             f"{extra_file.repo}/{extra_file.file}."
         )
-    is_hub_id = re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name)
+    is_hub_id = re.fullmatch(REPO_ID, name)
     if not is_hub_id and not Path(name).exists():
         raise InputError(
             f"{name!r} is no preset, no folder and no Hub id (owner/name): {suggest_names(name)}"

@@ -16,6 +16,8 @@ from filmstrip.logging import get_logger
 
 logger = get_logger(__name__)
 
+REPO_ID = r"[\w-][\w.-]*/[\w-][\w.-]*"  # owner/name
+
 # Takes the names of all files, and returns those of the files that are needed.
 FileFilter: TypeAlias = Callable[[list[str]], list[str]]
 
@@ -263,7 +265,7 @@ def fetch_file(name: AnyPath, **hub: Unpack[HubOptions]) -> Path:
             f"{path} is a folder. Give the file in it, or use from_pretrained for a whole folder."
         )
     match = re.fullmatch(
-        r"(?:(?:https?://)?(?:huggingface\.co|hf\.co)/)?([\w-][\w.-]*/[\w-][\w.-]*)/"
+        rf"(?:(?:https?://)?(?:huggingface\.co|hf\.co)/)?({REPO_ID})/"
         r"(?:(?:blob|resolve)/([^/]+)/)?((?:[\w-][\w.-]*/)*[\w-][\w.-]*)(?:\?download=true)?",
         os.fspath(name),
     )

@@ -35,7 +35,7 @@ def test_unknown_words_fall_back_to_known_characters(tokenizer):
     assert "<unk>" not in tokenizer.encode("Pinkish octopus, 42!").tokens
 
 
-def test_case_makes_no_difference(tokenizer):
+def test_upper_case_has_the_embedding_of_lower_case(tokenizer):
     weight = torch.randn(tokenizer.get_vocab_size(), 4)
     folded = fold_case(tokenizer, weight)
     lower, mixed = (
@@ -114,7 +114,7 @@ def test_the_real_model_fits_the_package():
     assert 2 * parameters < 11.9e6
 
 
-def test_captions_fit_what_the_transformer_sees(tokenizer):
+def test_captions_fit_the_length_of_training(tokenizer):
     text = (
         "there is a medium orange triangle in front of a violet background, "
         "it becomes larger while going to the right"

@@ -96,7 +96,7 @@ class Trainer:
         self.sums: dict[str, torch.Tensor] = {}  # of each loss: total and count
 
     def step(self, step_type: str) -> None:
-        """One optimiser step of a kind. Everything that it needs lies on the device."""
+        """One optimiser step of a type. All its inputs are on the device."""
         working = self.working or self.parameters
         for parameter in working:
             parameter.grad = None
@@ -184,7 +184,7 @@ class Trainer:
         return dict(zip(self.names, self.average.values, strict=True))
 
     def settle(self) -> None:
-        """Put the averages in the place of the parameters."""
+        """Replace the parameters by their averages."""
         with torch.no_grad():
             torch._foreach_copy_(self.parameters, self.average.values)
 
@@ -215,8 +215,8 @@ class Trainer:
         return facts["step"], facts["spent"]
 
     def prepare(self, store: Store) -> dict[str, Callable[[], object]]:
-        """Each type of step, compiled and captured if so planned; parameters and averages stay as
-        they are.
+        """Each type of step, compiled and captured if the plan says so. Parameters and averages do
+        not change.
         """
         self._set_rate(0.0)
         self.average_weight.zero_()

@@ -91,7 +91,7 @@ def run(settings: Settings, command: Command) -> bool:
 
 
 def train_base(settings: Settings, store: Store, command: Command) -> bool:
-    """Run the base's stages, up to the last that is asked for; False if the deadline came first."""
+    """Run the base's stages, up to `command.last`; False if the deadline came first."""
     device, deadline = command.device, command.deadline
     train_text(settings, store, device, deadline)
     if command.last == "text":
@@ -133,7 +133,7 @@ def train_base(settings: Settings, store: Store, command: Command) -> bool:
 def load_base(
     settings: Settings, store: Store, weights: dict[str, Tensors], device: torch.device
 ) -> tuple[LTXVideoTransformer3DModel, T5EncoderModel, Tokenizer]:
-    """Transformer, text encoder and tokenizer that the base's stages left."""
+    """Load transformer, text encoder and tokenizer from the results of the base's stages."""
     tokenizer = Tokenizer.from_file(str(store.work / "tokenizer.json"))
     transformer = LTXVideoTransformer3DModel(**settings.transformer_config())
     transformer.load_state_dict(weights["transformer"])
@@ -149,7 +149,7 @@ def await_compiler(store: Store, command: Command, needed: bool) -> None:
 
 
 def warm_up(settings: Settings, command: Command) -> None:
-    """Compile the steps of the first transformer to train on made-up data, so that the cache on
+    """Compile the steps of the first transformer to train on random data, so that the cache on
     disk holds them.
     """
     begin, device = time.monotonic(), command.device

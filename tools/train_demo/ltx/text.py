@@ -36,7 +36,7 @@ MASKED = -10000.0
 
 
 def scene_captions(scenes: torch.Tensor, rng: random.Random, odd: float = 0.1) -> list[str]:
-    """A caption for each scene; a share of them has made-up words in it, to be ignored, or a full
+    """A caption for each scene; a fraction of them has random words in it, to be ignored, or a full
     stop.
     """
     return [_disturbed(caption(scene, rng), rng, odd) for scene in from_indices(scenes)]
@@ -52,7 +52,7 @@ def _disturbed(text: str, rng: random.Random, odd: float) -> str:
 
 
 def build_tokenizer() -> Tokenizer:
-    """T5's kind of tokenizer (Unigram) over the words of the captions, and single characters for
+    """A tokenizer like T5's (Unigram) over the words of the captions, and single characters for
     all others.
 
     Loaders rebuild T5's own normalisation, so upper case is not folded by the tokenizer: the
@@ -119,7 +119,7 @@ def fold_case(tokenizer: Tokenizer, weight: torch.Tensor) -> torch.Tensor:
 
 
 def build_text_encoder(settings: Settings, vocabulary: int) -> T5EncoderModel:
-    """A small T5 encoder whose heads start out looking at their neighbours."""
+    """A small T5 encoder whose heads first attend to neighbouring tokens."""
     config = T5Config(
         vocab_size=vocabulary,
         d_model=settings.text_width,
@@ -191,7 +191,7 @@ def encode_captions(
 
 
 def train_text(settings: Settings, store: Store, device: torch.device, deadline: float) -> None:
-    """Make the tokenizer and train T5 to read captions; nothing happens if both exist."""
+    """Make the tokenizer and train T5 to read captions; does nothing if both exist."""
     if store.load("text") is not None:
         return
     torch.manual_seed(0)
@@ -249,7 +249,8 @@ def _reading(
     device: torch.device,
     count: int,
 ) -> dict[str, float]:
-    """Share of held-out captions whose colour, background and every attribute is read right, with
+    """Fractions of held-out captions of which the colour, the background and all attributes are
+    classified correctly, with
     mask and without.
     """
     scenes = sample_scenes(count, torch.Generator().manual_seed(2), held_out=True).to(device)

@@ -68,7 +68,7 @@ def train_upsampler(
     device: torch.device,
     deadline: float,
 ) -> LTXLatentUpsamplerModel | None:
-    """Train the upsampler, or go on; None if the deadline came first."""
+    """Train the upsampler, or resume; None if the deadline came first."""
     trainer, model = upsampler_trainer(settings, vae, data, device)
     if not trainer.train(store, deadline, step_type_of=lambda step: ""):
         return None
@@ -83,7 +83,7 @@ def train_upsampler(
 def raise_latents(
     vae: AutoencoderKLLTXVideo, model: LTXLatentUpsamplerModel, small: torch.Tensor
 ) -> torch.Tensor:
-    """What a second pass starts from, given normalised tokens of the first: tokens (N, 4 n, C) in
+    """The start of a second pass, from normalised tokens of the first: tokens (N, 4 n, C) in
     bfloat16.
     """
     raised = []

@@ -79,7 +79,7 @@ def vae_trainer(settings: Settings, device: torch.device) -> tuple[Trainer, Auto
 
 
 def train_vae(settings: Settings, store: Store, device: torch.device, deadline: float) -> bool:
-    """Train the autoencoder, or go on; True when it is finished."""
+    """Train the autoencoder, or resume; True when it is finished."""
     if store.load("vae") is not None:
         return True
     trainer, vae = vae_trainer(settings, device)

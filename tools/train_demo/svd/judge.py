@@ -124,7 +124,7 @@ def animate(
 def score(
     videos: torch.Tensor, pictures: HeldOut, bucket: int, fps: int
 ) -> tuple[dict[str, Any], torch.Tensor]:
-    """What was measured, in the mean, and the speeds (B,) in pixels a frame."""
+    """The means of the measurements, and the speeds (B,) in pixels a frame."""
     measured = measure_travel(videos, pictures.pixels)
     ones = torch.ones(len(videos), device=videos.device)
     wanted = velocity(pictures.indices, bucket * ones, fps * ones) * videos.shape[-1]
@@ -215,7 +215,7 @@ def judge(settings: Settings, store: Store, unet_weights: Tensors, device: torch
 
 
 def monotone(speeds: torch.Tensor) -> dict[str, Any]:
-    """Whether speeds (buckets, B) rise from bucket to bucket: in the mean, and the share of
+    """Whether speeds (buckets, B) rise from bucket to bucket: in the mean, and the fraction of
     pictures where they do.
     """
     means = speeds.mean(1)

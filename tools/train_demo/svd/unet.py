@@ -27,7 +27,7 @@ LOG_RANGE = (math.log(SCHEDULER["sigma_min"]), math.log(SCHEDULER["sigma_max"]))
 
 
 def build_unet(settings: Settings) -> UNetSpatioTemporalConditionModel:
-    """A fresh UNet that predicts zero. What a single token leaves unused is zero too."""
+    """A new UNet that predicts zero. Parameters that a single token does not use are zero."""
     unet = UNetSpatioTemporalConditionModel(**settings.unet_config())
     unused = unet.state_dict().keys() - used_parameters(unet).keys()
     with torch.no_grad():
@@ -37,7 +37,7 @@ def build_unet(settings: Settings) -> UNetSpatioTemporalConditionModel:
 
 
 def used_parameters(unet: UNetSpatioTemporalConditionModel) -> dict[str, nn.Parameter]:
-    """Without queries, keys and norms of the attention to a single token."""
+    """The parameters without queries, keys and norms of the attention to a single token."""
 
     def used(name: str) -> bool:
         in_transformer = "transformer_blocks." in name
@@ -74,7 +74,7 @@ def draw_levels(batch: int, device: torch.device) -> torch.Tensor:
 def noised(
     clean: torch.Tensor, noise: torch.Tensor, level: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What the UNet is given, is told and should predict.
+    """The input, the timestep and the target of the UNet.
 
     Args:
         clean, noise: (B, T, C, h, w).

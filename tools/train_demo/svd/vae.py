@@ -34,7 +34,7 @@ def build_vae(settings: Settings, scaling_factor: float = 1.0) -> AutoencoderKLT
 
 
 def used_parameters(vae: AutoencoderKLTemporalDecoder) -> dict[str, nn.Parameter]:
-    """Without the decoder's attention, which one layer a block leaves out."""
+    """The parameters, except those of the decoder's attention, which one layer a block omits."""
     return {
         name: p
         for name, p in vae.named_parameters()
@@ -99,7 +99,7 @@ def vae_trainer(
 
 
 def train_vae(settings: Settings, store: Store, device: torch.device, deadline: float) -> bool:
-    """Train the autoencoder, or go on; True when it is finished."""
+    """Train the autoencoder, or resume; True when it is finished."""
     if store.load("vae") is not None:
         return True
     pool = _draw(settings, settings.vae_pool, 3, device)
@@ -121,7 +121,7 @@ def train_vae(settings: Settings, store: Store, device: torch.device, deadline: 
 
 @torch.no_grad()
 def fold_time(vae: AutoencoderKLTemporalDecoder) -> None:
-    """Let the decoder see each frame as if the ones before and after were like it.
+    """Make the decoder treat each frame as if the previous and the next were equal to it.
 
     Before the first frame and after the last its convolutions see zeros, which training is too
     short to get used to: these frames come out pale, as do those at the borders of the chunks that
