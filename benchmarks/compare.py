@@ -111,9 +111,11 @@ def run_case(
     torch.manual_seed(0)
     config = case.workload.toy_config if setting.toy else case.workload.config
     if setting.toy:
-        size, check = TOY_SIZE, None
+        size = TOY_SIZE
+        check = None
     else:
-        size, check = case.size, case.check
+        size = case.size
+        check = case.check
     workload = case.workload(config, size, case.batch_size, setting.device)
     checked = case.workload(config, check, case.batch_size, setting.device) if check else workload
 

@@ -80,7 +80,9 @@ TOY_VAE = VAE | {
 class Step(Workload):
     """A step of the UNet, called as the library's pipeline calls it."""
 
-    classes, config, toy_config = UNETS, UNET, TOY_UNET
+    classes = UNETS
+    config = UNET
+    toy_config = TOY_UNET
 
     def __init__(self, config: Config, size: Size, batch_size: int, device: torch.device) -> None:
         frames, height, width = size
@@ -100,7 +102,8 @@ class Step(Workload):
 
     def prepare(self, model: Any) -> Any:
         """Compute what does not depend on the timestep."""
-        picture, time_ids = self.picture.to(model.dtype), self.time_ids.to(model.dtype)
+        picture = self.picture.to(model.dtype)
+        time_ids = self.time_ids.to(model.dtype)
         return model.prepare(picture, time_ids, self.latents.shape[1])
 
     def make_call(self, library: str, model: Any) -> Call:
@@ -117,7 +120,9 @@ class Step(Workload):
 class Decode(Workload):
     """Decoding of latents to float32 frames, all at once, by each pipeline's method."""
 
-    classes, config, toy_config = AUTOENCODERS, VAE, TOY_VAE
+    classes = AUTOENCODERS
+    config = VAE
+    toy_config = TOY_VAE
     chunk: int | None = None  # frames at a time
 
     def __init__(self, config: Config, size: Size, batch_size: int, device: torch.device) -> None:
@@ -132,7 +137,8 @@ class Decode(Workload):
 
     def make_call(self, library: str, model: Any) -> Call:
         """Make a function that decodes the latents."""
-        latents, frames = self.latents.to(model.dtype), self.latents.shape[1]
+        latents = self.latents.to(model.dtype)
+        frames = self.latents.shape[1]
         chunk = self.chunk or frames
         if library == "filmstrip":
             return lambda: decode_latents(model, latents, chunk)

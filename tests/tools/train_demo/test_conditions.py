@@ -158,5 +158,7 @@ def test_softened_clips_look_like_prepared_pictures():
     )
     clips = draw_clips(scenes, torch.Generator().manual_seed(0), frames=1)
     prepared = prepared_pictures(clips) / 2 + 0.5
-    difference, unsoftened = ((one - prepared).square().mean() for one in (soften(clips), clips))
+    difference, unsoftened = (
+        (video - prepared).square().mean() for video in (soften(clips), clips)
+    )
     assert difference < unsoftened / 2

@@ -26,9 +26,9 @@ def tokenizer() -> Tokenizer:
 
 
 def test_words_of_the_captions_are_single_tokens(tokenizer):
-    pieces = tokenizer.encode("a small green star moves up and grows over a grey background").tokens
-    assert pieces[:4] == ["▁a", "▁small", "▁green", "▁star"]
-    assert len(pieces) == 13
+    tokens = tokenizer.encode("a small green star moves up and grows over a grey background").tokens
+    assert tokens[:4] == ["▁a", "▁small", "▁green", "▁star"]
+    assert len(tokens) == 13
 
 
 def test_unknown_words_fall_back_to_known_characters(tokenizer):

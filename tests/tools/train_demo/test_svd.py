@@ -42,11 +42,11 @@ def test_targets_equal_the_predictions_that_the_scheduler_inverts():
     generator = torch.Generator().manual_seed(0)
     clean, noise = torch.randn(2, 1, 3, 4, 2, 2, generator=generator).unbind()
     for sigma, timestep in zip(scheduler.sigmas[:-1], scheduler.timesteps, strict=True):
-        sample, told, wanted = noised(clean, noise, sigma[None])
+        sample, told, expected = noised(clean, noise, sigma[None])
         noisy = clean + sigma * noise
         torch.testing.assert_close(told[0], timestep)
         torch.testing.assert_close(sample, scheduler.scale_model_input(noisy, timestep))
-        data = scheduler.step(wanted, timestep, noisy).pred_original_sample
+        data = scheduler.step(expected, timestep, noisy).pred_original_sample
         torch.testing.assert_close(data, clean, atol=2e-4 * max(1.0, sigma.item()), rtol=0)
 
 
@@ -259,8 +259,8 @@ def test_restored_optimisers_have_the_layout_of_the_parameters():
     assert {v.stride() for v in second.state[kernels[1]].values() if v.ndim} == {
         kernels[1].stride()
     }
-    for one in (first, second):
-        one.step()
+    for optimizer in (first, second):
+        optimizer.step()
     torch.testing.assert_close(*kernels)
 
 

@@ -198,7 +198,8 @@ class Trainer:
         """Resume from the last save, if there is one: (step, seconds spent). Optimisers may start
         anew.
         """
-        if (saved := store.load(self.name)) is None:
+        saved = store.load(self.name)
+        if saved is None:
             return 0, 0.0
         tensors, facts = saved
         averages, _ = store.load(f"{self.name}_ema") or saved

@@ -125,9 +125,9 @@ def transformer_trainer(
             torch.rand(batch, device=device),
             level,
         )[:, None]
-        given = LATENT_SIZE[1] * LATENT_SIZE[2] if image else 0
+        num_conditioned = LATENT_SIZE[1] * LATENT_SIZE[2] if image else 0
         if image:
-            later = torch.arange(clean.shape[1], device=device) >= given
+            later = torch.arange(clean.shape[1], device=device) >= num_conditioned
             level = level * later
         noise = torch.randn_like(clean)
         noisy = torch.lerp(clean, noise, level[..., None])
@@ -135,7 +135,7 @@ def transformer_trainer(
         cos, sin = (table[place] for table in positions)
         prediction = compute(transformer, noisy, level * 1000, text, bias.to(text.dtype), cos, sin)
         error = prediction.float() - (noise - clean)
-        return error[:, given:].square().mean(), READER_WEIGHT * reading
+        return error[:, num_conditioned:].square().mean(), READER_WEIGHT * reading
 
     def logged_losses(image: bool, progress: torch.Tensor) -> Losses:
         with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu, cache_enabled=False):

@@ -53,7 +53,8 @@ def run(settings: Settings, command: Command) -> bool:
     store.log("start", device=command.device_name, torch=torch.__version__)
     if command.from_embedded:
         take_embedded(store)
-    if (saved := store.load("base")) is None:
+    saved = store.load("base")
+    if saved is None:
         if not train_base(settings, store, command):
             return False
         saved = store.load("base")

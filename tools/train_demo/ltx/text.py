@@ -64,11 +64,11 @@ def build_tokenizer() -> Tokenizer:
     words = {
         word for text in scene_captions(scenes, rng, odd=0) for word in re.findall(r"[a-z]+", text)
     }
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
-    pieces += [(SPACE + form, -1.0) for word in sorted(words) for form in _forms(word)]
-    pieces += [(SPACE, -6.0)]
-    pieces += [(c, -8.0) for c in string.ascii_letters + string.digits + PUNCTUATION]
-    tokenizer = Tokenizer(Unigram(pieces, unk_id=2, byte_fallback=False))
+    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    vocabulary += [(SPACE + form, -1.0) for word in sorted(words) for form in _forms(word)]
+    vocabulary += [(SPACE, -6.0)]
+    vocabulary += [(c, -8.0) for c in string.ascii_letters + string.digits + PUNCTUATION]
+    tokenizer = Tokenizer(Unigram(vocabulary, unk_id=2, byte_fallback=False))
     metaspace = {"replacement": SPACE, "prepend_scheme": "always", "split": True}
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(**metaspace)]

@@ -169,7 +169,8 @@ def encode_clips(
     latents (N, tokens, C) bfloat16 normalised, captions (N, K, CAPTION_TOKENS) int16, scenes (N, 6)
     int64.
     """
-    if (saved := store.load("latents")) is not None and len(saved[0]["scenes"]) == settings.clips:
+    saved = store.load("latents")
+    if saved is not None and len(saved[0]["scenes"]) == settings.clips:
         return {name: tensor.to(device) for name, tensor in saved[0].items()}
     vae = load_vae(settings, store, device)
     scenes = sample_scenes(settings.clips, torch.Generator().manual_seed(6))

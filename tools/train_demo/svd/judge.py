@@ -127,8 +127,8 @@ def score(
     """The means of the measurements, and the speeds (B,) in pixels a frame."""
     measured = measure_travel(videos, pictures.pixels)
     ones = torch.ones(len(videos), device=videos.device)
-    wanted = velocity(pictures.indices, bucket * ones, fps * ones) * videos.shape[-1]
-    right_speed = wanted.norm(dim=1)[0].item()
+    expected = velocity(pictures.indices, bucket * ones, fps * ones) * videos.shape[-1]
+    right_speed = expected.norm(dim=1)[0].item()
     allowed = SPEED_ERROR[0] * right_speed + SPEED_ERROR[1]
     flags = {
         "direction_right": measured.direction == pictures.indices[:, 3],
@@ -144,7 +144,7 @@ def score(
         "score": everything.float().mean().item(),
         "speed": measured.speed.mean().item(),
         "speed_wanted": right_speed,
-        "velocity_off": (measured.velocity - wanted).norm(dim=1).mean().item(),
+        "velocity_off": (measured.velocity - expected).norm(dim=1).mean().item(),
         "first_frame_psnr": measured.psnr.mean().item(),
         "least_first_frame_psnr": measured.psnr.min().item(),
     }

@@ -109,10 +109,10 @@ def unet_trainer(
         token = data["tokens"][row] * shown[:, None, None]
         ids = torch.cat([data["motions"][row], data["strengths"][row, noising][:, None]], dim=1)
         level = draw_levels(batch, device)
-        sample, timestep, wanted = noised(clean, torch.randn_like(clean), level)
+        sample, timestep, expected = noised(clean, torch.randn_like(clean), level)
         sample = torch.cat([sample, picture[:, None].expand_as(clean)], dim=2)
         error = (
-            (compute(working, sample, timestep, token, ids) - wanted).square().mean((1, 2, 3, 4))
+            (compute(working, sample, timestep, token, ids) - expected).square().mean((1, 2, 3, 4))
         )
         return {"loss": error.mean()}
 

@@ -162,7 +162,7 @@ def reconstruction_quality(
     bucket = bucket.clamp(min=32)
     fps, side = fps.clamp(max=12), vae.config.sample_size
     clips = draw_pointers(pictures, bucket, fps, torch.Generator(device).manual_seed(5), side=side)
-    wanted = velocity(pictures, bucket, fps) * side
+    expected = velocity(pictures, bucket, fps) * side
     decoded = []
     for part in clips.split(8):
         frames = vae.decode(
@@ -176,7 +176,7 @@ def reconstruction_quality(
     result = {"psnr": (-10 * error.log10()).mean().item()}
     for name, judged in (("drawn", clips), ("reconstructed", videos)):
         measured = measure_travel(judged, clips[:, :, 0])
-        off = (measured.velocity - wanted).norm(dim=1)
+        off = (measured.velocity - expected).norm(dim=1)
         result |= {
             f"{name}_direction": (measured.direction == pictures[:, 3]).float().mean().item(),
             f"{name}_pixels_off_mean": off.mean().item(),

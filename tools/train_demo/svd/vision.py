@@ -148,10 +148,12 @@ def _first_frames(
 
 
 def _reading_loss(
-    models: nn.ModuleDict, pictures: torch.Tensor, wanted: torch.Tensor
+    models: nn.ModuleDict, pictures: torch.Tensor, expected: torch.Tensor
 ) -> torch.Tensor:
     outputs = models["reader"](models["encoder"](clip_pixels(pictures)).image_embeds)
-    return torch.stack([F.cross_entropy(out, wanted[:, i]) for i, out in enumerate(outputs)]).mean()
+    return torch.stack(
+        [F.cross_entropy(out, expected[:, i]) for i, out in enumerate(outputs)]
+    ).mean()
 
 
 @torch.no_grad()
