@@ -23,6 +23,7 @@ Size: TypeAlias = tuple[int, int, int]  # frames, height and width of the latent
 Call: TypeAlias = Callable[[], torch.Tensor]
 Variant: TypeAlias = tuple[str, str]  # library and mode, such as ("filmstrip", "compiled")
 
+TOY_SIZE: Size = (8, 2, 4)
 CHANNELS_LAST = "compiled, channels-last"
 EAGER: tuple[Variant, ...] = (("diffusers", "eager"), ("filmstrip", "eager"))
 # diffusers is last because it compiles slowly.
@@ -30,7 +31,7 @@ COMPILED: tuple[Variant, ...] = (("filmstrip", "compiled"), ("diffusers", "compi
 
 
 class Workload(Protocol):
-    """What is measured: a model with the inputs of a call."""
+    """A model with the inputs of a call, to be measured."""
 
     classes: ClassVar[Mapping[str, Callable[..., Any]]]  # the model class by library
     config: ClassVar[Config]
@@ -48,23 +49,23 @@ class Workload(Protocol):
 
 
 @runtime_checkable
-class Prepares(Protocol):
-    """A workload of which filmstrip computes a part once, before the steps."""
+class PreparedWorkload(Protocol):
+    """A workload of which filmstrip computes one part before the steps."""
 
     def prepare(self, model: Any) -> Any:
-        """Compute that part."""
+        """Compute what does not depend on the step."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to measure, at one size."""
+    """A workload at one size."""
 
     name: str
     title: str
     workload: type[Workload]
     size: Size
     batch_size: int = 1  # 2 with classifier-free guidance
-    check: Size | None = None  # where results are compared with float32, by default `size`
+    check: Size | None = None  # the size at which results are compared with float32; None: `size`
 
 
 # What to measure, in order. A case may occur several times; its rows are collected.
@@ -91,7 +92,7 @@ def run_case(
 ) -> dict[str, Any]:
     """Measure a case in several variants.
 
-    The row of a variant that fails holds the error; the others go on.
+    A variant that fails has the error in its row, and the others are still measured.
     """
     header = {
         "name": case.name,
@@ -109,7 +110,12 @@ def run_case(
     torch._dynamo.reset()
     torch.manual_seed(0)
     config = case.workload.toy_config if setting.toy else case.workload.config
-    size, check = ((8, 2, 4), None) if setting.toy else (case.size, case.check)
+    if setting.toy:
+        size = TOY_SIZE
+        check = None
+    else:
+        size = case.size
+        check = case.check
     workload = case.workload(config, size, case.batch_size, setting.device)
     checked = case.workload(config, check, case.batch_size, setting.device) if check else workload
 
@@ -148,7 +154,7 @@ def run_case(
 def measure_once(
     library: str, model: Any, workload: Workload, setting: Setting
 ) -> tuple[Call, dict[str, Any]]:
-    """Measure what does not need turns: the first call, peak memory, and preparation.
+    """Measure the first call, peak memory and preparation, which need no interleaved runs.
 
     Returns:
         The call, to be timed, and the measurements.
@@ -158,7 +164,7 @@ def measure_once(
     values["peak_gib"] = measure.peak_gib(
         lambda: workload.make_call(library, model)(), setting.device, model
     )
-    if library == "filmstrip" and isinstance(workload, Prepares):
+    if library == "filmstrip" and isinstance(workload, PreparedWorkload):
         times = measure.time_interleaved(
             {"prepare": lambda: workload.prepare(model)}, setting.device, 2, setting.repeats
         )
@@ -170,12 +176,12 @@ def build(library: str, case: Case, config: Config, setting: Setting) -> Any:
     """Make a model with random weights, in the dtype of the benchmark."""
     with torch.device(setting.device):
         model = case.workload.classes[library](**config).eval()
-    # Moved as well, since diffusers makes some parameters on the CPU all the same.
+    # diffusers makes some parameters on the CPU even in this context.
     return model.to(setting.device, setting.dtype)
 
 
 def apply_mode(mode: str, model: Any, workload: Workload, setting: Setting) -> None:
-    """Set the memory format and compile, as the mode says. A toy run compiles with "eager"."""
+    """Set the memory format and compile as the mode requires. Toy runs use the backend "eager"."""
     if mode == CHANNELS_LAST:
         model.to(memory_format=torch.channels_last_3d)
     if mode != "eager":
@@ -219,18 +225,18 @@ def run(
     names = list(dict.fromkeys(case.name for case, _ in plan))
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--case", action="append", choices=names, help="run only this one")
     parser.add_argument(
-        "--repeats", type=int, default=10, help="calls of which the median is taken"
+        "--case", action="append", choices=names, help="run only this case; can be repeated"
     )
+    parser.add_argument("--repeats", type=int, default=10, help="number of timed calls")
     parser.add_argument(
-        "--minutes", type=float, default=float("inf"), help="compile nothing after so long"
+        "--minutes", type=float, default=float("inf"), help="compile nothing after this time"
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--toy",
         action="store_true",
-        help="tiny models, nothing compiled: tries the benchmark itself",
+        help="tiny models that are not compiled, to test the benchmark",
     )
     options = parser.parse_args(arguments)
     deadline = time.monotonic() + 60 * options.minutes
@@ -245,7 +251,7 @@ def run(
     }
     result["ceilings"] = measure.ceilings(setting.device, dtype, options.toy)
     cases: dict[str, dict[str, Any]] = {}
-    diffusers.utils.logging.set_verbosity_error()  # it warns of every cast
+    diffusers.utils.logging.set_verbosity_error()  # it warns about every cast
     with torch.inference_mode():
         for case, variants in plan:
             if options.case and case.name not in options.case:

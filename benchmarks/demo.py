@@ -27,14 +27,14 @@ COMMANDS = {
 }
 
 
-def run(words: Sequence[str]) -> dict[str, Any]:
+def run(command: Sequence[str]) -> dict[str, Any]:
     """Run a command in a new process; return its JSON result and the seconds it took."""
     with tempfile.TemporaryDirectory() as folder:
         output = ["-o", str(Path(folder) / "out.mp4"), "--seed", "0", "--device", "cpu", "--json"]
         program = "from filmstrip.cli.main import main; main()"
         start = time.perf_counter()
         child = subprocess.run(
-            [sys.executable, "-c", program, *words, *output], capture_output=True, check=True
+            [sys.executable, "-c", program, *command, *output], capture_output=True, check=True
         )
         return {"seconds": time.perf_counter() - start} | json.loads(child.stdout)
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run each command several times, and write `demo_time.json`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the result")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of which the median is taken")
+    parser.add_argument("--repeats", type=int, default=3, help="number of runs")
     options = parser.parse_args(arguments)
 
     words = sys.argv[1:] if arguments is None else arguments

@@ -49,8 +49,8 @@ FRAME_RATE = 25
 BATCH_SIZE = 32
 GUIDANCE = 4.0
 STG = {"stg_scale": 1.0, "rescale": 0.7}  # in the middle block
-# Frames that a clip to be extended gives, and that the windows of a long video share.
-NUM_GIVEN = 9
+# Frames that a video shares with the clip that it extends, and windows with each other.
+NUM_OVERLAPPING = 9
 NUM_LONG_FRAMES = 3 * (FRAMES - 1) + 1
 SHEET_ROWS = 5
 SEED = 7
@@ -120,7 +120,7 @@ def generate(
     conditions: Sequence[ConditioningPixels] = (),
     size: int = SIZE,
 ) -> Videos:
-    """Generate a video of each caption; each condition has a row for each."""
+    """Generate a video for each caption. The batch of each condition has one row for each."""
     videos = []
     for start in range(0, len(captions), BATCH_SIZE):
         rows = slice(start, start + BATCH_SIZE)
@@ -145,7 +145,7 @@ def psnr(video: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def adherence(videos: Videos, indices: torch.Tensor) -> dict[str, float]:
-    """Fraction of clips in which each attribute is right, and the mean over the attributes."""
+    """Fraction of clips with the right value of each attribute, and the mean over attributes."""
     correct = judge_clips(measure_clips(videos), indices).float().mean(0)
     fractions = dict(zip(JUDGED, correct.tolist(), strict=True))
     return fractions | {"attributes": float(correct.mean())}
@@ -154,9 +154,9 @@ def adherence(videos: Videos, indices: torch.Tensor) -> dict[str, float]:
 def edge_width(videos: Videos) -> float:
     """The width of edges in pixels; smaller is sharper.
 
-    An edge of width w rises by 1 / w a pixel. So this is the sum of squared slopes over the sum of
-    their cubes, in which faint noise has no weight, where each pixel is first placed between 0, the
-    background's colour, and 1, the object's.
+    Pixels are first mapped to 0 for the background's colour and 1 for the object's. An edge of
+    width w then rises by 1 / w in a pixel. The result is the sum of squared slopes divided by the
+    sum of their cubes, in which faint noise has little weight.
     """
     squares = 0.0
     cubes = 0.0
@@ -184,11 +184,11 @@ def extension(videos: Videos, clips: Videos) -> dict[str, float]:
     offset = centres(videos) - centres(clips)
     distance = offset.norm(dim=2)
     jump = offset.diff(dim=1).norm(dim=2)
-    elsewhere = torch.cat([jump[:, : NUM_GIVEN - 1], jump[:, NUM_GIVEN:]], dim=1)
+    elsewhere = torch.cat([jump[:, : NUM_OVERLAPPING - 1], jump[:, NUM_OVERLAPPING:]], dim=1)
     return {
-        "psnr_given": psnr(videos[:, :, :NUM_GIVEN], clips[:, :, :NUM_GIVEN]),
+        "psnr_given": psnr(videos[:, :, :NUM_OVERLAPPING], clips[:, :, :NUM_OVERLAPPING]),
         "off_at_end": float(distance[:, -1].median()),
-        "jump_at_seam": float(jump[:, NUM_GIVEN - 1].median()),
+        "jump_at_seam": float(jump[:, NUM_OVERLAPPING - 1].median()),
         "jump_elsewhere": float(elsewhere.median()),
     }
 
@@ -208,7 +208,7 @@ def measure(
     captions = held_out.captions
     first = ConditioningPixels(prepare(clips[:, :, :1]), 0, 1.0)
     last = ConditioningPixels(prepare(clips[:, :, -1:]), FRAMES - 1, 1.0)
-    beginning = ConditioningPixels(prepare(clips[:, :, :NUM_GIVEN]), 0, 1.0)
+    beginning = ConditioningPixels(prepare(clips[:, :, :NUM_OVERLAPPING]), 0, 1.0)
     plain = one_pass(steps)
     perturbed = one_pass(steps, **STG, blocks=(pipe.transformer.config.num_layers // 2,))
     videos = {
@@ -280,7 +280,7 @@ def measure_long(
             "",
             *size,
             window=FRAMES,
-            overlap=NUM_GIVEN,
+            overlap=NUM_OVERLAPPING,
             generator=generator,
             recipe=one_pass(steps),
         )
@@ -290,7 +290,12 @@ def measure_long(
     thirds = [batch[:, :, index * (FRAMES - 1) :][:, :, :FRAMES] for index in range(3)]
     indices = to_indices([part[index] for index in range(3) for part in parts])
     windows = plan_windows(
-        prompts, NUM_LONG_FRAMES, FRAME_RATE, FRAMES, NUM_GIVEN, pipe.vae_temporal_compression_ratio
+        prompts,
+        NUM_LONG_FRAMES,
+        FRAME_RATE,
+        FRAMES,
+        NUM_OVERLAPPING,
+        pipe.vae_temporal_compression_ratio,
     )
     scores = adherence(torch.cat(thirds), indices) | {"videos": count}
     return scores | seam_errors(batch, windows), batch, captions
@@ -298,8 +303,10 @@ def measure_long(
 
 def three_parts(scene: Scene, rng: random.Random) -> list[Scene]:
     """The scene with its object turning, then moving in a random direction, then moving back."""
-    there, back = rng.choice([("left", "right"), ("right", "left"), ("up", "down"), ("down", "up")])
-    motions = (("still", "rotates"), (there, "steady"), (back, "steady"))
+    forward, back = rng.choice(
+        [("left", "right"), ("right", "left"), ("up", "down"), ("down", "up")]
+    )
+    motions = (("still", "rotates"), (forward, "steady"), (back, "steady"))
     return [replace(scene, direction=direction, change=change) for direction, change in motions]
 
 

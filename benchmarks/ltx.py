@@ -74,7 +74,9 @@ TOY_VAE = VAE | {
 class Step(Workload):
     """A transformer step, called as the library's pipeline calls it."""
 
-    classes, config, toy_config = TRANSFORMERS, TRANSFORMER, TOY_TRANSFORMER
+    classes = TRANSFORMERS
+    config = TRANSFORMER
+    toy_config = TOY_TRANSFORMER
 
     def __init__(self, config: Config, size: Size, batch_size: int, device: torch.device) -> None:
         self.latents = torch.randn(
@@ -104,7 +106,8 @@ class Step(Workload):
     def make_call(self, library: str, model: Any) -> Call:
         """Make a function that runs one step."""
         dtype = model.dtype
-        latents, text = self.latents.to(dtype), self.text.to(dtype)
+        latents = self.latents.to(dtype)
+        text = self.text.to(dtype)
         if library == "filmstrip":
             prepared = self.prepare(model)
             return lambda: model(
@@ -118,7 +121,9 @@ class Step(Workload):
 class Decode(Workload):
     """Decoding of latents to pixels."""
 
-    classes, config, toy_config = AUTOENCODERS, VAE, TOY_VAE
+    classes = AUTOENCODERS
+    config = VAE
+    toy_config = TOY_VAE
 
     def __init__(self, config: Config, size: Size, batch_size: int, device: torch.device) -> None:
         self.latents = torch.randn(batch_size, 128, *size, device=device, dtype=DTYPE)
@@ -130,14 +135,17 @@ class Decode(Workload):
 
     def make_call(self, library: str, model: Any) -> Call:
         """Make a function that decodes the latents."""
-        latents, timestep = self.latents.to(model.dtype), self.timestep.to(model.dtype)
+        latents = self.latents.to(model.dtype)
+        timestep = self.timestep.to(model.dtype)
         return lambda: model.decode(latents, timestep, return_dict=False)[0]
 
 
 class Encode(Workload):
     """Encoding of pixels to the means of their latents."""
 
-    classes, config, toy_config = AUTOENCODERS, VAE, TOY_VAE
+    classes = AUTOENCODERS
+    config = VAE
+    toy_config = TOY_VAE
 
     def __init__(self, config: Config, size: Size, batch_size: int, device: torch.device) -> None:
         frames, height, width = size

@@ -1,4 +1,4 @@
-"""Measuring: time, memory, floating-point operations, and the ceilings of the chip."""
+"""Measuring time, memory, floating-point operations, and the ceilings of the device."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def wall_seconds(call: Callable[[], object], device: torch.device) -> float:
 def time_interleaved(
     calls: Mapping[str, Callable[[], object]], device: torch.device, warmup: int, repeats: int
 ) -> dict[str, dict[str, float]]:
-    """Time several calls in turns, so that a drift of the clock rate affects all alike.
+    """Time several calls in turns, so that a drift of the clock rate affects all of them equally.
 
     Returns:
         For each name the median, minimum and maximum, see `summarize`.
@@ -72,7 +72,7 @@ def peak_gib(
 ) -> float | None:
     """Peak GPU memory of a call and the weights of its model, in GiB; `None` on a CPU.
 
-    Whatever else is on the GPU is not counted.
+    Other tensors on the GPU are not counted.
     """
     if device.type != "cuda":
         return None
@@ -86,8 +86,10 @@ def peak_gib(
 
 
 def ceilings(device: torch.device, dtype: torch.dtype, toy: bool) -> dict[str, float]:
-    """Measure what the chip reaches: large matrix products, copies, and 3-D convolutions."""
-    size, channels, video = (64, 8, (3, 4, 4)) if toy else (8192, 512, (33, 32, 48))
+    """Measure the rates of large matrix products, copies and 3-D convolutions on the device."""
+    size = 64 if toy else 8192
+    channels = 8 if toy else 512
+    video = (3, 4, 4) if toy else (33, 32, 48)
     left, right = torch.randn(2, size, size, device=device, dtype=dtype)
     source = torch.empty(2**16 if toy else GIB, device=device, dtype=torch.uint8)
     target = torch.empty_like(source)
@@ -117,7 +119,7 @@ def relative_error(result: torch.Tensor, reference: torch.Tensor) -> float:
 
 
 def environment(command: str, device: torch.device) -> dict[str, Any]:
-    """Describe the software and hardware, to judge or repeat a measurement."""
+    """Describe the software and hardware of a measurement."""
     result: dict[str, Any] = {
         "command": command,
         "date": time.strftime("%Y-%m-%d"),
@@ -141,7 +143,7 @@ def environment(command: str, device: torch.device) -> dict[str, Any]:
 
 
 def write_json(path: Path, result: Mapping[str, Any]) -> None:
-    """Write a result as JSON, completely or not at all."""
+    """Write a result as JSON. A failed write leaves the old file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -3,8 +3,8 @@
     python -m benchmarks.startup --out benchmarks/results
 
 Results go to `startup.json`: the time, and how many of the library's own files and lines were read.
-A library that defers the import of transformers needs it later, so the time until T5's class is
-imported as well is also given.
+A library that defers the import of transformers needs it later, so that the time with the import of
+T5's class is measured too.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the result")
     parser.add_argument(
-        "--repeats", type=int, default=5, help="processes of which the median is taken"
+        "--repeats", type=int, default=5, help="number of processes for each library"
     )
     options = parser.parse_args(arguments)
 

@@ -36,7 +36,7 @@ AUTOENCODERS = {
     "filmstrip": AutoencoderKLTemporalDecoder,
 }
 # Frames that are decoded at a time: five chunks of one shape, so that one compilation suffices.
-FEW = 5
+CHUNK = 5
 
 UNET = {  # SVD-XT
     "sample_size": 96,
@@ -80,7 +80,9 @@ TOY_VAE = VAE | {
 class Step(Workload):
     """A step of the UNet, called as the library's pipeline calls it."""
 
-    classes, config, toy_config = UNETS, UNET, TOY_UNET
+    classes = UNETS
+    config = UNET
+    toy_config = TOY_UNET
 
     def __init__(self, config: Config, size: Size, batch_size: int, device: torch.device) -> None:
         frames, height, width = size
@@ -100,7 +102,8 @@ class Step(Workload):
 
     def prepare(self, model: Any) -> Any:
         """Compute what does not depend on the timestep."""
-        picture, time_ids = self.picture.to(model.dtype), self.time_ids.to(model.dtype)
+        picture = self.picture.to(model.dtype)
+        time_ids = self.time_ids.to(model.dtype)
         return model.prepare(picture, time_ids, self.latents.shape[1])
 
     def make_call(self, library: str, model: Any) -> Call:
@@ -117,7 +120,9 @@ class Step(Workload):
 class Decode(Workload):
     """Decoding of latents to float32 frames, all at once, by each pipeline's method."""
 
-    classes, config, toy_config = AUTOENCODERS, VAE, TOY_VAE
+    classes = AUTOENCODERS
+    config = VAE
+    toy_config = TOY_VAE
     chunk: int | None = None  # frames at a time
 
     def __init__(self, config: Config, size: Size, batch_size: int, device: torch.device) -> None:
@@ -132,7 +137,8 @@ class Decode(Workload):
 
     def make_call(self, library: str, model: Any) -> Call:
         """Make a function that decodes the latents."""
-        latents, frames = self.latents.to(model.dtype), self.latents.shape[1]
+        latents = self.latents.to(model.dtype)
+        frames = self.latents.shape[1]
         chunk = self.chunk or frames
         if library == "filmstrip":
             return lambda: decode_latents(model, latents, chunk)
@@ -142,15 +148,15 @@ class Decode(Workload):
         )
 
 
-class DecodeFew(Decode):
+class DecodeInChunks(Decode):
     """Decoding of a few frames at a time."""
 
-    chunk = FEW
+    chunk = CHUNK
 
 
 SIZE = (25, 72, 128)
 STEP = Case("step_1024x576x25_cfg", "SVD-XT step, 1024×576×25, guidance", Step, SIZE, batch_size=2)
-ALL = Case(
+DECODE_AT_ONCE = Case(
     "decode_1024x576x25",
     "SVD VAE, decode 1024×576×25, all at once",
     Decode,
@@ -158,15 +164,15 @@ ALL = Case(
     check=(25, 36, 64),
 )
 # The check has the size of a chunk, so that a compiled decoder is not compiled again.
-PART = Case(
-    f"decode_1024x576x25_by_{FEW}",
-    f"SVD VAE, decode 1024×576×25, {FEW} at a time",
-    DecodeFew,
+DECODE_IN_CHUNKS = Case(
+    f"decode_1024x576x25_by_{CHUNK}",
+    f"SVD VAE, decode 1024×576×25, {CHUNK} at a time",
+    DecodeInChunks,
     SIZE,
-    check=(FEW, *SIZE[1:]),
+    check=(CHUNK, *SIZE[1:]),
 )
-PLAN = [(case, EAGER) for case in (STEP, ALL, PART)] + [
-    (case, COMPILED) for case in (STEP, PART, ALL)
+PLAN = [(case, EAGER) for case in (STEP, DECODE_AT_ONCE, DECODE_IN_CHUNKS)] + [
+    (case, COMPILED) for case in (STEP, DECODE_IN_CHUNKS, DECODE_AT_ONCE)
 ]
 
 

@@ -3,9 +3,9 @@
     python -m benchmarks.svd_tiling --out benchmarks/results
 
 Three frames of a mosaic of held-out clips, three tiles wide and high at the default sizes, are
-encoded, decoded, and both, with tiling and without. Results go to `svd_tiling.json`: mean errors in
-1/255 of the range of a pixel or, for latents, of their standard deviation; at the seams, where
-tiles overlap and are blended, and elsewhere.
+encoded, decoded, and both, with tiling and without. Results go to `svd_tiling.json`: mean errors at
+the seams, where tiles overlap and are blended, and elsewhere. Their unit is 1/255 of the range of a
+pixel or, for latents, of their standard deviation.
 """
 
 import argparse
@@ -41,11 +41,14 @@ def mosaic(size: int) -> torch.Tensor:
 
 
 def seams(tiles: EvenTileLayout, scale: int) -> torch.Tensor:
-    """Where tiles overlap along height or width, a boolean mask `(H, W)`.
+    """The pixels or latents in which tiles overlap along height or width.
 
     Args:
-        tiles: along height and width alike.
-        scale: pixels (or latents) of a side for one latent.
+        tiles: the layout along height, and along width.
+        scale: pixels (or latents) for each latent along an axis.
+
+    Returns:
+        A boolean mask `(H, W)`.
     """
     covered = torch.zeros(tiles.length * scale)
     for tile in tiles.slices(scale):
@@ -54,11 +57,11 @@ def seams(tiles: EvenTileLayout, scale: int) -> torch.Tensor:
 
 
 def errors(
-    whole: torch.Tensor, tiled: torch.Tensor, unit: float, near_seams: torch.Tensor
+    untiled: torch.Tensor, tiled: torch.Tensor, unit: float, is_seam: torch.Tensor
 ) -> dict[str, float]:
     """Mean absolute errors overall, at seams and elsewhere, and the largest, in 1/255 of `unit`."""
-    error = (tiled - whole).abs() * (255 / unit)
-    parts = {"mean": error, "seams": error[..., near_seams], "elsewhere": error[..., ~near_seams]}
+    error = (tiled - untiled).abs() * (255 / unit)
+    parts = {"mean": error, "seams": error[..., is_seam], "elsewhere": error[..., ~is_seam]}
     means = {name: part.mean().item() for name, part in parts.items()}
     return means | {"most": error.max().item()}
 
@@ -75,13 +78,13 @@ def compare(vae: Any) -> dict[str, Any]:
     pixel_seams = seams(tiles, ratio)
     latent_seams = seams(tiles, 1)
 
-    whole = vae.encode(frames).latent_dist.mode()
-    decoded = vae.decode(whole, FRAMES).sample
+    untiled = vae.encode(frames).latent_dist.mode()
+    decoded = vae.decode(untiled, FRAMES).sample
     vae.enable_tiling()
     tiled = vae.encode(frames).latent_dist.mode()
     rows = {
-        "encode": errors(whole, tiled, whole.std().item(), latent_seams),
-        "decode": errors(decoded, vae.decode(whole, FRAMES).sample, 2, pixel_seams),
+        "encode": errors(untiled, tiled, untiled.std().item(), latent_seams),
+        "decode": errors(decoded, vae.decode(untiled, FRAMES).sample, 2, pixel_seams),
         "both": errors(decoded, vae.decode(tiled, FRAMES).sample, 2, pixel_seams),
     }
     return {

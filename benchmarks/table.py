@@ -2,8 +2,8 @@
 
     python -m benchmarks.table
 
-brings README.md and docs/measurements.md up to date: what stands between the comments
-`<!-- table: NAME -->` and `<!-- end of table -->` is replaced by the table of that name.
+updates README.md and docs/measurements.md: the text between the comments `<!-- table: NAME -->` and
+`<!-- end of table -->` is replaced by the table of that name.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def begin(name: str) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> str:
-    """A Markdown table, and a paragraph that says how it was measured."""
+    """A Markdown table, and a paragraph about how it was measured."""
     lines = [header, ["---"] * len(header), *rows]
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{text}\n\n{note}"
@@ -54,15 +54,15 @@ def summary_table(ltx: Row, svd: Row, startup: Row) -> str:
             cells.append(_time_and_memory(row) if row else MISSING)
         rows.append([title, *cells])
     imports = {row["library"]: row for row in startup["rows"]}
-    theirs, ours = imports["diffusers"], imports["filmstrip"]
-    rows.append(["Import a pipeline", *(f"{row['median_s']:.2f} s" for row in (theirs, ours))])
-    rows.append(["Lines of code imported", *(f"{row['lines']:,}" for row in (theirs, ours))])
+    both = (imports["diffusers"], imports["filmstrip"])
+    rows.append(["Import a pipeline", *(f"{row['median_s']:.2f} s" for row in both)])
+    rows.append(["Lines of code imported", *(f"{row['lines']:,}" for row in both)])
     ratios = []
     for name in ("step_1024x576x25_cfg", "step_704x512x161_cfg"):
         compiled = [fastest(cases[name], library, True) for library in ("diffusers", "filmstrip")]
         if all(compiled):
-            theirs_s, ours_s = (row["median_s"] for row in compiled if row)
-            ratios.append(ours_s / theirs_s)
+            diffusers_s, filmstrip_s = (row["median_s"] for row in compiled if row)
+            ratios.append(filmstrip_s / diffusers_s)
     note = (
         f"Time and peak GPU memory on one {ltx['device']}, without `torch.compile`, random weights "
         f"at the published sizes; imports on a CPU, after torch. diffusers {ltx['diffusers']}."
@@ -95,9 +95,9 @@ def comparison_table(result: Row) -> str:
             for library in ("diffusers", "filmstrip")
             for compiled in (False, True)
         ]
-        theirs = min(row["median_s"] for row in rows[:2] if row)
-        ours = min(row["median_s"] for row in rows[2:] if row)
-        lines.append([case["title"], *map(cell, rows), f"{theirs / ours:.2f}×"])
+        diffusers_s = min(row["median_s"] for row in rows[:2] if row)
+        filmstrip_s = min(row["median_s"] for row in rows[2:] if row)
+        lines.append([case["title"], *map(cell, rows), f"{diffusers_s / filmstrip_s:.2f}×"])
         complete = complete and all(rows)
         for row in rows:
             if row is not None:
@@ -119,7 +119,7 @@ def comparison_table(result: Row) -> str:
 
 
 def startup_table(result: Row) -> str:
-    """What importing a pipeline costs."""
+    """The time to import a pipeline."""
     header = ["`import LTXPipeline`", "time after `import torch`", "with T5's class", "files"]
     rows = [
         [
@@ -139,7 +139,7 @@ def startup_table(result: Row) -> str:
 
 
 def adherence_table(result: Row) -> str:
-    """How often the embedded LTX model shows what the prompt says."""
+    """How often clips of the embedded LTX model show what their prompts say."""
     attributes = ("colour", "shape", "background", "motion")
     itself = result["judge_itself"]
     sources: dict[str, list[float]] = {
@@ -167,8 +167,10 @@ def adherence_table(result: Row) -> str:
 
 
 def conditions_table(result: Row) -> str:
-    """What the embedded LTX model makes of pictures, clips, larger sizes and long videos."""
-    keyframes, extension, long = result["keyframes"], result["extension"], result["long"]
+    """The embedded LTX model with pictures, clips, larger sizes and long videos."""
+    keyframes = result["keyframes"]
+    extension = result["extension"]
+    long = result["long"]
     measured = {
         "text": ("a prompt", MISSING),
         "stg": ("a prompt, with spatio-temporal guidance", MISSING),
@@ -221,7 +223,7 @@ def conditions_table(result: Row) -> str:
 
 
 def travel_table(result: Row) -> str:
-    """How the embedded SVD model moves what it is shown, at each motion bucket."""
+    """The motion of the embedded SVD model's clips, at each motion bucket."""
     attributes = {
         "direction_right": "direction right",
         "speed_right": "speed right",
@@ -265,13 +267,14 @@ def travel_table(result: Row) -> str:
 
 
 def tiling_table(result: Row) -> str:
-    """What tiles cost SVD's autoencoder in exactness."""
+    """The errors of SVD's autoencoder with tiling."""
     rows = []
     for name, row in result["rows"].items():
         title = "encode and decode" if name == "both" else name
         parts = ("mean", "seams", "elsewhere", "most")
         rows.append([title, *(f"{row[part]:.3f}/255" for part in parts)])
-    size, tile = result["side"], result["tile"]
+    size = result["side"]
+    tile = result["tile"]
     note = (
         "Tiled results against untiled ones, which is all that diffusers offers: the demo "
         f"model, {result['dtype']}, {size}×{size} pixels in {result['tiles']} tiles of "
@@ -283,7 +286,7 @@ def tiling_table(result: Row) -> str:
 
 
 def demo_time_table(result: Row) -> str:
-    """What a clip of an embedded model costs on a CPU."""
+    """Time and memory of a clip of the embedded models on a CPU."""
     rows = [
         [
             f"`filmstrip {row['command']}`",
@@ -326,10 +329,10 @@ def render(name: str, results: Path = RESULTS) -> str:
 
 
 def fastest(case: Row, library: str, compiled: bool) -> Row | None:
-    """The fastest row of a library, as it is or compiled; None where no time was left for it.
+    """The fastest row of a library, eager or compiled; None if there was no time to measure it.
 
     Raises:
-        ValueError: there is none for another reason.
+        ValueError: a row failed or is missing.
     """
     rows = [
         row
@@ -369,7 +372,7 @@ def _trained(result: Row) -> str:
 
 
 def update(text: str, results: Path = RESULTS) -> str:
-    """The text of a page with its tables made anew.
+    """Replace the tables of a page.
 
     Raises:
         ValueError: the page has no table, or a table without its end.
@@ -379,14 +382,14 @@ def update(text: str, results: Path = RESULTS) -> str:
     )
     if not count or text.count(END) != count or text.count("<!-- table: ") != count:
         raise ValueError(
-            f"Every table of a page stands between {begin('NAME')} and {END}; "
-            f"{count} such pairs were found."
+            f"Every table of a page is between {begin('NAME')} and {END}; the page has "
+            f"{count} such pairs."
         )
     return updated
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Bring the tables of pages up to date."""
+    """Update the tables of pages."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description=__doc__)
     parser.add_argument("files", type=Path, nargs="*", default=PAGES, help="Markdown files")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")

@@ -25,7 +25,7 @@ def test_arguments_and_defaults_are_recorded_before_the_constructor_runs():
         "limit": None,
     }
     assert {k: v for k, v in steps.config.items() if not k.startswith("_")} == expected
-    assert steps.seen == dict(steps.config)
+    assert steps.config_in_constructor == dict(steps.config)
 
 
 def test_values_are_recorded_unchanged():

@@ -1,4 +1,4 @@
-"""A griffe extension: the comment behind a field of a dataclass is its text in the reference."""
+"""A griffe extension: comments at fields of dataclasses become docstrings in the reference."""
 
 import io
 import tokenize

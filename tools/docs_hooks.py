@@ -7,6 +7,6 @@ COMPUTED_ALL = "Unsupported item in filmstrip.__all__"
 
 
 def on_config(config: object) -> None:
-    """Drop the one warning that is expected, so that `--strict` ends at any other."""
+    """Hide the one expected warning, since `--strict` fails at any warning."""
     logger = logging.getLogger("mkdocs.plugins.griffe")
     logger.addFilter(lambda record: COMPUTED_ALL not in record.getMessage())

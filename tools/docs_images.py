@@ -97,8 +97,8 @@ def draw_grid(clips: Sequence[Clip], videos: Sequence[Sequence[Image.Image]]) ->
     font = ImageFont.load_default(FONT_SIZE)
     draw = ImageDraw.Draw(empty)
     for index, clip in enumerate(clips):
-        place = (index % COLUMNS * step_x + 2, index // COLUMNS * step_y + CLIP_SIZE + 4)
-        draw.multiline_text(place, wrap(clip.caption, font, CLIP_SIZE - 4), "black", font)
+        position = (index % COLUMNS * step_x + 2, index // COLUMNS * step_y + CLIP_SIZE + 4)
+        draw.multiline_text(position, wrap(clip.caption, font, CLIP_SIZE - 4), "black", font)
     pictures = []
     for number in range(SECONDS * FRAME_RATE):
         picture = empty.copy()

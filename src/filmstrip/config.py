@@ -16,7 +16,7 @@ from filmstrip.weights.hub import CheckpointLocation, HubOptions, split_options
 
 logger = get_logger(__name__)
 
-# Entries that hold on this machine or in this process alone.
+# Entries that are valid on this machine or in this process only.
 UNSAVED_ENTRIES = ("_name_or_path", "_use_default_values")
 
 
@@ -46,8 +46,8 @@ class Config(dict[str, Any]):
 class Configurable:
     """Base of every class that has a config.
 
-    Defining a subclass wraps its `__init__`, so that the arguments, as passed and defaults
-    included, are in `self.config` from the first line of `__init__` on.
+    The `__init__` of a subclass is wrapped: it first records its arguments, including defaults, in
+    `self.config`.
     """
 
     config_name: ClassVar[str] = "config.json"
@@ -75,11 +75,11 @@ class Configurable:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], **changes: Any) -> Self:
-        """Make an object from a config, its own or one of another class, with some entries changed.
+        """Make an object from a config, of this or another class, with some entries changed.
 
         Entries that `__init__` does not take are ignored with a warning (silently where they begin
-        with "_"), but stay in the new object's config. Entries that their owner had by default are
-        left to this class's defaults.
+        with "_"), but stay in the new object's config. Entries that were defaults are
+        replaced by this class's defaults.
 
         Raises:
             InputError: `config` is not a mapping, or an entry has the wrong type.
@@ -119,8 +119,13 @@ class Configurable:
     ) -> dict[str, Any]:
         """Read the config JSON of a folder or repository.
 
+        Args:
+            pretrained_model_name_or_path, subfolder: The folder or repository, and where in it the
+                config is.
+            hub: How to reach the Hub.
+
         Raises:
-            CheckpointError: It is missing, or no JSON object.
+            CheckpointError: The config is missing, or no JSON object.
         """
         location = CheckpointLocation(pretrained_model_name_or_path, subfolder, **hub)
         return read_json(location.fetch(lambda names: [cls.config_name]) / cls.config_name)
@@ -145,18 +150,19 @@ class Configurable:
 
     @classmethod
     def from_folder(cls, folder: Path, **changes: Any) -> Self:
-        """Make an object from the config JSON in a local folder: `from_pretrained` without the
-        Hub.
+        """Make an object from the config JSON in a local folder.
+
+        The arguments and the errors are those of `from_pretrained`.
         """
         file = folder / cls.config_name
         config = read_json(file)
         try:
             return cls.from_config(config, **changes)
-        except Exception as error:  # what a damaged config does to a constructor cannot be foreseen
+        except Exception as error:  # a damaged config raises any exception in a constructor
             raise CheckpointError(f"{cls.__name__} cannot be made from {file}: {error}") from error
 
     def save_config(self, save_directory: AnyPath) -> None:
-        """Write the config as JSON, in diffusers' form, into a folder, which is made if need be."""
+        """Write the config into a folder as JSON, as diffusers does."""
         entries = {
             name: value for name, value in self.config.items() if name not in UNSAVED_ENTRIES
         }
@@ -194,12 +200,12 @@ def _record_arguments(init: Callable[..., None]) -> Callable[..., None]:
 def _warn_of_unknown_entries(
     cls: type[Configurable], config: Mapping[str, Any], unknown: Sequence[str]
 ) -> None:
-    """Warn that a class does not take these entries, but for private ones."""
+    """Warn about entries that a class does not take, except private ones."""
     public = sorted(name for name in unknown if not name.startswith("_"))
     if not public:
         return
-    owner = config.get("_class_name", cls.__name__)
-    remark = "" if owner == cls.__name__ else f" (the config is of the class {owner})"
+    config_class = config.get("_class_name", cls.__name__)
+    remark = "" if config_class == cls.__name__ else f" (the config is of the class {config_class})"
     logger.warning(
         "%s ignores entries it does not have: %s%s.", cls.__name__, ", ".join(public), remark
     )

@@ -14,10 +14,10 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 
 
 def make_folder(path: AnyPath) -> Path:
-    """Make a folder, and those above it, unless it is there.
+    """Make a folder and its parents, unless it exists.
 
     Raises:
-        InputError: It cannot be made: a file is in its place, or it may not be written.
+        InputError: It cannot be made: there is a file of this name, or no permission.
     """
     folder = Path(path)
     if folder.is_file():
@@ -33,11 +33,11 @@ def make_folder(path: AnyPath) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write a file or a folder to.
 
-    If the block succeeds, it replaces `path`; if not, it is removed. A link stays a link, and its
-    target is replaced. A folder replaces an empty folder only.
+    If the block succeeds, it replaces `path`; if not, it is removed. If `path` is a link, its
+    target is replaced. A folder replaces only an empty folder.
 
     Raises:
-        InputError: The place cannot be written, for example without permission or space.
+        InputError: `path` cannot be written, for example without permission or space.
     """
     target = path.resolve()
     try:
@@ -48,7 +48,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or error
         raise InputError(
-            f"{path} cannot be written: {reason}. Free some space or name another place."
+            f"{path} cannot be written: {reason}. Free some space or name another path."
         ) from error
 
 
@@ -73,7 +73,7 @@ def replacing_files(folder: Path) -> Iterator[Path]:
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether `name` can be the name of a file directly in a folder, and no path out of it."""
+    """Whether `name` is a file name without a path, so that it cannot lead out of a folder."""
     if not name.isprintable() or len(name.encode()) >= 256:
         return False
     return name not in ("", ".", "..") and "/" not in name and "\\" not in name
@@ -85,7 +85,7 @@ def write_json(path: Path, content: Any) -> None:
     Arrays and tensors are written as lists, paths as text.
 
     Raises:
-        InputError: A value has no form in JSON, or the place cannot be written.
+        InputError: A value cannot be written as JSON, or the path cannot be written.
     """
 
     def convert(value: Any) -> Any:
@@ -112,7 +112,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"There is no file {path}.") from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or nested without end
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or nested too deeply
         raise CheckpointError(
             f"{path} is not a JSON file ({error}). Download or save it again."
         ) from error

@@ -2,7 +2,7 @@
 
 All loggers are children of "filmstrip", which writes messages of level WARNING and above to
 standard error. The environment variable FILMSTRIP_VERBOSITY sets another level: debug, info,
-warning, error or critical. Progress bars are switched separately.
+warning, error or critical. Progress bars have a switch of their own.
 """
 
 import functools

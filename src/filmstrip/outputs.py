@@ -63,7 +63,7 @@ class UNetSpatioTemporalConditionOutput(Output):
     """Output of the SVD UNet.
 
     Attributes:
-        sample: what the scheduler's `prediction_type` says, `(B, T, C, H, W)`.
+        sample: the prediction of the scheduler's `prediction_type`, `(B, T, C, H, W)`.
     """
 
     sample: torch.Tensor
@@ -71,7 +71,7 @@ class UNetSpatioTemporalConditionOutput(Output):
 
 @dataclass
 class AutoencoderKLOutput(Output):
-    """Output of an encoder.
+    """Output of an autoencoder's `encode`.
 
     Attributes:
         latent_dist: the posterior of the latents, `(B, C, ...)`.
@@ -82,7 +82,7 @@ class AutoencoderKLOutput(Output):
 
 @dataclass
 class DecoderOutput(Output):
-    """Output of a decoder.
+    """Output of an autoencoder's `decode`.
 
     Attributes:
         sample: pixels, [-1, 1] up to overshoot: `(B, C, T, H, W)` from LTX's decoder and

@@ -69,15 +69,16 @@ ORIGINAL_LAYOUT_READERS: Mapping[str, str] = MappingProxyType(
 
 
 def public(name: str) -> Any:
-    """The object with this public name, imported now if need be."""
+    """Import and return the class or function with this public name."""
     return getattr(importlib.import_module(PUBLIC_NAMES[name]), name)
 
 
 def original_layout_reader(
     model_class: type,
 ) -> "Callable[[Path], OriginalCheckpoint] | None":
-    """The function that reads a model class from a file in its authors' layout; None if there is
-    none. Subclasses are read as the class that they derive from.
+    """The function that reads a model class from a file in its authors' layout, or None.
+
+    For a subclass it is the function of its base class.
     """
     for base in model_class.__mro__:
         if base.__name__ in ORIGINAL_LAYOUT_READERS:
@@ -95,7 +96,7 @@ class ComponentClass:
     stem: str | None = None  # of its weight files; None: it has no weights
 
     def load(self) -> Any:
-        """The class itself."""
+        """Import and return the class."""
         return getattr(importlib.import_module(self.module), self.name)
 
 
@@ -144,7 +145,7 @@ COMPONENT_CLASSES: Mapping[tuple[str, str], ComponentClass] = MappingProxyType(
     }
 )
 
-# What transformers 5 calls some classes, and the names by which older versions know them too.
+# Names of classes in transformers 5, and their names in older versions, which both accept.
 OLDER_NAMES: Mapping[str, str] = MappingProxyType(
     {
         "CLIPImageProcessorPil": "CLIPImageProcessor",

@@ -1,4 +1,4 @@
-"""Toy runs of the benchmarks that compare two libraries."""
+"""Toy runs of benchmarks that compare filmstrip with diffusers."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ import pytest
 
 
 def toy_run(
-    main: Callable[[Sequence[str]], int], path: Path, case: str, *more: str
+    main: Callable[[Sequence[str]], int], path: Path, case: str, *options: str
 ) -> tuple[int, dict[str, Any]]:
     """Run one case; return the exit status and the case in the result file."""
     arguments = [
@@ -23,7 +23,7 @@ def toy_run(
         "--device",
         "cpu",
     ]
-    status = main([*arguments, *more])
+    status = main([*arguments, *options])
     result = json.loads(path.read_text())
     assert result["toy"]
     assert min(result["ceilings"].values()) > 0
@@ -32,7 +32,7 @@ def toy_run(
 
 
 def assert_measured(case: dict[str, Any]) -> None:
-    """Both libraries have rows, and each row is complete and its result correct."""
+    """Check that both libraries have rows, which are complete and have correct results."""
     assert {row["library"] for row in case["rows"]} == {"diffusers", "filmstrip"}
     for row in case["rows"]:
         assert row["share_of_floor"] == pytest.approx(case["floor_s"] / row["median_s"])

@@ -1,9 +1,16 @@
-"""The measurements of the embedded model are right for drawn clips."""
+"""The measurements of the embedded model give the right values for drawn clips."""
 
 import pytest
 import torch
 
-from benchmarks.demo_ltx import NUM_GIVEN, centres, edge_width, extension, prepared_pictures, psnr
+from benchmarks.demo_ltx import (
+    NUM_OVERLAPPING,
+    centres,
+    edge_width,
+    extension,
+    prepared_pictures,
+    psnr,
+)
 from tools.demo_clips import Scene, draw_clips, to_indices
 
 
@@ -16,7 +23,7 @@ def clips():
 
 
 @pytest.mark.parametrize("width", [2, 4, 8])
-def test_edge_width_is_that_of_the_drawn_edge(width):
+def test_edge_width_equals_that_of_the_drawn_edge(width):
     ramp = ((torch.arange(128) - 40) / width).clamp(0, 1) * (
         (88 - torch.arange(128)) / width
     ).clamp(0, 1)
@@ -24,7 +31,7 @@ def test_edge_width_is_that_of_the_drawn_edge(width):
     assert edge_width(video) == pytest.approx(width, rel=0.15)
 
 
-def test_faint_noise_hardly_changes_the_edge_width(clips):
+def test_faint_noise_changes_the_edge_width_by_little(clips):
     noisy = clips + 0.01 * torch.randn(clips.shape, generator=torch.Generator().manual_seed(0))
     assert edge_width(noisy) == pytest.approx(edge_width(clips), rel=0.2)
 
@@ -35,7 +42,9 @@ def test_the_clip_itself_is_an_extension_without_a_jump(clips):
 
 
 def test_a_shift_at_the_seam_is_a_jump(clips):
-    shifted = torch.cat([clips[:, :, :NUM_GIVEN], clips[:, :, NUM_GIVEN:].roll(3, dims=4)], dim=2)
+    shifted = torch.cat(
+        [clips[:, :, :NUM_OVERLAPPING], clips[:, :, NUM_OVERLAPPING:].roll(3, dims=4)], dim=2
+    )
     measured = extension(shifted, clips)
     assert measured["jump_at_seam"] == pytest.approx(3, abs=0.05)
     assert measured["off_at_end"] == pytest.approx(3, abs=0.05)
@@ -48,7 +57,7 @@ def test_centres_are_in_pixels(clips):
     assert motion[1, 1] > 0.2 * 128
 
 
-def test_prepared_pictures_keep_their_order_and_look_alike(clips):
+def test_prepared_pictures_keep_their_order_and_resemble_the_originals(clips):
     prepared = prepared_pictures(clips[:, :, :2]) / 2 + 0.5
     assert prepared.shape == (2, 3, 2, 128, 128)
     assert psnr(prepared, clips[:, :, :2]) > 28

@@ -1,4 +1,4 @@
-"""The benchmark runs at a toy size, and both libraries give the same results."""
+"""The benchmark of LTX runs at a toy size, and both libraries give the same results."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""The benchmark runs at a toy size, and both libraries give the same results."""
+"""The benchmark of SVD runs at a toy size, and both libraries give the same results."""
 
-from benchmarks.svd import ALL, FEW, PART, PLAN, STEP, main
+from benchmarks.svd import CHUNK, DECODE_AT_ONCE, DECODE_IN_CHUNKS, PLAN, STEP, main
 from tests.benchmarks.common import assert_measured, toy_run
 
 
@@ -17,15 +17,15 @@ def test_eager_rows_come_first_and_compiled_ones_are_left_out_after_the_deadline
 
 
 def test_both_ways_of_decoding_are_measured(tmp_path):
-    status, compiled_too = toy_run(main, tmp_path / "svd.json", PART.name)
+    status, measured = toy_run(main, tmp_path / "svd.json", DECODE_IN_CHUNKS.name)
     assert status == 0
-    assert len(compiled_too["rows"]) == 4
-    assert_measured(compiled_too)
-    _, measured = toy_run(main, tmp_path / "svd.json", ALL.name, "--minutes", "0")
+    assert len(measured["rows"]) == 4
+    assert_measured(measured)
+    _, measured = toy_run(main, tmp_path / "svd.json", DECODE_AT_ONCE.name, "--minutes", "0")
     assert_measured(measured | {"rows": measured["rows"][:2]})
 
 
 def test_decoding_a_few_frames_at_a_time_is_measured_and_compared_on_whole_chunks():
-    assert PART.workload.chunk == FEW == PART.check[0]
-    assert ALL.workload.chunk is None
+    assert DECODE_IN_CHUNKS.workload.chunk == CHUNK == DECODE_IN_CHUNKS.check[0]
+    assert DECODE_AT_ONCE.workload.chunk is None
     assert {mode for _, variants in PLAN[:3] for _, mode in variants} == {"eager"}

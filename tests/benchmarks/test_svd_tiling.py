@@ -1,4 +1,4 @@
-"""Errors are told apart at seams and elsewhere, and the committed result is within the goal."""
+"""Errors of tiling are measured at seams and elsewhere; the committed errors are small."""
 
 import json
 
@@ -10,20 +10,21 @@ from filmstrip.nn.tiling import EvenTileLayout
 
 
 def test_seams_are_where_tiles_overlap():
-    near_seams = seams(EvenTileLayout(length=8, size=5, overlap=2), scale=2)
-    assert near_seams.shape == (16, 16)
-    assert near_seams[0].nonzero().flatten().tolist() == [6, 7, 8, 9]
-    assert near_seams[6:10].all()
-    assert near_seams[:, 6:10].all()
-    assert not near_seams[:6, :6].any()
+    is_seam = seams(EvenTileLayout(length=8, size=5, overlap=2), scale=2)
+    assert is_seam.shape == (16, 16)
+    assert is_seam[0].nonzero().flatten().tolist() == [6, 7, 8, 9]
+    assert is_seam[6:10].all()
+    assert is_seam[:, 6:10].all()
+    assert not is_seam[:6, :6].any()
 
 
 def test_errors_are_averaged_at_seams_and_elsewhere():
-    near_seams = torch.zeros(4, 4, dtype=torch.bool)
-    near_seams[:, 2:] = True
-    whole, tiled = torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4)
+    is_seam = torch.zeros(4, 4, dtype=torch.bool)
+    is_seam[:, 2:] = True
+    untiled = torch.zeros(1, 3, 4, 4)
+    tiled = torch.zeros(1, 3, 4, 4)
     tiled[..., 2:] = 2 / 255
-    assert errors(whole, tiled, 2, near_seams) == {
+    assert errors(untiled, tiled, 2, is_seam) == {
         "mean": 0.5,
         "seams": 1.0,
         "elsewhere": 0.0,

@@ -1,4 +1,4 @@
-"""The pages show what the committed results say."""
+"""The tables of the pages show the committed results."""
 
 import json
 from pathlib import Path
@@ -29,14 +29,18 @@ def comparison(**changes):
         row("filmstrip", "compiled", 0.128),
     ]
     case = {"name": "step", "title": "A step", "floor_s": 0.1, "rows": rows}
-    about = {
+    environment = {
         "device": "H100",
         "torch": "2.11",
         "diffusers": "0.42.1",
         "dtype": "bfloat16",
         "repeats": 10,
     }
-    return about | {"toy": False, "ceilings": {"matmul_tflops": 748.7}, "cases": [case]} | changes
+    return (
+        environment
+        | {"toy": False, "ceilings": {"matmul_tflops": 748.7}, "cases": [case]}
+        | changes
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -45,7 +49,7 @@ def test_the_tables_of_the_pages_are_those_of_the_results(page: Path):
     assert update(text) == text, "run `python -m benchmarks.table`"
 
 
-def test_every_table_stands_on_a_page():
+def test_every_table_is_on_a_page():
     text = "".join(page.read_text("utf-8") for page in PAGES)
     assert [name for name in TABLES if begin(name) not in text] == []
 
@@ -73,9 +77,9 @@ def test_startup_is_a_line_for_each_library(tmp_path):
 
 def test_adherence_is_a_line_for_each_source_with_the_mean(tmp_path):
     scores = {"colour": 1.0, "shape": 0.9, "background": 1.0, "motion": 0.98}
-    itself = {f"{kind}_{name}": 1.0 for kind in ("drawn", "reconstructed") for name in scores} | {
-        "psnr": 31.0
-    }
+    itself = {
+        f"{source}_{name}": 1.0 for source in ("drawn", "reconstructed") for name in scores
+    } | {"psnr": 31.0}
     result = {
         "guided": scores | {"guidance": 4.0},
         "unguided": scores,
@@ -90,8 +94,13 @@ def test_adherence_is_a_line_for_each_source_with_the_mean(tmp_path):
 
 
 def test_travel_is_a_line_for_each_motion_bucket(tmp_path):
-    shares = {"direction_right": 0.995, "speed_right": 1.0, "shape_kept": 0.95, "colour_kept": 1.0}
-    row = shares | {
+    fractions = {
+        "direction_right": 0.995,
+        "speed_right": 1.0,
+        "shape_kept": 0.95,
+        "colour_kept": 1.0,
+    }
+    row = fractions | {
         "bucket": 127,
         "fps": 7,
         "speed": 2.241,
@@ -113,7 +122,7 @@ def test_travel_is_a_line_for_each_motion_bucket(tmp_path):
     assert "4.8 million parameters in 10.0 MB, and was trained on one H100." in table
 
 
-def test_conditions_are_a_line_each_with_what_was_measured(tmp_path):
+def test_conditions_are_a_line_each_with_their_measurements(tmp_path):
     names = (
         "text",
         "stg",
@@ -186,7 +195,7 @@ def test_toy_results_and_missing_rows_are_not_shown(tmp_path):
         render("ltx", tmp_path)
 
 
-def test_what_there_was_no_time_to_compile_is_a_dash_that_the_note_explains(tmp_path):
+def test_a_row_that_was_not_compiled_for_lack_of_time_is_a_dash(tmp_path):
     result = comparison()
     result["cases"][0]["rows"][-1] = {"library": "filmstrip", "mode": "compiled", "error": LEFT_OUT}
     (tmp_path / "svd.json").write_text(json.dumps(result))
@@ -216,7 +225,7 @@ def test_the_summary_has_a_line_for_each_gain(tmp_path):
     assert "| Lines of code imported | 179,376 | 6,136 |" in table
 
 
-def test_only_what_stands_between_the_comments_is_replaced(tmp_path):
+def test_only_the_text_between_the_comments_is_replaced(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"before\n{begin('ltx')}\nold\n{END}\nafter\n", encoding="utf-8")
     (tmp_path / "ltx.json").write_text(json.dumps(comparison()))
@@ -226,8 +235,8 @@ def test_only_what_stands_between_the_comments_is_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["no comments", begin("ltx"), END, f"{END}\n{begin('ltx')}"])
-def test_a_page_without_a_whole_pair_of_comments_is_refused(text):
-    with pytest.raises(ValueError, match="stands between"):
+def test_a_page_without_a_complete_pair_of_comments_is_refused(text):
+    with pytest.raises(ValueError, match="is between"):
         update(text)
 
 

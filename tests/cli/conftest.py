@@ -1,10 +1,8 @@
-"""A command line to call, a model folder without weights, and a pipeline that stands in for the
-real one.
-"""
+"""A command line to call, a model folder without weights, and a fake pipeline."""
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,14 +35,14 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Calls `filmstrip` with the given words, in an empty folder."""
+    """Calls `filmstrip` with arguments, in an empty folder."""
     from filmstrip.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
 
-    def call(*words: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["filmstrip", *map(str, words)])
+    def call(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["filmstrip", *map(str, arguments)])
         with pytest.raises(SystemExit) as exit_:
             main()
         return Result(int(exit_.value.code or 0), *capsys.readouterr())
@@ -54,8 +52,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
 @pytest.fixture
 def model(tmp_path: Path) -> str:
-    """The name of a folder that looks like an LTX model whose VAE compresses 16 times in space and
-    4 times in time.
+    """The name of an LTX model folder without weights, whose VAE compresses 16 times in space and 4
+    times in time.
     """
     files = {
         "model_index.json": {"_class_name": "LTXPipeline"},
@@ -71,7 +69,7 @@ def model(tmp_path: Path) -> str:
 
 @dataclass
 class FakePipeline:
-    """Draws its frames from the generator, and keeps how it was called."""
+    """Draws its frames from the generator, and records its calls."""
 
     loaded: dict[str, Any] = field(default_factory=dict)
     calls: list[dict[str, Any]] = field(default_factory=list)
@@ -88,9 +86,10 @@ class FakePipeline:
 
     @contextmanager
     def report_progress_to(self, progress: Any) -> Iterator[None]:
-        before, self.progress = self.progress, progress
+        previous = self.progress
+        self.progress = progress
         yield
-        self.progress = before
+        self.progress = previous
 
     def __call__(self, **call: Any) -> SimpleNamespace:
         self.calls.append(call)
@@ -114,7 +113,7 @@ class FakePipeline:
 
 
 def replace_public(monkeypatch: pytest.MonkeyPatch, **replacements: Any) -> None:
-    """Let jobs load other objects in place of some public names."""
+    """Make jobs load other objects in place of public names."""
     from filmstrip.registry import public
 
     monkeypatch.setattr(
@@ -125,7 +124,7 @@ def replace_public(monkeypatch: pytest.MonkeyPatch, **replacements: Any) -> None
 
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> FakePipeline:
-    """Stands in for `LTXPipeline` and SVD's pipeline, and for what `filmstrip.load` returns."""
+    """A fake for `LTXPipeline`, for SVD's pipeline, and for what `filmstrip.load` returns."""
     fake = FakePipeline()
     replace_public(
         monkeypatch,
@@ -136,11 +135,8 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> FakePipeline:
     return fake
 
 
-def folder_frames(folder: Path) -> NDArray[np.uint8]:
-    """The frames `(T, H, W, 3)` of a folder, as they were before any encoding.
-
-    x264 may encode the same frames differently from run to run.
-    """
+def read_frame_folder(folder: Path) -> NDArray[np.uint8]:
+    """Read the frames `(T, H, W, 3)` of a folder of PNG files, which are lossless."""
     return np.stack([np.asarray(PIL.Image.open(file)) for file in sorted(folder.glob("*.png"))])
 
 
@@ -150,17 +146,3 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     return tmp_path / "hub"
-
-
-def store(cache: Path, repo: str, files: Mapping[str, str | bytes], commit: str = "0" * 40) -> None:
-    """A repository as `huggingface_hub` keeps it: blobs, and snapshots of links to them."""
-    root = cache / f"models--{repo.replace('/', '--')}"
-    (root / "refs").mkdir(parents=True, exist_ok=True)
-    (root / "refs" / "main").write_text(commit)
-    (root / "blobs").mkdir(exist_ok=True)
-    for number, (name, text) in enumerate(files.items()):
-        blob = root / "blobs" / f"{commit[:8]}{number}"
-        blob.write_bytes(text if isinstance(text, bytes) else text.encode())
-        link = root / "snapshots" / commit / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(blob)

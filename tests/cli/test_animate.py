@@ -1,6 +1,4 @@
-"""`filmstrip animate` from its words to its files, on a pipeline that stands in for the real
-one.
-"""
+"""`filmstrip animate` from its arguments to its files, with a fake pipeline."""
 
 import json
 import shlex
@@ -17,7 +15,7 @@ from filmstrip.media.frames import to_uint8_frames
 from filmstrip.media.load import load_video
 from tests.parity.svd_pipelines import picture, pipelines
 
-from .conftest import FakePipeline, Run, folder_frames
+from .conftest import FakePipeline, Run, read_frame_folder
 
 SCHEDULER = {"prediction_type": "v_prediction", "timestep_type": "continuous"}
 FILES: dict[str, dict[str, Any]] = {
@@ -33,7 +31,7 @@ STRETCHED = (
 SMALL = ("--width", 64, "--height", 64, "--steps", 2)
 
 
-def write(folder: str, files: dict[str, dict[str, Any]]) -> None:
+def write_json_files(folder: str, files: dict[str, dict[str, Any]]) -> None:
     for name, content in files.items():
         path = Path(folder, name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,8 +40,8 @@ def write(folder: str, files: dict[str, dict[str, Any]]) -> None:
 
 @pytest.fixture
 def model(run: Run) -> str:
-    """A folder that looks like an SVD model trained for 5 frames, beside some pictures."""
-    write("tiny", FILES)
+    """The name of an SVD model folder without weights, trained for 5 frames; beside it pictures."""
+    write_json_files("tiny", FILES)
     PIL.Image.new("RGB", (64, 64), (200, 10, 30)).save("cat.png")
     PIL.Image.new("RGBA", (64, 64), (0, 0, 0, 0)).save("clear.png")
     PIL.Image.new("L", (256, 32), 9).save("wide.png")
@@ -115,7 +113,7 @@ def test_every_option_reaches_the_call(run: Run, model: str, pipeline: FakePipel
     assert (len(frames), frames[0].size, fps) == (4, (128, 64), 12)
 
 
-def test_a_folder_gets_the_defaults_of_diffusers_call_and_its_own_length(
+def test_a_folder_has_diffusers_defaults_and_its_own_length(
     run: Run, model: str, pipeline: FakePipeline
 ) -> None:
     job = run("animate", "cat.png", "-m", model, "--dry-run", "--json").json
@@ -163,7 +161,7 @@ def test_the_command_that_show_prints_makes_the_same_call(
     assert first == again
 
 
-def test_videos_are_numbered_and_json_is_all_there_is(
+def test_videos_are_numbered_and_json_is_the_only_output(
     run: Run, model: str, pipeline: FakePipeline
 ) -> None:
     result = run(
@@ -188,21 +186,21 @@ def test_videos_are_numbered_and_json_is_all_there_is(
 
 
 @pytest.mark.parametrize(
-    ("words", "note"),
+    ("words", "message"),
     [
         (("clear.png",), "clear.png is transparent: it is put on white."),
         (("wide.png",), "wide.png is 256x32 and will be stretched to 64x64"),
         (("cat.png", "--frames", 9), "9 frames: the model was trained for 5"),
-        (("cat.png", "--width", 72), "72x64: sides that are multiples of 64 look better."),
+        (("cat.png", "--width", 72), "72x64: multiples of 64 look better."),
         (("cat.png", "--width", 70), "--width 70 is not a multiple of 8: using 72."),
         (("cat.png", "--fps", 60), "fps is 60; the model was trained for 6 to 31."),
     ],
 )
-def test_what_may_surprise_is_noted(
-    run: Run, model: str, pipeline: FakePipeline, words: tuple[object, ...], note: str
+def test_adjustments_are_shown(
+    run: Run, model: str, pipeline: FakePipeline, words: tuple[object, ...], message: str
 ) -> None:
     plain = run("animate", "cat.png", "-m", model, *SMALL, "--dry-run")
-    noted = run(
+    adjusted = run(
         "animate",
         *words,
         "-m",
@@ -211,8 +209,8 @@ def test_what_may_surprise_is_noted(
         *SMALL[2:],
         "--dry-run",
     )
-    assert (plain.code, noted.code) == (0, 0)
-    assert note in noted.err
+    assert (plain.code, adjusted.code) == (0, 0)
+    assert message in adjusted.err
     assert plain.err == ""
 
 
@@ -222,7 +220,7 @@ def test_a_transparent_picture_is_composited(run: Run, model: str, pipeline: Fak
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "sentence"),
+    ("words", "code", "message"),
     [
         ((), 2, "Missing argument"),
         (("nowhere.png",), 2, "There is no picture nowhere.png"),
@@ -269,39 +267,43 @@ def test_a_transparent_picture_is_composited(run: Run, model: str, pipeline: Fak
         (("cat.png", "--model", "no-unet"), 1, "unet/config.json"),
     ],
 )
-def test_bad_input_is_one_sentence_before_any_work(
+def test_bad_input_is_refused_before_the_model_is_loaded(
     run: Run,
     model: str,
     pipeline: FakePipeline,
     words: tuple[object, ...],
     code: int,
-    sentence: str,
+    message: str,
 ) -> None:
     Path("empty").mkdir()
-    write("ltx", {"model_index.json": {"_class_name": "LTXPipeline"}})
-    write("odd-vae", FILES | {"vae/config.json": {"_class_name": "AutoencoderKL"}})
-    write("odd-unet", FILES | {"unet/config.json": {"_class_name": "UNet2DConditionModel"}})
-    write(
+    write_json_files("ltx", {"model_index.json": {"_class_name": "LTXPipeline"}})
+    write_json_files("odd-vae", FILES | {"vae/config.json": {"_class_name": "AutoencoderKL"}})
+    write_json_files(
+        "odd-unet", FILES | {"unet/config.json": {"_class_name": "UNet2DConditionModel"}}
+    )
+    write_json_files(
         "eps",
         FILES | {"scheduler/scheduler_config.json": SCHEDULER | {"prediction_type": "epsilon"}},
     )
-    write(
+    write_json_files(
         "discrete",
         FILES | {"scheduler/scheduler_config.json": SCHEDULER | {"timestep_type": "discrete"}},
     )
-    write("no-unet", {name: content for name, content in FILES.items() if "unet" not in name})
+    write_json_files(
+        "no-unet", {name: content for name, content in FILES.items() if "unet" not in name}
+    )
     before = sorted(Path().rglob("*"))
-    chosen = () if "--model" in words else ("--model", model)
-    result = run("animate", *words, *chosen)
+    model_option = () if "--model" in words else ("--model", model)
+    result = run("animate", *words, *model_option)
     assert result.code == code
-    assert sentence in " ".join(result.err.replace("│", " ").split())
+    assert message in " ".join(result.err.replace("│", " ").split())
     assert "Traceback" not in result.err
     assert result.out == ""
     assert not pipeline.loaded
     assert sorted(Path().rglob("*")) == before
 
 
-def test_without_a_model_the_demo_is_used_and_said(
+def test_without_a_model_the_demo_is_used_with_a_message(
     run: Run, model: str, pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "path", lambda embedded: {"svd": Path(model)}[embedded])
@@ -313,7 +315,7 @@ def test_without_a_model_the_demo_is_used_and_said(
     assert "128" in result.out
 
 
-def test_the_frames_are_those_of_the_class(run: Run) -> None:
+def test_the_frames_equal_those_of_the_pipeline_class(run: Run) -> None:
     pipe, _ = pipelines()
     pipe.save_pretrained("real")
     picture(1).save("cat.png")
@@ -363,5 +365,5 @@ def test_the_frames_are_those_of_the_class(run: Run) -> None:
         generator=torch.Generator().manual_seed(6),
         output_type="np",
     ).frames[0]
-    assert np.array_equal(folder_frames(Path("a-0002")), to_uint8_frames(frames))
-    assert not np.array_equal(folder_frames(Path("a-0001")), to_uint8_frames(frames))
+    assert np.array_equal(read_frame_folder(Path("a-0002")), to_uint8_frames(frames))
+    assert not np.array_equal(read_frame_folder(Path("a-0001")), to_uint8_frames(frames))

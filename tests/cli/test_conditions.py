@@ -1,4 +1,4 @@
-"""`FILE@FRAME:STRENGTH`, as `--image` and `--video` take it."""
+"""`FILE@FRAME:STRENGTH`, the values of `--image` and `--video`."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from filmstrip.jobs.request import ConditionRequest
         ("odd@4@8", ("odd@4", 8, 1.0)),
     ],
 )
-def test_a_frame_and_a_strength_follow_the_file(
+def test_a_frame_and_a_strength_may_follow_the_file(
     text: str,
     expected: tuple[str, int, float],
     tmp_path: Path,
@@ -41,7 +41,7 @@ def test_a_frame_and_a_strength_follow_the_file(
 @pytest.mark.parametrize(
     "text", ["a.png@0:", "a.png@0:1.1", "a.png@0:-1", "a.png@0:much", "a.png@0:nan"]
 )
-def test_a_strength_is_a_number_from_0_to_1(text: str) -> None:
+def test_a_strength_that_is_no_number_from_0_to_1_is_refused(text: str) -> None:
     with pytest.raises(
         InputError, match=f"--image {text}: the strength, after the colon, is a number from 0"
     ):

@@ -1,6 +1,4 @@
-"""Live bars on a terminal, lines elsewhere, nothing when quiet; all keep the pipelines' Progress
-contract.
-"""
+"""Displays: live bars on a terminal, lines elsewhere, and nothing when quiet."""
 
 import io
 import re
@@ -9,8 +7,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from filmstrip.cli import display
-from filmstrip.cli.display import Display, Live
+from filmstrip.cli.display import Display, Live, open_display
+from filmstrip.jobs import progress
+from filmstrip.jobs.formatting import duration
 from filmstrip.jobs.progress import StageTimer
 
 
@@ -20,37 +19,37 @@ def console(width: int = 80) -> Console:
     )
 
 
-def run_job(shown: Display) -> None:
-    """What a run does with a display."""
-    with shown.running():
-        with shown.stage("load"):
+def run_job(display: Display) -> None:
+    """The calls of a display during a job."""
+    with display.running():
+        with display.stage("load"):
             pass
         for number in (1, 2):
-            shown.next_video(f"{number} of 2")
-            with shown.stage("denoise", 4) as advance:
+            display.next_video(f"{number} of 2")
+            with display.stage("denoise", 4) as advance:
                 for _ in range(4):
                     advance()
 
 
 def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = display.open_display(quiet=True)
-    shown.say("hello")
-    shown.warn("hello")
-    run_job(shown)
+    display = open_display(quiet=True)
+    display.info("hello")
+    display.warn("hello")
+    run_job(display)
     assert capsys.readouterr() == ("", "")
-    assert type(shown) is Display
+    assert type(display) is Display
 
 
 def test_without_a_terminal_stages_are_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = display.open_display(quiet=False)
-    with shown.checking():
-        shown.say("[bold]as it stands[/bold]")
-    run_job(shown)
+    display = open_display(quiet=False)
+    with display.checking():
+        display.info("[bold]not markup[/bold]")
+    run_job(display)
     out, err = capsys.readouterr()
     assert out == ""
     assert "\x1b" not in err
     assert re.sub(r"\d+\.\d+", "0", err).splitlines() == [
-        "[bold]as it stands[/bold]",
+        "[bold]not markup[/bold]",
         *("load ...", "load done in 0 s"),
         *("1 of 2", "denoise ...", "denoise done in 0 s"),
         *("2 of 2", "denoise ...", "denoise done in 0 s"),
@@ -68,24 +67,24 @@ def test_bars_show_count_and_time_and_fit_the_terminal(width: int) -> None:
         assert re.search(r"denoise +━* *4/4 +0\.\d\d s", written)
 
 
-def test_a_bar_of_a_failed_stage_does_not_hide_the_error() -> None:
-    shown = Live(console())
+def test_an_error_in_a_stage_with_a_bar_is_raised() -> None:
+    display = Live(console())
     with (
-        pytest.raises(RuntimeError, match="the real one"),
-        shown.running(),
-        shown.stage("denoise", 4),
+        pytest.raises(RuntimeError, match="a real error"),
+        display.running(),
+        display.stage("denoise", 4),
     ):
-        raise RuntimeError("the real one")
+        raise RuntimeError("a real error")
 
 
-def test_the_stage_timer_adds_up_stages_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stage_timer_adds_up_stages_of_the_same_name(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([0.0, 2.0, 10.0, 13.0, 20.0, 21.0])
-    monkeypatch.setattr(display.time, "perf_counter", lambda: next(ticks))
-    watch = StageTimer(Display(), "cpu")
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(ticks))
+    timer = StageTimer(Display(), "cpu")
     for name in ("denoise", "denoise", "decode"):
-        with watch.stage(name, 1) as advance:
+        with timer.stage(name, 1) as advance:
             advance()
-    assert watch.seconds == {"denoise": 5.0, "decode": 1.0}
+    assert timer.seconds == {"denoise": 5.0, "decode": 1.0}
 
 
 def test_a_gpu_finishes_its_work_before_the_stage_timer_stops(
@@ -99,15 +98,15 @@ def test_a_gpu_finishes_its_work_before_the_stage_timer_stops(
         now += 4
 
     monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
-    monkeypatch.setattr(display.time, "perf_counter", lambda: now)
-    watch = StageTimer(Display(), "cuda:1")
-    with watch.stage("denoise"):
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now)
+    timer = StageTimer(Display(), "cuda:1")
+    with timer.stage("denoise"):
         now += 1
-    assert watch.seconds == {"denoise": 5.0}
+    assert timer.seconds == {"denoise": 5.0}
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "text"),
     [
         (0.0, "0.00 s"),
         (0.999, "1.0 s"),
@@ -117,5 +116,5 @@ def test_a_gpu_finishes_its_work_before_the_stage_timer_stops(
         (7380, "2 h 03 min"),
     ],
 )
-def test_durations_are_as_exact_as_matters(seconds: float, words: str) -> None:
-    assert display.duration(seconds) == words
+def test_durations_have_two_or_three_digits(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,6 +1,4 @@
-"""The command line on a small real model of random weights: the same frames as the classes, and
-clean interrupts.
-"""
+"""The command line with a small real model: the frames of the classes, and interrupts."""
 
 import os
 import shlex
@@ -18,9 +16,10 @@ from filmstrip import LTXPipeline
 from filmstrip.media.frames import to_uint8_frames
 from filmstrip.presets import PRESETS
 from tests.ltx.published import repositories
+from tests.weights.hub import store_repository
 from tests.weights.samples import components
 
-from .conftest import Run, folder_frames, store
+from .conftest import Run, read_frame_folder
 from .test_main import PROGRAM, start
 
 SIZE = ("--width", 64, "--height", 32, "--frames", 9, "--fps", 12, "--device", "cpu")
@@ -33,7 +32,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_frames_are_those_of_the_class(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+def test_the_frames_equal_those_of_the_pipeline_class(
+    run: Run, checkpoint: Path, tmp_path: Path
+) -> None:
     words = (
         "--steps",
         3,
@@ -63,11 +64,11 @@ def test_the_frames_are_those_of_the_class(run: Run, checkpoint: Path, tmp_path:
         generator=torch.Generator().manual_seed(6),
         output_type="np",
     ).frames[0]
-    assert np.array_equal(folder_frames(tmp_path / "a-0002"), to_uint8_frames(frames))
-    assert not np.array_equal(folder_frames(tmp_path / "a-0001"), to_uint8_frames(frames))
+    assert np.array_equal(read_frame_folder(tmp_path / "a-0002"), to_uint8_frames(frames))
+    assert not np.array_equal(read_frame_folder(tmp_path / "a-0001"), to_uint8_frames(frames))
 
 
-def test_bfloat16_runs_and_the_stages_are_timed(run: Run, checkpoint: Path) -> None:
+def test_a_bfloat16_job_reports_the_time_of_each_stage(run: Run, checkpoint: Path) -> None:
     result = run(
         "generate",
         "a",
@@ -92,7 +93,7 @@ def test_bfloat16_runs_and_the_stages_are_timed(run: Run, checkpoint: Path) -> N
     assert result.json["warnings"] == []
 
 
-def test_a_repository_in_the_hubs_cache_is_used_offline_and_pinned_to_its_commit(
+def test_a_cached_repository_is_used_offline_and_recorded_with_its_commit(
     run: Run, checkpoint: Path, cache: Path
 ) -> None:
     files = {
@@ -100,7 +101,7 @@ def test_a_repository_in_the_hubs_cache_is_used_offline_and_pinned_to_its_commit
         for path in checkpoint.rglob("*")
         if path.is_file()
     }
-    store(cache, "someone/ltx", files, commit="4" * 40)
+    store_repository(cache, "someone/ltx", files, commit="4" * 40)
     result = run("generate", "a", "-m", "someone/ltx", *SIZE, "--steps", 1, "-o", "a.mp4")
     assert result.code == 0
     assert result.err.startswith("The weights of someone/ltx have their own licence: https://")
@@ -112,17 +113,17 @@ def test_a_repository_in_the_hubs_cache_is_used_offline_and_pinned_to_its_commit
     )
 
 
-def test_a_preset_makes_the_authors_videos_and_show_has_what_makes_them_again(
+def test_a_preset_makes_the_authors_videos_and_show_prints_their_command(
     run: Run, cache: Path, tmp_path: Path
 ) -> None:
     for number, (repository, files) in enumerate(repositories(PRESETS["ltx-2b-0.9.5"]).items()):
-        store(cache, repository, files, commit=str(number) * 40)
+        store_repository(cache, repository, files, commit=str(number) * 40)
     size = ("--width", 50, "--height", 38, "--frames", 4, "--fps", 12, "--device", "cpu")
     words = ("-m", "ltx-2b-0.9.5", *size, "--steps", 2, "--seed", 5)
-    result = run("generate", "a red circle", *words, "-o", "made")
+    result = run("generate", "a red circle", *words, "-o", "video")
     assert result.code == 0
-    assert "The weights of ltx-2b-0.9.5 come under: OpenRAIL-M (https://" in result.err
-    values = run("show", "made", "--json").json
+    assert "The weights of ltx-2b-0.9.5 are licensed under: OpenRAIL-M (https://" in result.err
+    values = run("show", "video", "--json").json
     assert values["model"] == f"ltx-2b-0.9.5@{'0' * 40}"
     assert values["numerics"] == "the authors' numbers (the recipe of ltx-2b-0.9.5)"
     assert (values["num_inference_steps"], values["negative_prompt"]) == (
@@ -143,16 +144,16 @@ def test_a_preset_makes_the_authors_videos_and_show_has_what_makes_them_again(
         generator=torch.Generator().manual_seed(5),
         output_type="np",
     ).frames[0]
-    made = folder_frames(tmp_path / "made")
-    assert np.array_equal(made, to_uint8_frames(frames))
+    written = read_frame_folder(tmp_path / "video")
+    assert np.array_equal(written, to_uint8_frames(frames))
 
-    again = shlex.split(run("show", "made").out.splitlines()[-1])[1:]
-    (tmp_path / "made").rename(tmp_path / "first")
+    again = shlex.split(run("show", "video").out.splitlines()[-1])[1:]
+    (tmp_path / "video").rename(tmp_path / "first video")
     assert run(*again).code == 0
-    assert np.array_equal(folder_frames(tmp_path / "made"), made)
+    assert np.array_equal(read_frame_folder(tmp_path / "video"), written)
 
 
-def test_damaged_weights_are_a_sentence_and_no_file(
+def test_damaged_weights_are_refused_and_no_file_is_written(
     run: Run, checkpoint: Path, tmp_path: Path
 ) -> None:
     import shutil
@@ -173,10 +174,10 @@ def test_an_interrupt_leaves_no_file_and_no_traceback(
     words = ("generate", "a", "--model", checkpoint, *SIZE, "--steps", 100_000, "-o", "a.mp4")
     process = start(*words, folder=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert process.stderr
-    seen = ""
-    while moment not in seen:
-        seen = process.stderr.readline()
-        assert seen, "it ended before that moment"
+    line = ""
+    while moment not in line:
+        line = process.stderr.readline()
+        assert line, f"the process ended before {moment!r}"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
@@ -185,7 +186,7 @@ def test_an_interrupt_leaves_no_file_and_no_traceback(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_program_runs_without_a_terminal_and_writes_results_and_news_apart(
+def test_results_go_to_standard_output_and_progress_to_standard_error(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     words = [
@@ -206,10 +207,10 @@ def test_the_program_runs_without_a_terminal_and_writes_results_and_news_apart(
             ),
         )
     ]
-    done = subprocess.run(
+    completed = subprocess.run(
         [*PROGRAM, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("a.gif: ")
-    assert "64x32, 9 frames (0.75 s at 12 fps), 1 step, seed 2, cpu float32" in done.stderr
-    assert sys.platform == "win32" or "\x1b" not in done.stderr
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout.startswith("a.gif: ")
+    assert "64x32, 9 frames (0.75 s at 12 fps), 1 step, seed 2, cpu float32" in completed.stderr
+    assert sys.platform == "win32" or "\x1b" not in completed.stderr

@@ -1,6 +1,4 @@
-"""`filmstrip generate` from its words to its files, on a pipeline that stands in for the real
-one.
-"""
+"""`filmstrip generate` from its arguments to its files, with a fake pipeline."""
 
 import json
 from pathlib import Path
@@ -11,8 +9,9 @@ import torch
 from filmstrip import demo
 from filmstrip.media.load import load_video
 from filmstrip.media.provenance import read_provenance
+from tests.weights.hub import store_repository
 
-from .conftest import FakePipeline, Run, store
+from .conftest import FakePipeline, Run
 
 SMALL = ("--width", 32, "--height", 32, "--frames", 5, "--steps", 2)
 
@@ -60,9 +59,7 @@ def test_every_option_reaches_the_call(run: Run, model: str, pipeline: FakePipel
     assert (len(frames), frames[0].size) == (9, (64, 32))
 
 
-def test_a_folder_gets_the_defaults_of_diffusers_call(
-    run: Run, model: str, pipeline: FakePipeline
-) -> None:
+def test_a_folder_has_diffusers_defaults(run: Run, model: str, pipeline: FakePipeline) -> None:
     job = run("generate", "x", "-m", model, "--dry-run", "--json").json
     call = job["call"]
     assert (call["width"], call["height"], call["num_frames"], call["frame_rate"]) == (
@@ -80,7 +77,9 @@ def test_a_folder_gets_the_defaults_of_diffusers_call(
     assert pipeline.calls == []
 
 
-def test_sizes_are_snapped_aloud_or_refused(run: Run, model: str, pipeline: FakePipeline) -> None:
+def test_sizes_are_snapped_with_a_message_or_refused(
+    run: Run, model: str, pipeline: FakePipeline
+) -> None:
     words = (
         "generate",
         "x",
@@ -111,7 +110,7 @@ def test_sizes_are_snapped_aloud_or_refused(run: Run, model: str, pipeline: Fake
     assert (pipeline.calls[0]["width"], pipeline.calls[0]["num_frames"]) == (32, 5)
 
 
-def test_several_videos_are_numbered_and_each_can_be_made_again_alone(
+def test_several_videos_are_numbered_and_each_depends_on_its_seed_alone(
     run: Run, model: str, pipeline: FakePipeline
 ) -> None:
     assert (
@@ -124,14 +123,12 @@ def test_several_videos_are_numbered_and_each_can_be_made_again_alone(
         *("a.png-0001.mp4", "a.png-0002.mp4", "a.png-0003.mp4", "b.mp4")
     ]
     assert [frame.tobytes() for frame in load_video("a.png-0002.mp4")] == [
-        f.tobytes() for f in load_video("b.mp4")
+        frame.tobytes() for frame in load_video("b.mp4")
     ]
     assert load_video("a.png-0001.mp4")[0].tobytes() != load_video("b.mp4")[0].tobytes()
 
 
-def test_a_seed_that_was_drawn_is_printed_and_kept(
-    run: Run, model: str, pipeline: FakePipeline
-) -> None:
+def test_a_random_seed_is_printed_and_stored(run: Run, model: str, pipeline: FakePipeline) -> None:
     result = run("generate", "x", "-m", model, *SMALL, "-o", "a.mp4")
     seed = read_provenance("a.mp4")["seed"]
     assert seed == pipeline.calls[0]["generator"].initial_seed()
@@ -155,9 +152,7 @@ def test_the_summary_has_file_size_seed_times_and_memory(
         assert words in out
 
 
-def test_json_is_all_there_is_on_standard_output(
-    run: Run, model: str, pipeline: FakePipeline
-) -> None:
+def test_json_is_the_only_output(run: Run, model: str, pipeline: FakePipeline) -> None:
     pipeline.warning = "These words\nwere cut."
     result = run(
         "generate",
@@ -193,7 +188,7 @@ def test_json_is_all_there_is_on_standard_output(
     ]
 
 
-def test_what_the_pipeline_warns_of_is_one_line(
+def test_a_warning_of_the_pipeline_is_one_line(
     run: Run, model: str, pipeline: FakePipeline
 ) -> None:
     pipeline.warning = "These words were cut:\n  a, b"
@@ -216,7 +211,7 @@ def test_a_dry_run_prints_the_job_and_makes_nothing(
     assert not pipeline.loaded
 
 
-def test_without_a_model_the_demo_is_used_and_said(
+def test_without_a_model_the_demo_is_used_with_a_message(
     run: Run, model: str, pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "path", lambda embedded="ltx": Path(model))
@@ -236,17 +231,17 @@ def test_without_a_model_the_demo_is_used_and_said(
 
 @pytest.fixture
 def presets(cache: Path) -> None:
-    """A cache that seems to have every LTX preset."""
+    """A cache with empty files for every LTX preset."""
     from filmstrip.presets import ltx as presets
 
     files = {file for row in presets.PRESETS for file in row.files}
-    store(cache, presets.REPO, dict.fromkeys(files, ""), commit="0123abc")
+    store_repository(cache, presets.REPO, dict.fromkeys(files, ""), commit="0123abc")
     texts = ("text_encoder/config.json", "text_encoder/model.safetensors", "tokenizer/spiece.model")
-    store(cache, presets.TEXT_ENCODER, dict.fromkeys(texts, ""))
+    store_repository(cache, presets.TEXT_ENCODER, dict.fromkeys(texts, ""))
 
 
 @pytest.mark.usefixtures("presets")
-def test_a_preset_is_planned_as_the_authors_script_has_it(run: Run, pipeline: FakePipeline) -> None:
+def test_a_preset_has_the_settings_of_the_authors_script(run: Run, pipeline: FakePipeline) -> None:
     job = run("generate", "x", "-m", "ltx-13b-0.9.8-dev", "--dry-run", "--json").json
     assert job["numerics"] == "the authors' numbers (the recipe of ltx-13b-0.9.8-dev)"
     assert (job["pipeline"], job["revision"], job["steps"], job["seeds"]) == (
@@ -264,9 +259,7 @@ def test_a_preset_is_planned_as_the_authors_script_has_it(run: Run, pipeline: Fa
 
 
 @pytest.mark.usefixtures("presets")
-def test_a_preset_makes_any_size_and_says_what_a_file_cannot_hold(
-    run: Run, pipeline: FakePipeline
-) -> None:
+def test_a_preset_makes_odd_sizes_which_a_video_file_pads(run: Run, pipeline: FakePipeline) -> None:
     words = (
         "generate",
         "x",
@@ -281,23 +274,23 @@ def test_a_preset_makes_any_size_and_says_what_a_file_cannot_hold(
         "--frames",
         6,
     )
-    made = run(*words, "-o", "a.mp4")
-    assert made.code == 0
-    said = "39x50 has an odd side, and .mp4 files (H.264, 4:2:0) have even ones"
-    assert f"{said}: the last line is written twice, 40x50." in made.err
+    written = run(*words, "-o", "a.mp4")
+    assert written.code == 0
+    problem = "39x50 has an odd width or height, and .mp4 files (H.264, 4:2:0) need even ones"
+    assert f"{problem}: the last row or column is repeated, 40x50." in written.err
     assert [(call["width"], call["height"], call["num_frames"]) for call in pipeline.calls] == [
         (39, 50, 6)
     ]
     assert load_video("a.mp4")[0].size == (40, 50)
     assert pipeline.calls[0]["recipe"].first.steps == 2
     refused = run(*words, "--no-snap", "-o", "b.mp4")
-    assert (refused.code, f"{said}. Use 40x50" in refused.err) == (2, True)
-    assert said not in run(*words, "--no-snap", "-o", "b.webp", "--dry-run").err
+    assert (refused.code, f"{problem}. Use 40x50" in refused.err) == (2, True)
+    assert problem not in run(*words, "--no-snap", "-o", "b.webp", "--dry-run").err
 
 
 @pytest.mark.usefixtures("presets")
 @pytest.mark.parametrize(
-    ("model", "words", "sentence"),
+    ("model", "words", "message"),
     [
         (
             "ltx-13b-0.9.8-distilled",
@@ -317,16 +310,16 @@ def test_a_preset_makes_any_size_and_says_what_a_file_cannot_hold(
         ("demo@main", (), "did you mean demo?"),
     ],
 )
-def test_what_a_recipe_does_not_let_be_changed_is_refused(
-    run: Run, pipeline: FakePipeline, model: str, words: tuple[object, ...], sentence: str
+def test_options_that_a_recipe_does_not_allow_are_refused(
+    run: Run, pipeline: FakePipeline, model: str, words: tuple[object, ...], message: str
 ) -> None:
     result = run("generate", "x", "-m", model, *words)
-    assert (result.code, sentence in result.err) == (2, True)
+    assert (result.code, message in result.err) == (2, True)
     assert not pipeline.loaded
 
 
 @pytest.mark.usefixtures("presets")
-def test_a_negative_prompt_for_a_distilled_preset_is_pointed_out(run: Run) -> None:
+def test_a_negative_prompt_for_a_distilled_preset_gives_a_message(run: Run) -> None:
     words = ("generate", "x", "--negative", "y", "--dry-run", "-m")
     assert (
         "--negative has no effect: guidance is off (1)."
@@ -335,20 +328,20 @@ def test_a_negative_prompt_for_a_distilled_preset_is_pointed_out(run: Run) -> No
     assert "--negative has no effect" not in run(*words, "ltx-13b-0.9.8-dev").err
 
 
-def test_a_preset_that_is_not_cached_is_an_error_with_the_commands_that_fetch_it(
+def test_a_preset_that_is_not_cached_is_refused_with_the_download_commands(
     run: Run, cache: Path
 ) -> None:
     result = run("generate", "x", "-m", "ltx-2b-0.9.6-distilled", "--dry-run")
     assert result.code == 1
-    own = "hf download Lightricks/LTX-Video ltxv-2b-0.9.6-distilled-04-25.safetensors"
-    texts = (
+    download_preset = "hf download Lightricks/LTX-Video ltxv-2b-0.9.6-distilled-04-25.safetensors"
+    download_text_encoder = (
         "hf download PixArt-alpha/PixArt-XL-2-1024-MS "
         '--include "text_encoder/*" --include "tokenizer/*"'
     )
-    assert result.err.strip().endswith(f"{own} && {texts}")
+    assert result.err.strip().endswith(f"{download_preset} && {download_text_encoder}")
 
 
-def test_a_negative_prompt_without_guidance_is_pointed_out(
+def test_a_negative_prompt_without_guidance_gives_a_message(
     run: Run, model: str, pipeline: FakePipeline
 ) -> None:
     words = ("generate", "x", "-m", model, *SMALL, "-o", "a.mp4", "--dry-run", "--negative", "y")
@@ -357,7 +350,7 @@ def test_a_negative_prompt_without_guidance_is_pointed_out(
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "sentence"),
+    ("words", "code", "message"),
     [
         (("",), 2, "The prompt is empty"),
         ((" \n",), 2, "The prompt is empty"),
@@ -383,13 +376,13 @@ def test_a_negative_prompt_without_guidance_is_pointed_out(
         (("x", "--model", "someone/not-cached"), 1, "hf download someone/not-cached"),
     ],
 )
-def test_bad_input_is_one_sentence_before_any_work(
+def test_bad_input_is_refused_before_the_model_is_loaded(
     run: Run,
     model: str,
     pipeline: FakePipeline,
     words: tuple[object, ...],
     code: int,
-    sentence: str,
+    message: str,
 ) -> None:
     Path("empty").mkdir()
     Path("full.mp4").mkdir()
@@ -400,10 +393,10 @@ def test_bad_input_is_one_sentence_before_any_work(
         json.dumps({"_class_name": "StableVideoDiffusionPipeline"})
     )
     before = sorted(Path().rglob("*"))
-    chosen = () if "--model" in words else ("--model", model)
-    result = run("generate", *words, *chosen)
+    model_option = () if "--model" in words else ("--model", model)
+    result = run("generate", *words, *model_option)
     assert result.code == code
-    assert sentence in " ".join(result.err.replace("│", " ").split())
+    assert message in " ".join(result.err.replace("│", " ").split())
     assert "Traceback" not in result.err
     assert result.out == ""
     assert not pipeline.loaded
@@ -411,7 +404,7 @@ def test_bad_input_is_one_sentence_before_any_work(
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError()])
-def test_running_out_of_memory_says_what_to_make_smaller(
+def test_out_of_memory_is_an_error_that_says_what_to_make_smaller(
     run: Run, model: str, pipeline: FakePipeline, error: BaseException
 ) -> None:
     pipeline.fail = error
@@ -421,7 +414,7 @@ def test_running_out_of_memory_says_what_to_make_smaller(
     assert "Use a smaller --width" in result.err
 
 
-def test_an_interrupt_exits_with_130_and_keeps_what_is_complete(
+def test_an_interrupt_exits_with_130_and_leaves_no_partial_file(
     run: Run, model: str, pipeline: FakePipeline
 ) -> None:
     pipeline.fail = KeyboardInterrupt()

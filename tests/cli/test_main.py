@@ -1,4 +1,4 @@
-"""The process: fast to start, and it ends with the right code and no traceback whatever happens."""
+"""The `filmstrip` process: its start, its exit codes, and errors without a traceback."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def test_every_command_has_help_with_every_option(run: Run) -> None:
         assert f"--{option}" in shown
 
 
-def test_help_needs_no_heavy_import() -> None:
+def test_help_imports_no_slow_library() -> None:
     code = (
         "import sys\n"
         "from filmstrip.cli.main import main\n"
@@ -59,7 +59,7 @@ def test_help_needs_no_heavy_import() -> None:
     assert out.splitlines()[-1] == "set()"
 
 
-def test_an_interrupted_import_that_a_library_turns_into_another_error_still_exits_with_130(
+def test_an_interrupt_that_a_library_turns_into_another_error_exits_with_130(
     run: Run, model: str, pipeline: FakePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*args: object, **options: object) -> None:
@@ -76,34 +76,30 @@ def test_an_interrupted_import_that_a_library_turns_into_another_error_still_exi
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_an_error_that_is_a_mistake_of_ours_keeps_its_traceback(
-    run: Run, model: str, pipeline: FakePipeline
-) -> None:
+def test_a_bug_keeps_its_traceback(run: Run, model: str, pipeline: FakePipeline) -> None:
     pipeline.fail = ZeroDivisionError()
     with pytest.raises(ZeroDivisionError):
         run("generate", "x", "-m", model, "-o", "a.mp4")
 
 
-def test_the_system_running_out_of_something_is_a_sentence(
-    run: Run, model: str, pipeline: FakePipeline
-) -> None:
+def test_an_error_of_the_system_is_one_line(run: Run, model: str, pipeline: FakePipeline) -> None:
     pipeline.fail = OSError(28, "No space left on device")
     result = run("generate", "x", "-m", model, "-o", "a.mp4")
     assert result.code == 1
-    assert result.err.splitlines()[-1] == "The system refused: [Errno 28] No space left on device."
+    assert result.err.splitlines()[-1] == "System error: [Errno 28] No space left on device."
 
 
-def test_a_pipe_that_nobody_reads_ends_it_quietly() -> None:
-    read, write = os.pipe()
-    os.close(read)
-    process = start("models", stdout=write)
-    os.close(write)
+def test_a_closed_pipe_ends_the_process_quietly() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    process = start("models", stdout=write_end)
+    os.close(write_end)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert err == ""
 
 
-def test_a_terminal_that_cannot_show_a_prompt_does_not_stop_it(tmp_path: Path, model: str) -> None:
+def test_a_terminal_that_cannot_show_the_prompt_is_no_error(tmp_path: Path, model: str) -> None:
     words = ("generate", "\N{CAT FACE} caf\u00e9", "--model", model, "--dry-run", "--seed", 1)
     process = start(*words, folder=tmp_path, env=os.environ | {"PYTHONIOENCODING": "ascii"})
     out, err = process.communicate(timeout=60)

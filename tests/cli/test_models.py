@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 from filmstrip.cli.models import KNOWN
+from tests.weights.hub import store_repository
 
-from .conftest import Run, store
+from .conftest import Run
 
 INDEX = {
     "_class_name": "LTXPipeline",
@@ -16,7 +17,7 @@ INDEX = {
 }
 
 
-WHOLE = {
+COMPLETE_PIPELINE = {
     "model_index.json": json.dumps(INDEX),
     "scheduler/scheduler_config.json": "{}",
     "tokenizer/tokenizer_config.json": "{}",
@@ -34,7 +35,7 @@ WHOLE = {
 }
 
 
-def test_the_known_models_are_listed_without_any_cache(run: Run, cache: Path) -> None:
+def test_presets_are_listed_without_a_cache(run: Run, cache: Path) -> None:
     result = run("models")
     assert result.code == 0
     for _, preset in KNOWN:
@@ -48,17 +49,21 @@ def test_the_known_models_are_listed_without_any_cache(run: Run, cache: Path) ->
     assert "no (48 GB)" in result.out
 
 
-def test_whole_and_partial_downloads_and_other_repositories_are_told_apart(
+def test_complete_and_partial_downloads_and_other_repositories_are_distinguished(
     run: Run, cache: Path
 ) -> None:
     svd = "stabilityai/stable-video-diffusion-img2vid"
-    store(cache, svd, WHOLE)
-    store(
-        cache, f"{svd}-xt", {name: text for name, text in WHOLE.items() if "00002-of" not in name}
+    store_repository(cache, svd, COMPLETE_PIPELINE)
+    store_repository(
+        cache,
+        f"{svd}-xt",
+        {name: text for name, text in COMPLETE_PIPELINE.items() if "00002-of" not in name},
     )
-    store(cache, "someone/tuned-ltx", WHOLE)
-    store(cache, "someone/chatbot", {"config.json": "{}", "model.safetensors": "x" * 7000})
-    store(cache, "someone/broken", {"model_index.json": "["})
+    store_repository(cache, "someone/tuned-ltx", COMPLETE_PIPELINE)
+    store_repository(
+        cache, "someone/chatbot", {"config.json": "{}", "model.safetensors": "x" * 7000}
+    )
+    store_repository(cache, "someone/broken", {"model_index.json": "["})
 
     result = run("models", "--json").json
     known = {row["name"]: row["on_disk"] for row in result["known"]}
@@ -74,10 +79,10 @@ def test_whole_and_partial_downloads_and_other_repositories_are_told_apart(
     table = run("models").out
     assert "someone/tuned-ltx@main" in table
     assert "chatbot" not in table
-    assert "Also in the cache: 2 models of other kinds (7.0 kB)." in table
+    assert "Also in the cache: 2 models of other types (7.0 kB)." in table
 
 
-def test_a_checkpoint_of_the_authors_is_on_the_disk_with_its_upscaler_and_its_text_encoder(
+def test_a_preset_is_on_disk_only_with_its_upscaler_and_its_text_encoder(
     run: Run, cache: Path
 ) -> None:
     names = ("ltx-2b-0.9.5", "ltx-13b-0.9.8-dev", "ltxv-spatial-upscaler-0.9.7")
@@ -91,14 +96,16 @@ def test_a_checkpoint_of_the_authors_is_on_the_disk_with_its_upscaler_and_its_te
         "ltxv-13b-0.9.8-dev.safetensors",
         "ltxv-spatial-upscaler-0.9.7.safetensors",
     )
-    store(cache, "Lightricks/LTX-Video", dict.fromkeys(files, "x"))
+    store_repository(cache, "Lightricks/LTX-Video", dict.fromkeys(files, "x"))
     assert on_disk() == [False, False, True]
-    texts = {
+    text_encoder = {
         "text_encoder/config.json": "{}",
         "text_encoder/model.safetensors": "x",
         "tokenizer/spiece.model": "x",
     }
-    store(cache, "PixArt-alpha/PixArt-XL-2-1024-MS", texts)
+    store_repository(cache, "PixArt-alpha/PixArt-XL-2-1024-MS", text_encoder)
     assert on_disk() == [True, False, True]
-    store(cache, "Lightricks/LTX-Video", {"ltxv-spatial-upscaler-0.9.8.safetensors": "x"})
+    store_repository(
+        cache, "Lightricks/LTX-Video", {"ltxv-spatial-upscaler-0.9.8.safetensors": "x"}
+    )
     assert on_disk() == [True, True, True]

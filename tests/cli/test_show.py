@@ -1,4 +1,4 @@
-"""`filmstrip show`: what made a video, and the command that makes it again."""
+"""`filmstrip show`: the provenance of a video, and the command that makes it again."""
 
 import shlex
 from pathlib import Path
@@ -14,7 +14,7 @@ ARGUMENTS = ("--width", 32, "--height", 64, "--frames", 5, "--steps", 2, "--fps"
 PROMPT = "a 'quoted' cat; rm -rf /  \u00e9 \N{CAT FACE}"
 
 
-def test_the_command_it_prints_makes_the_same_call(
+def test_the_printed_command_makes_the_same_call(
     run: Run, model: str, pipeline: FakePipeline
 ) -> None:
     assert (
@@ -41,9 +41,7 @@ def test_a_prompt_that_looks_like_an_option_survives(
     ] * 2
 
 
-def test_json_is_the_provenance_with_all_that_made_the_file(
-    run: Run, model: str, pipeline: FakePipeline
-) -> None:
+def test_json_is_the_whole_provenance(run: Run, model: str, pipeline: FakePipeline) -> None:
     run("generate", PROMPT, "-m", model, *ARGUMENTS, "-o", "a.mp4")
     values = run("show", "a.mp4", "--json").json
     assert values["prompt"] == PROMPT
@@ -59,14 +57,14 @@ def test_json_is_the_provenance_with_all_that_made_the_file(
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.mkv", "frames"])
-def test_every_format_carries_it(run: Run, model: str, pipeline: FakePipeline, name: str) -> None:
+def test_every_format_stores_the_provenance(
+    run: Run, model: str, pipeline: FakePipeline, name: str
+) -> None:
     assert run("generate", "x", "-m", model, *ARGUMENTS, "-o", name).code == 0
     assert run("show", name, "--json").json["seed"] == 8
 
 
-def test_files_without_provenance_are_refused_in_a_sentence(
-    run: Run, model: str, pipeline: FakePipeline
-) -> None:
+def test_files_without_provenance_are_refused(run: Run, model: str, pipeline: FakePipeline) -> None:
     assert run("generate", "x", "-m", model, *ARGUMENTS, "--no-provenance", "-o", "a.mp4").code == 0
     assert "--no-provenance" in run("show", "a.mp4").err
     save_video(np.zeros((1, 16, 16, 3), np.uint8), "odd.mp4", 8, provenance={"hello": 1})

@@ -21,7 +21,7 @@ def test_the_example_picture_has_the_size_of_the_model():
 
 
 @pytest.mark.parametrize("model", ["ltx", "svd"])
-def test_a_missing_checkpoint_is_an_error_with_a_remedy(monkeypatch, tmp_path, model):
+def test_a_missing_checkpoint_is_refused_with_a_remedy(monkeypatch, tmp_path, model):
     monkeypatch.setattr(demo, "__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(CheckpointError, match=rf"tools\.train_demo {model}"):
         demo.path(model)

@@ -1,1 +1,1 @@
-"""The pages: their snippets, their links to the code, and the site."""
+"""The documentation: its snippets, its references to the code, and the site."""

@@ -1,7 +1,7 @@
 """The code blocks of a Markdown page, and how to run them.
 
 Blocks of `python`, `sh` and `console` are run, in the order of the page and in one folder, so that
-a block may use the files of those before it. A comment on the line above a block changes that:
+a block may use the files of earlier ones. A comment on the line above a block changes that:
 
     <!-- snippet: skip: REASON -->    it is not run
     <!-- snippet: exit 2 -->          its commands end with this exit code
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RUN = ("python", "sh", "console")
-SHOWN = ("text", "mermaid", "powershell")  # never run
+NOT_RUN = ("text", "mermaid", "powershell")
 
 _COMMENT = re.compile(r"^\s*<!-- snippet: (?:skip: (?P<reason>.+)|exit (?P<code>\d+)) -->$")
 _FENCE = re.compile(r"^(?P<indent>\s*)```(?P<language>\S*)$")
@@ -33,7 +33,7 @@ class Snippet:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line, and the lines that the page shows below it."""
+    """A command line, and the output that the page shows below it."""
 
     words: list[str]
     output: list[str]
@@ -43,7 +43,7 @@ def read_snippets(page: Path) -> list[Snippet]:
     """All fenced blocks of a page.
 
     Raises:
-        ValueError: a block has no end, or a comment stands above none.
+        ValueError: a block has no end, or no block follows a comment.
     """
     snippets = []
     lines = page.read_text("utf-8").splitlines()
@@ -76,7 +76,7 @@ def read_snippets(page: Path) -> list[Snippet]:
 
 
 def read_commands(snippet: Snippet) -> list[Command]:
-    """The commands of an `sh` block, or of a `console` block, where they stand after a `$`.
+    """The commands of an `sh` block, or of a `console` block, where they follow a `$`.
 
     Raises:
         ValueError: it has none.

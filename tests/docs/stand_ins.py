@@ -1,9 +1,9 @@
-"""What stands in for the weights, the GPU and the pictures that the pages speak of.
+"""Replacements for the weights, the GPU and the pictures that the pages mention.
 
-- The published checkpoints are on this disk, in a Hub cache of their own: tiny models of random
-  weights in the authors' files, and the demo models in folders of diffusers' layout.
+- The published checkpoints are in a temporary Hub cache: tiny models with random weights in the
+  authors' layout, and the demo models in folders with diffusers' layout.
 - Sizes and steps are small: in the rows of presets, in the defaults of calls, and, where a page
-  spells them out, by the replacements below.
+  has them in its text, by `REPLACEMENTS`.
 - The reader's pictures and clips are drawn.
 """
 
@@ -22,10 +22,10 @@ import filmstrip
 from filmstrip import demo
 from filmstrip.media.export import save_video
 from filmstrip.presets import ltx, svd
-from tests.cli.conftest import store
 from tests.ltx.published import repositories
+from tests.weights.hub import store_repository
 
-# What a page says, and what is run instead.
+# Text of a page, and the text that is run instead.
 REPLACEMENTS = {
     '"cuda"': '"cpu"',
     "torch.float16": "torch.float32",
@@ -38,8 +38,8 @@ REPLACEMENTS = {
     "num_inference_steps=20": "num_inference_steps=2",
     "--seconds 60 --window 121": "--seconds 2 --window 33",
 }
-# What a page shows, and what comes with the stand-ins. All numbers are equal anyway.
-SHOWN_REPLACEMENTS = {"cuda bfloat16": "cpu float32"}
+# Output in a page, and the output with these replacements. Numbers are not compared.
+OUTPUT_REPLACEMENTS = {"cuda bfloat16": "cpu float32"}
 
 SMALL_CALL = {"height": 64, "width": 64, "num_frames": 9, "num_inference_steps": 1}
 DROP_IN_PIPELINES = (
@@ -57,12 +57,12 @@ CLIPS = ("clip.mp4", "train.mp4")
 
 
 def fill_hub(cache: Path, names: set[str]) -> None:
-    """Put the presets of these names, and the folders above, into a Hub cache."""
+    """Put presets by name, and `HUB_FOLDERS`, into a Hub cache."""
     files: dict[str, dict[str, Any]] = {}
     for preset in ltx.PRESETS:
         if preset.name in names and preset.repo is not None:
-            for repository, own in repositories(preset).items():
-                files.setdefault(repository, {}).update(own)
+            for repository, contents in repositories(preset).items():
+                files.setdefault(repository, {}).update(contents)
     for repository, family in HUB_FOLDERS.items():
         folder = demo.path(family)
         for path in sorted(folder.rglob("*")):
@@ -72,12 +72,12 @@ def fill_hub(cache: Path, names: set[str]) -> None:
                 files.setdefault(repository, {}).update(
                     dict.fromkeys((name, variant), path.read_bytes())
                 )
-    for number, (repository, own) in enumerate(files.items()):
-        store(cache, repository, own, commit=str(number) * 40)
+    for number, (repository, contents) in enumerate(files.items()):
+        store_repository(cache, repository, contents, commit=str(number) * 40)
 
 
 def draw_user_files(folder: Path) -> None:
-    """Draw the pictures and clips that the pages take as the reader's, and the demo's picture."""
+    """Draw the pictures and clips that the pages use as input, and copy the demo's picture."""
     gradient = np.linspace(0, 255, 96 * 96 * 3).reshape(96, 96, 3).astype(np.uint8)
     for name in PICTURES:
         PIL.Image.fromarray(gradient).save(folder / name)
@@ -91,14 +91,14 @@ def draw_user_files(folder: Path) -> None:
 
 @contextmanager
 def small_presets() -> Iterator[None]:
-    """Make the rows of presets small, in place, since several tables hold them."""
+    """Make the rows of presets small. They are changed in place, since several tables have them."""
     changed = []
     try:
         for row in (*ltx.PRESETS, ltx.CALL_DEFAULTS, *svd.PRESETS, svd.CALL_DEFAULTS):
             changes: dict[str, Any] = {"height": 64, "width": 64}
             if hasattr(row, "motion"):
                 changes["frames"] = 3
-            elif row.name != "demo":  # the pages speak of its 25 frames
+            elif row.name != "demo":  # the pages mention its 25 frames
                 changes["frames"] = 17
             recipe = getattr(row, "recipe", None)
             if recipe is not None and recipe.second is None:  # others list their steps

@@ -1,4 +1,4 @@
-"""What the pages say of the code is there: files, tests, public names. The site builds."""
+"""The files, tests and public names that the pages mention exist, and the site builds."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_paths_of_the_repository_are_there(page: Path) -> None:
+def test_paths_that_a_page_names_exist(page: Path) -> None:
     paths = set(PATH.findall(page.read_text("utf-8"))) - {"site/", "~/"}
     missing = [
         path
@@ -28,13 +28,13 @@ def test_paths_of_the_repository_are_there(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_tests_that_a_page_names_are_there(page: Path) -> None:
+def test_tests_that_a_page_names_exist(page: Path) -> None:
     for file, name in TEST.findall(page.read_text("utf-8")):
         source = (ROOT / file).read_text("utf-8")
         assert not name or f"def {name}(" in source, f"{file}::{name}"
 
 
-def test_the_files_listed_for_each_room_are_there() -> None:
+def test_the_files_listed_for_each_room_exist() -> None:
     text = (DOCS / "architecture.md").read_text("utf-8")
     (block,) = re.findall(r"### Files of the larger rooms\n\n```text\n(.*?)```", text, re.DOTALL)
     missing = []
@@ -59,7 +59,7 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert sorted(set(PUBLIC_NAMES) - entries) == []
 
 
-def test_links_between_pages_lead_somewhere() -> None:
+def test_links_between_pages_are_valid() -> None:
     broken = []
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
@@ -70,7 +70,7 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 def test_every_page_is_in_the_navigation() -> None:
     class Loader(yaml.SafeLoader):
-        """Reads over the tags that name Python objects."""
+        """Ignores tags that name Python objects."""
 
     Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
     navigation = str(yaml.load((ROOT / "mkdocs.yml").read_text("utf-8"), Loader)["nav"])

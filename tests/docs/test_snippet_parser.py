@@ -1,4 +1,4 @@
-"""How the blocks of a page are read."""
+"""Reading the code blocks of a page."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ def page(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_block_has_its_language_place_and_text_without_the_indent(tmp_path: Path) -> None:
+def test_a_block_has_its_language_line_and_text_without_the_indent(tmp_path: Path) -> None:
     text = "words\n\n    ```python\n    if True:\n        pass\n    ```\n"
     (snippet,) = read_snippets(page(tmp_path, text))
     assert (snippet.language, snippet.line) == ("python", 3)
     assert snippet.text == "if True:\n    pass"
 
 
-def test_a_comment_above_a_block_says_what_is_special(tmp_path: Path) -> None:
+def test_a_comment_above_a_block_skips_it_or_sets_its_exit_code(tmp_path: Path) -> None:
     text = (
         "<!-- snippet: skip: installs -->\n```sh\na\n```\n<!-- snippet: exit 2 -->\n```sh\nb\n```\n"
     )
@@ -37,12 +37,12 @@ def test_a_comment_above_a_block_says_what_is_special(tmp_path: Path) -> None:
         ("<!-- snippet: later -->\n```sh\na\n```\n", "not understood"),
     ],
 )
-def test_what_cannot_be_read_is_an_error(tmp_path: Path, text: str, problem: str) -> None:
+def test_bad_blocks_and_comments_are_errors(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         read_snippets(page(tmp_path, text))
 
 
-def test_commands_of_a_shell_block_go_on_after_a_backslash(tmp_path: Path) -> None:
+def test_a_backslash_continues_a_command(tmp_path: Path) -> None:
     (snippet,) = read_snippets(page(tmp_path, '```sh\na "b c" \\\n    -d\ne\n```\n'))
     assert read_commands(snippet) == [Command(["a", "b c", "-d"], []), Command(["e"], [])]
 

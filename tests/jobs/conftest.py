@@ -1,4 +1,4 @@
-"""Small models, and pictures and clips beside them, in an empty folder."""
+"""Small models with random weights, and a working directory with pictures and a clip."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def svd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def files(
     ltx_folder: Path, svd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """The working directory: two pictures and a clip. The demo models are the small ones."""
+    """A working directory with two pictures and a clip; small models replace the demo models."""
     folders = {"ltx": ltx_folder, "svd": svd_folder}
     monkeypatch.setattr(demo, "path", lambda embedded="ltx": folders[embedded])
     monkeypatch.chdir(tmp_path)

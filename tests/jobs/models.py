@@ -1,4 +1,4 @@
-"""A small LTX model of random weights, with all that jobs may need."""
+"""A small LTX model with random weights and every component that a job can use."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from tests.weights.samples import components
 
 
 def save_checkpoint(folder: Path) -> Path:
-    """A folder in diffusers' layout with a latent upsampler, as the demo has one."""
+    """Save the model in diffusers' layout, with a latent upsampler as in the demo model."""
     LTXPipeline(**components()).save_pretrained(folder)
     upsampler = LTXLatentUpsamplerModel(
         in_channels=8, mid_channels=32, num_blocks_per_stage=1, dims=2

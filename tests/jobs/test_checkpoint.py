@@ -1,4 +1,4 @@
-"""--model means a name of the table, a folder, or a Hub id; nothing else."""
+"""The value of --model is a preset, a folder or a Hub id."""
 
 from pathlib import Path
 
@@ -10,44 +10,48 @@ from filmstrip.jobs.families import FAMILIES, LTX, SVD
 from filmstrip.presets.ltx import CALL_DEFAULTS, PRESETS
 
 
-def test_a_preset_brings_its_settings() -> None:
-    found = find_checkpoint("ltx-2b-0.9.5", LTX)
-    assert found.location == "Lightricks/LTX-Video"
-    assert found.preset.name == found.name == "ltx-2b-0.9.5"
-    assert found.recipe == found.preset.recipe is not None
-    assert "OpenRAIL-M" in found.credit
+def test_a_preset_has_its_location_recipe_and_licence() -> None:
+    checkpoint = find_checkpoint("ltx-2b-0.9.5", LTX)
+    assert checkpoint.location == "Lightricks/LTX-Video"
+    assert checkpoint.preset.name == checkpoint.name == "ltx-2b-0.9.5"
+    assert checkpoint.recipe == checkpoint.preset.recipe is not None
+    assert "OpenRAIL-M" in checkpoint.credit
 
 
 @pytest.mark.parametrize("name", ["someone/their-ltx", "ltx-2b-0.9.5"])
-def test_a_name_of_the_hub_may_carry_a_revision(name: str) -> None:
-    found = find_checkpoint(f"{name}@0123abc", LTX)
-    assert (found.name, found.revision) == (name, "0123abc")
+def test_presets_and_hub_ids_may_have_a_revision(name: str) -> None:
+    checkpoint = find_checkpoint(f"{name}@0123abc", LTX)
+    assert (checkpoint.name, checkpoint.revision) == (name, "0123abc")
 
 
-def test_a_repository_of_the_authors_gives_diffusers_numbers_like_any_other() -> None:
-    found = find_checkpoint("Lightricks/LTX-Video", LTX)
-    assert (found.preset, found.recipe) == (CALL_DEFAULTS, None)
+def test_the_authors_repository_as_a_hub_id_has_no_recipe() -> None:
+    checkpoint = find_checkpoint("Lightricks/LTX-Video", LTX)
+    assert (checkpoint.preset, checkpoint.recipe) == (CALL_DEFAULTS, None)
 
 
-def test_an_unknown_repository_has_the_settings_of_the_call_and_a_licence_of_its_own() -> None:
-    found = find_checkpoint("someone/their-ltx", LTX)
-    assert found.preset is CALL_DEFAULTS
-    assert found.revision is None
-    assert "https://huggingface.co/someone/their-ltx" in found.credit
+def test_a_hub_id_has_the_defaults_of_diffusers_and_a_link_to_its_licence() -> None:
+    checkpoint = find_checkpoint("someone/their-ltx", LTX)
+    assert checkpoint.preset is CALL_DEFAULTS
+    assert checkpoint.revision is None
+    assert "https://huggingface.co/someone/their-ltx" in checkpoint.credit
 
 
-def test_a_folder_comes_before_a_hub_id_of_the_same_form(
+def test_an_existing_folder_is_preferred_to_a_hub_id(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models" / "ltx").mkdir(parents=True)
-    found = find_checkpoint("models/ltx", LTX)
-    assert (found.location, found.preset, found.credit) == ("models/ltx", CALL_DEFAULTS, "")
-    assert found.commit(Path(found.location)) is None
+    checkpoint = find_checkpoint("models/ltx", LTX)
+    assert (checkpoint.location, checkpoint.preset, checkpoint.credit) == (
+        "models/ltx",
+        CALL_DEFAULTS,
+        "",
+    )
+    assert checkpoint.commit(Path(checkpoint.location)) is None
 
 
 @pytest.mark.parametrize(
-    ("model", "words"),
+    ("model", "message"),
     [
         ("ltx-2b-0.9.6", "did you mean ltx-2b-0.9"),
         ("demo@main", "did you mean demo"),
@@ -60,23 +64,23 @@ def test_a_folder_comes_before_a_hub_id_of_the_same_form(
         ("", "no known model"),
     ],
 )
-def test_an_unknown_model_is_refused_with_what_it_may_have_meant(model: str, words: str) -> None:
-    with pytest.raises(InputError, match=words):
+def test_an_unknown_model_is_refused_with_a_suggestion(model: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         find_checkpoint(model, LTX)
 
 
-def test_a_file_is_refused_with_what_to_give_instead(tmp_path: Path) -> None:
+def test_a_file_is_refused_with_a_hint_at_its_folder(tmp_path: Path) -> None:
     (tmp_path / "ltx.safetensors").touch()
     with pytest.raises(InputError, match=r"ltx.safetensors is a file: give the folder"):
         find_checkpoint(str(tmp_path / "ltx.safetensors"), LTX)
 
 
-def test_a_folder_of_the_hubs_cache_tells_its_commit() -> None:
-    found = find_checkpoint("a/b", LTX)
-    assert found.commit(Path("hub/models--a--b/snapshots/0123abc")) == "0123abc"
+def test_the_commit_is_the_name_of_the_snapshot_folder() -> None:
+    checkpoint = find_checkpoint("a/b", LTX)
+    assert checkpoint.commit(Path("hub/models--a--b/snapshots/0123abc")) == "0123abc"
 
 
-def test_names_and_repositories_of_the_tables_are_unique_and_sizes_fit_the_models() -> None:
+def test_presets_have_unique_names_a_licence_and_sizes_that_the_models_can_make() -> None:
     for family in FAMILIES:
         rows = family.presets
         assert len({row.name for row in rows}) == len(rows)

@@ -1,4 +1,4 @@
-"""Pictures and clips are read and placed in the video, or refused in a sentence."""
+"""Pictures and clips are read and placed in the video, or refused with a message."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +9,9 @@ import pytest
 
 from filmstrip.errors import InputError
 from filmstrip.jobs.adjusted import Adjusted
-from filmstrip.jobs.conditions import Room, place_conditions, read_conditions
-from filmstrip.jobs.frames import ReadInput, join_clip
-from filmstrip.jobs.media_input import MediaInput
+from filmstrip.jobs.conditions import Timeline, place_conditions, read_conditions
+from filmstrip.jobs.inputs import MediaInput
+from filmstrip.jobs.pipeline_calls import LoadedInput, join_clip
 from filmstrip.jobs.request import ConditionRequest, GenerateRequest
 from filmstrip.media.export import save_video
 
@@ -31,14 +31,14 @@ def place(
     extend: str | None = None,
     extend_before: str | None = None,
 ) -> Adjusted[tuple[MediaInput, ...]]:
-    """What is placed in a video by a model whose clips have 4 * k + 1 frames."""
+    """Read and place conditions in a video of a model whose clips have 4 * k + 1 frames."""
     request = GenerateRequest(
         prompt="a", conditions=conditions, extend=extend, extend_before=extend_before
     )
-    read = read_conditions(request)
-    room = Room(num_frames, window=num_frames, stride=4, snap=snap)
-    placed = place_conditions(read.value, room)
-    return Adjusted(placed.value, (*read.adjustments, *placed.adjustments))
+    loaded = read_conditions(request)
+    timeline = Timeline(num_frames, window=num_frames, stride=4, snap=snap)
+    placed = place_conditions(loaded.value, timeline)
+    return Adjusted(placed.value, (*loaded.adjustments, *placed.adjustments))
 
 
 @pytest.fixture(autouse=True)
@@ -56,15 +56,16 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def greys(frames: Sequence[PIL.Image.Image]) -> list[int]:
+def brightness_of(frames: Sequence[PIL.Image.Image]) -> list[int]:
+    """One pixel of each frame, divided by 10: the index of the frame in clip.webp."""
     return [int(np.asarray(frame)[9, 9, 0]) // 10 for frame in frames]
 
 
-def used(item: MediaInput) -> list[int]:
-    return greys(ReadInput(item, item.file.read()).used)
+def indices_of_used_frames(item: MediaInput) -> list[int]:
+    return brightness_of(LoadedInput(item, item.file.read()).used_frames)
 
 
-def test_pictures_are_placed_at_frames_that_may_count_from_the_end() -> None:
+def test_a_negative_frame_counts_from_the_end() -> None:
     placed = place(image("a.png"), image("a.png", 5), image("a.png", -1, 0.5))
     assert [(item.frame_index, item.strength) for item in placed.value] == [
         (0, 1),
@@ -75,10 +76,14 @@ def test_pictures_are_placed_at_frames_that_may_count_from_the_end() -> None:
     assert placed.adjustments == ()
 
 
-def test_a_clip_is_moved_to_the_grid_and_cut_with_a_sentence_or_refused() -> None:
+def test_a_clip_is_moved_to_the_grid_and_cut_or_refused() -> None:
     placed = place(clip("clip.webp", 6, 0.5))
     (item,) = placed.value
-    assert (item.frame_index, item.strength, used(item)) == (8, 0.5, list(range(9)))
+    assert (item.frame_index, item.strength, indices_of_used_frames(item)) == (
+        8,
+        0.5,
+        list(range(9)),
+    )
     assert placed.adjustments == (
         "--video clip.webp@6 does not begin at a multiple of 4: using 8.",
         "--video clip.webp@6 has 20 frames, of which the first 9 can be used (4 * k + 1): the "
@@ -92,47 +97,47 @@ def test_a_clip_is_moved_to_the_grid_and_cut_with_a_sentence_or_refused() -> Non
         place(clip("clip.webp"), snap=False)
 
 
-def test_a_clip_is_continued_from_its_last_frames_and_led_up_to() -> None:
+def test_a_clip_is_extended_from_its_last_or_to_its_first_frames() -> None:
     brighter = np.arange(50, 57, dtype=np.uint8)[:, None, None, None]
     save_video(np.broadcast_to(brighter, (7, 32, 64, 3)), "next.webp", 10, quality=10)
     placed = place(extend="clip.webp", extend_before="next.webp", num_frames=21)
     first, last = placed.value
-    assert (first.frame_index, used(first)) == (0, list(range(15, 20)))
-    assert (last.frame_index, used(last)) == (16, [5] * 5)
+    assert (first.frame_index, indices_of_used_frames(first)) == (0, list(range(15, 20)))
+    assert (last.frame_index, indices_of_used_frames(last)) == (16, [5] * 5)
     assert [(item.role, str(item)) for item in placed.value] == [
         ("extend", "clip.webp"),
         ("extend-before", "next.webp"),
     ]
     assert placed.adjustments == (
-        "clip.webp: the last 5 of its 20 frames are held at the start.",
-        "next.webp: the first 5 of its 7 frames are held at the end.",
+        "clip.webp: the last 5 of its 20 frames are kept at the start.",
+        "next.webp: the first 5 of its 7 frames are kept at the end.",
         "11 frames are new, and the file has 38.",
     )
     video = np.full((21, 32, 64, 3), 200, np.uint8)
     for item in placed.value:
-        video = join_clip(video, ReadInput(item, item.file.read()), crop=True)
+        video = join_clip(video, LoadedInput(item, item.file.read()), crop=True)
     joined = video[:, 9, 9, 0].tolist()
-    assert joined[:15] == list(range(0, 150, 10))  # the clip before
-    # From its last frames to those of the video,
+    assert joined[:15] == list(range(0, 150, 10))  # the first clip
+    # a cross-fade from the clip to the video
     assert joined[15:20] == [158, 173, 185, 193, 198]
     assert joined[20:31] == [200] * 11
-    assert joined[31:] == [175, 150, 126, 102, 78, 55, 56]  # and into the clip after.
+    assert joined[31:] == [175, 150, 126, 102, 78, 55, 56]  # a cross-fade to the second clip
 
 
 @pytest.mark.parametrize(("crop", "edge"), [(True, (200, 10, 30)), (False, (0, 0, 255))])
-def test_a_clip_of_another_shape_is_joined_in_the_shape_of_the_video(
+def test_an_extended_clip_is_resized_to_the_size_of_the_video(
     crop: bool, edge: tuple[int, int, int]
 ) -> None:
     wide = PIL.Image.new("RGB", (96, 32), (0, 0, 255))
     wide.paste((200, 10, 30), (16, 0, 80, 32))
     wide.save("wide.png")
     (item,) = place(extend="wide.png", num_frames=1).value
-    read = ReadInput(item, [wide, wide])
-    joined = join_clip(np.zeros((1, 32, 64, 3), np.float32), read, crop)
+    loaded = LoadedInput(item, [wide, wide])
+    joined = join_clip(np.zeros((1, 32, 64, 3), np.float32), loaded, crop)
     assert tuple(joined[0, 9, 0]) == edge
 
 
-def test_a_transparent_picture_is_put_on_white_with_a_sentence() -> None:
+def test_a_transparent_picture_is_put_on_white() -> None:
     placed = place(image("clear.png"))
     assert placed.adjustments == ("clear.png is transparent: it is put on white.",)
     (white,) = placed.value[0].file.read()
@@ -140,7 +145,7 @@ def test_a_transparent_picture_is_put_on_white_with_a_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("condition", "sentence"),
+    ("condition", "message"),
     [
         (image("nowhere.png"), "There is no picture nowhere.png."),
         (image("a.png:0.5"), "There is no picture a.png:0.5."),
@@ -155,23 +160,25 @@ def test_a_transparent_picture_is_put_on_white_with_a_sentence() -> None:
         (ConditionRequest("sound", "a.png"), "it must be 'image' or 'video'"),
     ],
 )
-def test_what_cannot_be_used_is_refused(condition: ConditionRequest, sentence: str) -> None:
-    with pytest.raises(InputError) as refused:
+def test_conditions_that_cannot_be_used_are_refused(
+    condition: ConditionRequest, message: str
+) -> None:
+    with pytest.raises(InputError) as error:
         place(condition)
-    assert sentence in str(refused.value)
+    assert message in str(error.value)
 
 
-def test_two_conditions_cannot_hold_one_frame() -> None:
+def test_two_conditions_of_the_same_frame_are_refused() -> None:
     with pytest.raises(
-        InputError, match=r"--video clip.webp@0 and --image a.png@3 both hold frame 3\. "
+        InputError, match=r"--video clip.webp@0 and --image a.png@3 both set frame 3\. "
     ):
         place(image("a.png", 3), clip("clip.webp"))
-    with pytest.raises(InputError, match=r"--image a.png@3 and --image a.png@3 both hold frame 3"):
+    with pytest.raises(InputError, match=r"--image a.png@3 and --image a.png@3 both set frame 3"):
         place(image("a.png", 0), image("a.png", 3), image("a.png", 3))
 
 
 @pytest.mark.parametrize("name", ["a.png", "clip.webp"])
-def test_a_file_that_is_missing_or_has_changed_is_a_sentence(name: str) -> None:
+def test_a_file_that_is_missing_or_has_changed_is_refused(name: str) -> None:
     condition = image(name) if name == "a.png" else clip(name)
     (item,) = place(condition).value
     assert item.file.read()

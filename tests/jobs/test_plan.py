@@ -1,4 +1,4 @@
-"""`plan`: everything is decided and checked before a tensor is read."""
+"""`plan` completes and checks a request before a tensor is read."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ SMALL: dict[str, Any] = {"device": "cpu", "seed": 1, "output": "a.mp4"}
 pytestmark = pytest.mark.usefixtures("files")
 
 
-def test_a_job_has_the_models_and_the_numbers(ltx_folder: Path) -> None:
+def test_a_folder_gives_a_drop_in_pipeline_and_a_preset_a_recipe(ltx_folder: Path) -> None:
     job = plan(GenerateRequest(prompt="a", model=str(ltx_folder), **SMALL))
     assert (job.task, job.pipeline, job.uses_recipe) == ("generate", "LTXPipeline", False)
     assert job.numerics == "drop-in numbers (as diffusers' LTXPipeline)"
@@ -29,7 +29,7 @@ def test_a_job_has_the_models_and_the_numbers(ltx_folder: Path) -> None:
     assert "num_inference_steps" not in job.call
 
 
-def test_adjustments_are_part_of_the_job_in_the_order_of_decisions(ltx_folder: Path) -> None:
+def test_the_job_lists_all_adjustments(ltx_folder: Path) -> None:
     Path("a.mp4").touch()
     request = GenerateRequest(
         prompt="a",
@@ -45,31 +45,33 @@ def test_adjustments_are_part_of_the_job_in_the_order_of_decisions(ltx_folder: P
     assert plan(request).adjustments == (
         "--width 70 is not a multiple of 32: using 64.",
         "--frames 10 is not 4 * k + 1: using 9.",
-        "clip.mkv: the last 5 of its 7 frames are held at the start.",
+        "clip.mkv: the last 5 of its 7 frames are kept at the start.",
         "4 frames are new, and the file has 11.",
         "--negative has no effect: guidance is off (1).",
         "Replacing a.mp4.",
     )
 
 
-def test_the_size_of_the_file_is_twice_that_of_the_call_where_it_is_upscaled() -> None:
+def test_upscaling_doubles_the_size_of_the_call() -> None:
     job = plan(GenerateRequest(prompt="a", width=64, height=32, upscale=True, **SMALL))
     assert (job.call["width"], job.call["height"]) == (64, 32)
     assert (job.width, job.height) == (128, 64)
     assert "64x32 upscaled to 128x64, 25 frames" in job.headline()
 
 
-def test_room_on_the_disk_is_for_what_the_file_will_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[int, ...]] = []
+def test_the_disk_space_is_checked_for_the_size_of_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checked: list[tuple[int, ...]] = []
     monkeypatch.setattr(
-        "filmstrip.media.export.check_writable", lambda path, *size: asked.append(size)
+        "filmstrip.media.export.check_writable", lambda path, *size: checked.append(size)
     )
     plan(
         GenerateRequest(
             prompt="a", frames=9, width=64, height=32, upscale=True, extend="clip.mkv", **SMALL
         )
     )
-    assert asked == [(9 + 2, 64, 128)]  # two frames of the clip are not made again
+    assert checked == [(9 + 2, 64, 128)]  # two frames of the clip are copied
 
 
 @settings(
@@ -85,7 +87,7 @@ def test_room_on_the_disk_is_for_what_the_file_will_have(monkeypatch: pytest.Mon
     upscale=st.booleans(),
     window=st.none() | st.integers(6, 40),
 )
-def test_any_size_is_planned_by_a_recipe_and_goes_to_json_and_back(
+def test_a_recipe_takes_any_size_and_the_job_survives_json(
     width: int, height: int, frames: int, steps: int, upscale: bool, window: int | None
 ) -> None:
     request = GenerateRequest(
@@ -110,7 +112,7 @@ def test_any_size_is_planned_by_a_recipe_and_goes_to_json_and_back(
 
 
 @pytest.mark.parametrize(
-    ("request_", "sentence"),
+    ("bad_request", "message"),
     [
         (GenerateRequest(prompt=" "), "The prompt is empty"),
         (GenerateRequest(prompt="a", frames=9, seconds=1), "both set the length"),
@@ -123,16 +125,16 @@ def test_any_size_is_planned_by_a_recipe_and_goes_to_json_and_back(
         (Request(), "A Request cannot be planned; give one of GenerateRequest, AnimateRequest"),
     ],
 )
-def test_what_cannot_be_is_refused_before_any_work(
-    request_: Request, sentence: str, monkeypatch: pytest.MonkeyPatch
+def test_a_bad_request_is_refused_before_models_are_loaded(
+    bad_request: Request, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "load", lambda job: pytest.fail("work had begun"))
-    with pytest.raises(InputError) as refused:
-        plan(request_)
-    assert sentence in str(refused.value)
+    monkeypatch.setattr(loading, "load", lambda job: pytest.fail("models are loaded"))
+    with pytest.raises(InputError) as error:
+        plan(bad_request)
+    assert message in str(error.value)
 
 
-def test_a_folder_of_another_family_is_refused_with_the_command_that_takes_it(
+def test_a_folder_of_another_family_is_refused_with_its_command(
     svd_folder: Path,
 ) -> None:
     with pytest.raises(CheckpointError, match=r"`filmstrip animate` takes it\."):

@@ -1,7 +1,6 @@
-"""What is written into a file about its making, and the command that makes it again."""
+"""The provenance of a video, and the command that makes the video again."""
 
 import shlex
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from filmstrip.jobs.request import (
 )
 
 
-def job(**changes: Any) -> Job:
+def make_job(**changes: Any) -> Job:
     values: dict[str, Any] = {
         "task": "generate",
         "model": "ltx-2b-0.9.5",
@@ -48,13 +47,13 @@ def job(**changes: Any) -> Job:
     return Job(**{**values, **changes})
 
 
-def test_a_hub_model_is_pinned_to_its_commit() -> None:
-    assert provenance(job(), 1)["model"] == "ltx-2b-0.9.5@0123abc"
-    assert provenance(job(revision=None), 1)["model"] == "ltx-2b-0.9.5"
+def test_the_model_of_a_hub_id_includes_its_commit() -> None:
+    assert provenance(make_job(), 1)["model"] == "ltx-2b-0.9.5@0123abc"
+    assert provenance(make_job(revision=None), 1)["model"] == "ltx-2b-0.9.5"
 
 
-def test_the_provenance_has_all_that_made_the_video() -> None:
-    values = provenance(job(upscale=True), 7)
+def test_the_provenance_has_every_setting_of_the_video() -> None:
+    values = provenance(make_job(upscale=True), 7)
     versions = values.pop("versions")
     assert set(versions) == {"filmstrip", "torch", "transformers", "python"}
     assert values == {
@@ -77,7 +76,7 @@ def test_the_provenance_has_all_that_made_the_video() -> None:
 
 
 def test_the_command_has_an_option_for_each_setting() -> None:
-    assert command(provenance(job(upscale=True), 7), "b.mp4") == (
+    assert command(provenance(make_job(upscale=True), 7), "b.mp4") == (
         "filmstrip generate 'a cat' --model ltx-2b-0.9.5@0123abc --seed 7 --negative '' "
         "--width 64 --height 32 --frames 9 --fps 24 --steps 3 --upscale --device cpu "
         "--dtype float32 --output b.mp4"
@@ -87,15 +86,15 @@ def test_the_command_has_an_option_for_each_setting() -> None:
 @settings(deadline=None)
 @given(prompt=st.text(min_size=1), negative=st.text())
 def test_any_prompt_survives_the_shell(prompt: str, negative: str) -> None:
-    made = job(call={**job().call, "prompt": prompt, "negative_prompt": negative})
-    words = shlex.split(command(provenance(made, 1), "b.mp4"))
-    subject = words[-1] if prompt.startswith("-") else words[2]
-    assert subject == prompt
+    job = make_job(call={**make_job().call, "prompt": prompt, "negative_prompt": negative})
+    words = shlex.split(command(provenance(job, 1), "b.mp4"))
+    argument = words[-1] if prompt.startswith("-") else words[2]
+    assert argument == prompt
     assert words[words.index("--negative") + 1] == negative
 
 
 @pytest.mark.usefixtures("files")
-def test_pictures_clips_and_prompts_over_time_are_named() -> None:
+def test_conditions_and_timed_prompts_are_in_the_provenance_and_the_command() -> None:
     request = GenerateRequest(
         prompt="a",
         conditions=(ConditionRequest("image", "first.png", 20, 0.5),),
@@ -118,7 +117,7 @@ def test_pictures_clips_and_prompts_over_time_are_named() -> None:
 
 
 @pytest.mark.usefixtures("files")
-def test_other_commands_are_given_the_file_first() -> None:
+def test_animate_and_upscale_begin_with_their_file() -> None:
     animate = provenance(plan(AnimateRequest(image="first.png")), 1)
     assert animate["image"] == "first.png"
     assert command(animate, "b.mp4").startswith("filmstrip animate first.png --model demo")
@@ -129,6 +128,6 @@ def test_other_commands_are_given_the_file_first() -> None:
     assert not {"--steps", "--negative", "--upscale"}.intersection(words)
 
 
-def test_provenance_of_another_program_has_no_command(tmp_path: Path) -> None:
+def test_provenance_of_another_program_has_no_command() -> None:
     with pytest.raises(KeyError):
         command({"hello": 1}, "b.mp4")

@@ -1,4 +1,4 @@
-"""Requests as JSON: out and in again, with every value checked on the way in."""
+"""Requests are written to JSON and read back, with every value checked."""
 
 import json
 from typing import Any
@@ -40,18 +40,18 @@ REQUESTS = st.one_of(
 
 @settings(deadline=None, max_examples=50)
 @given(request=REQUESTS)
-def test_a_request_goes_to_json_and_back(request: Request) -> None:
+def test_a_request_survives_json(request: Request) -> None:
     assert Request.from_json(request.to_json()) == request
     assert Request.from_dict(json.loads(json.dumps(request.to_dict()))) == request
 
 
-def test_what_is_not_given_the_model_decides() -> None:
+def test_missing_fields_have_their_defaults() -> None:
     request = Request.from_dict({"task": "generate", "prompt": "a"})
     assert request == GenerateRequest(prompt="a")
 
 
 @pytest.mark.parametrize(
-    ("data", "sentence"),
+    ("data", "message"),
     [
         ({"task": "paint"}, "task is 'paint'; give one of generate, animate, upscale"),
         ([], "task is []"),
@@ -72,13 +72,13 @@ def test_what_is_not_given_the_model_decides() -> None:
         ),
     ],
 )
-def test_other_data_is_refused_in_a_sentence(data: Any, sentence: str) -> None:
-    with pytest.raises(InputError) as refused:
+def test_bad_data_is_refused_with_the_field(data: Any, message: str) -> None:
+    with pytest.raises(InputError) as error:
         Request.from_dict(data)
-    assert sentence in str(refused.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000])
-def test_text_that_is_no_json_is_refused_in_a_sentence(text: str) -> None:
+def test_text_that_is_no_json_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="This is no Request in JSON"):
         Request.from_json(text)

@@ -1,4 +1,4 @@
-"""Jobs on small real models: complete as JSON, alone on shared models, and cancellable."""
+"""Running jobs with small models: from JSON alone, on shared models, and cancelled."""
 
 import json
 import subprocess
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from filmstrip import LTXRecipePipeline
 from filmstrip.errors import InputError
+from filmstrip.jobs.inputs import MediaFile, MediaInput
 from filmstrip.jobs.job import Job
 from filmstrip.jobs.load import Models, load
-from filmstrip.jobs.media_input import MediaFile, MediaInput
 from filmstrip.jobs.plan import plan
 from filmstrip.jobs.progress import FinishedVideo, JobCancelledError, JobProgress
 from filmstrip.jobs.request import (
@@ -61,49 +61,49 @@ LONG = GenerateRequest(
 )
 
 
-def make(job: Job, models: Models | None = None) -> NDArray[np.uint8]:
-    """The frames that a job writes."""
+def run_and_read(job: Job, models: Models | None = None) -> NDArray[np.uint8]:
+    """Run a job and read the frames that it wrote."""
     run(job, load(job) if models is None else models)
-    return frames_of(job.outputs[0])
+    return read_frames(job.outputs[0])
 
 
-def frames_of(path: str) -> NDArray[np.uint8]:
+def read_frames(path: str) -> NDArray[np.uint8]:
     return np.stack([np.asarray(frame) for frame in load_video(path)])
 
 
 @pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("model", ["demo", "folder"])
 @pytest.mark.parametrize("task", REQUESTS)
-def test_a_job_is_carried_out_from_its_json_alone(task: str, model: str, ltx_folder: Path) -> None:
+def test_a_job_from_json_gives_the_same_frames(task: str, model: str, ltx_folder: Path) -> None:
     name = str(ltx_folder) if model == "folder" else "demo"
     job = plan(REQUESTS[task](model=name, output="a.webp", **SIZE))
-    frames = make(job)
+    frames = run_and_read(job)
     assert frames.shape[1:] == (job.height, job.width, 3)
     assert Job.from_json(job.to_json()) == job
-    assert np.array_equal(make(Job.from_json(job.to_json())), frames)
+    assert np.array_equal(run_and_read(Job.from_json(job.to_json())), frames)
 
 
 @pytest.mark.usefixtures("files")
-def test_a_long_video_is_made_from_json_alone() -> None:
+def test_a_long_video_from_json_has_the_same_frames() -> None:
     job = plan(LONG)
-    frames = make(job)
+    frames = run_and_read(job)
     assert len(frames) == 33
-    assert np.array_equal(make(Job.from_json(job.to_json())), frames)
+    assert np.array_equal(run_and_read(Job.from_json(job.to_json())), frames)
 
 
 @pytest.mark.usefixtures("files")
-def test_svd_is_run_from_json_alone() -> None:
+def test_an_svd_job_from_json_gives_the_same_frames() -> None:
     request = AnimateRequest(
         image="first.png", width=64, height=64, steps=2, seed=3, device="cpu", output="a.webp"
     )
     job = plan(request)
-    frames = make(job)
-    assert np.array_equal(make(Job.from_json(job.to_json())), frames)
+    frames = run_and_read(job)
+    assert np.array_equal(run_and_read(Job.from_json(job.to_json())), frames)
 
 
-def test_another_process_needs_nothing_but_the_json(files: Path, ltx_folder: Path) -> None:
+def test_another_process_runs_a_job_from_json(files: Path, ltx_folder: Path) -> None:
     job = plan(REQUESTS["pictures"](model=str(ltx_folder), output="a.webp", **SIZE))
-    frames = make(job)
+    frames = run_and_read(job)
     Path("a.webp").unlink()
     program = (
         "import sys, torch\n"
@@ -114,7 +114,7 @@ def test_another_process_needs_nothing_but_the_json(files: Path, ltx_folder: Pat
         "job = Job.from_json(sys.stdin.read())\n"
         "print(run(job, load(job)).to_json())\n"
     )
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", program],
         input=job.to_json(),
         capture_output=True,
@@ -122,8 +122,8 @@ def test_another_process_needs_nothing_but_the_json(files: Path, ltx_folder: Pat
         cwd=files,
         check=True,
     )
-    assert np.array_equal(frames_of("a.webp"), frames)
-    result = JobResult.from_json(done.stdout.splitlines()[-1])
+    assert np.array_equal(read_frames("a.webp"), frames)
+    result = JobResult.from_json(completed.stdout.splitlines()[-1])
     (video,) = result.videos
     assert (video.path, video.seed, video.bytes) == ("a.webp", 5, Path("a.webp").stat().st_size)
     assert list(video.seconds) == [
@@ -137,48 +137,48 @@ def test_another_process_needs_nothing_but_the_json(files: Path, ltx_folder: Pat
 
 @pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("task", ["text", "pictures", "upscaled", "clip", "clip with a prompt"])
-def test_a_job_leaves_shared_models_as_they_were(task: str) -> None:
+def test_a_job_does_not_change_shared_models(task: str) -> None:
     first = plan(REQUESTS[task](model="demo", output="a.webp", **SIZE))
     second = plan(GenerateRequest(prompt="a", frames=5, output="b.webp", **SIZE))
     models = load(first)
     pipeline: Any = models.pipeline
     names = ("recipe", "progress", "default_shape", "clip", *pipeline.components)
     before = {name: getattr(pipeline, name, None) for name in names}
-    frames = make(first, models)
+    frames = run_and_read(first, models)
     assert {name: getattr(pipeline, name, None) for name in names} == before
-    assert np.array_equal(make(second, models), make(second))
-    assert np.array_equal(make(first, models), frames)
+    assert np.array_equal(run_and_read(second, models), run_and_read(second))
+    assert np.array_equal(run_and_read(first, models), frames)
 
 
 @pytest.mark.usefixtures("files")
-def test_two_jobs_on_one_pipeline_each_give_what_a_fresh_one_gives() -> None:
+def test_a_shared_pipeline_gives_the_frames_of_a_new_one() -> None:
     changed = plan(
         GenerateRequest(prompt="a", frames=5, steps=3, upscale=True, output="a.webp", **SIZE)
     )
     plain = plan(GenerateRequest(prompt="a", frames=5, output="b.webp", **SIZE))
     models = load(changed)
-    shared = [make(job, models) for job in (changed, plain)]
+    shared = [run_and_read(job, models) for job in (changed, plain)]
     assert [frames.shape for frames in shared] == [(5, 64, 128, 3), (5, 32, 64, 3)]
     for frames, job in zip(shared, (changed, plain), strict=True):
-        assert np.array_equal(frames, make(job))
+        assert np.array_equal(frames, run_and_read(job))
 
 
 @pytest.mark.usefixtures("files")
-def test_jobs_of_a_folder_share_models_too(ltx_folder: Path) -> None:
+def test_jobs_of_a_folder_share_models(ltx_folder: Path) -> None:
     options = {"model": str(ltx_folder), "output": "a.webp", **SIZE}
     upscaled = plan(REQUESTS["upscaled"](**options))
     pictures = plan(REQUESTS["pictures"](**options))
     models = load(upscaled)
     assert not hasattr(models.pipeline, "latent_upsampler")
-    shared = [make(job, models) for job in (upscaled, pictures)]
-    assert np.array_equal(shared[0], make(upscaled))
-    assert np.array_equal(shared[1], make(pictures))
+    shared = [run_and_read(job, models) for job in (upscaled, pictures)]
+    assert np.array_equal(shared[0], run_and_read(upscaled))
+    assert np.array_equal(shared[1], run_and_read(pictures))
     with pytest.raises(InputError, match="have no latent upsampler, which the job needs"):
         run(upscaled, load(pictures))
 
 
 @pytest.mark.usefixtures("files")
-def test_each_seed_gives_the_video_that_it_gives_alone() -> None:
+def test_a_video_depends_on_its_own_seed_alone() -> None:
     request = {"prompt": "a", "frames": 5, "steps": 1, **SIZE}
     both = plan(GenerateRequest(count=2, output="a.webp", **request))
     alone = plan(GenerateRequest(output="b.webp", **{**request, "seed": 6}))
@@ -199,22 +199,21 @@ def test_each_seed_gives_the_video_that_it_gives_alone() -> None:
         (2, 2, "a-0002.webp"),
         result.videos[1],
     ]
-    assert np.array_equal(frames_of("a-0002.webp"), make(alone))
+    assert np.array_equal(read_frames("a-0002.webp"), run_and_read(alone))
 
 
 class CancelAt(JobProgress):
-    """Asks for the end of the job when a stage with this name begins for the n-th time."""
+    """Cancels the job when the stage `name` begins for the `times`-th time."""
 
-    def __init__(self, name: str, times: int = 1, steps: int = 0) -> None:
+    def __init__(self, name: str, times: int = 1) -> None:
         self.name = name
         self.times = times
-        self.steps = steps
         self.stages: list[str] = []
         self.num_steps = 0
-        self.kept: list[tuple[str, int]] = []
+        self.unfinished: list[tuple[str, int]] = []
 
     def cancelled(self) -> bool:
-        return self.stages.count(self.name) >= self.times and self.num_steps >= self.steps
+        return self.stages.count(self.name) >= self.times
 
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[], None]]:
@@ -226,24 +225,26 @@ class CancelAt(JobProgress):
         yield advance
 
     def unfinished_kept(self, path: str, num_frames: int) -> None:
-        self.kept.append((path, num_frames))
+        self.unfinished.append((path, num_frames))
 
 
 @pytest.mark.usefixtures("files")
-@pytest.mark.parametrize(("name", "after"), [("denoise", 1), ("encode prompt", 0), ("decode", 9)])
-def test_a_cancelled_job_ends_at_the_next_step_or_stage(name: str, after: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "num_steps"), [("denoise", 1), ("encode prompt", 0), ("decode", 9)]
+)
+def test_a_cancelled_job_ends_at_the_next_step_or_stage(name: str, num_steps: int) -> None:
     job = plan(GenerateRequest(prompt="a", frames=5, steps=9, output="a.webp", **SIZE))
     models = load(job)
     before = models.pipeline.progress
     progress = CancelAt(name)
     with pytest.raises(JobCancelledError):
         run(job, models, progress, cancel=progress.cancelled)
-    assert progress.num_steps == after
+    assert progress.num_steps == num_steps
     assert progress.stages[-1] == name
     assert not Path("a.webp").exists()
     assert models.pipeline.progress is before
-    expected = make(job)
-    assert np.array_equal(make(job, models), expected)
+    expected = run_and_read(job)
+    assert np.array_equal(run_and_read(job, models), expected)
 
 
 @pytest.mark.usefixtures("files")
@@ -257,7 +258,7 @@ def test_videos_before_the_cancellation_are_kept() -> None:
 
 @pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("no more"), None])
-def test_what_a_long_video_had_finished_is_kept(
+def test_the_finished_frames_of_a_long_video_are_kept(
     monkeypatch: pytest.MonkeyPatch, error: BaseException | None
 ) -> None:
     job = plan(LONG)
@@ -280,14 +281,14 @@ def test_what_a_long_video_had_finished_is_kept(
         cancel = lambda: False  # noqa: E731
     with pytest.raises(expected):
         run(job, load(job), progress, cancel=cancel)
-    ((path, num_frames),) = progress.kept
+    ((path, num_frames),) = progress.unfinished
     assert path == "long-unfinished.webp"
     assert 0 < num_frames == len(load_video(path)) < 33
     assert not Path("long.webp").exists()
 
 
 @pytest.mark.usefixtures("files")
-def test_a_job_says_when_a_file_is_missing_or_has_changed() -> None:
+def test_a_job_whose_file_is_missing_or_has_changed_is_refused() -> None:
     job = plan(REQUESTS["pictures"](model="demo", output="a.webp", **SIZE))
     models = load(job)
     Path("last.png").write_bytes(Path("first.png").read_bytes())
@@ -298,7 +299,7 @@ def test_a_job_says_when_a_file_is_missing_or_has_changed() -> None:
         run(job, models)
 
 
-def test_a_job_has_plain_values_only() -> None:
+def test_a_job_survives_json_and_its_values_are_checked() -> None:
     file = MediaFile("a.png", 64, 32, sha256="0" * 64)
     job = Job(
         task="generate",

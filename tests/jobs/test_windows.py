@@ -1,4 +1,4 @@
-"""Prompts over time: how a time is written, and how a long video is parted."""
+"""The times of prompts, and the windows of a long video."""
 
 import pytest
 
@@ -21,12 +21,12 @@ from filmstrip.jobs.windows import Windows, last_frame, parse_time, plan_long_vi
         ("0", 0),
     ],
 )
-def test_a_time_is_in_seconds_minutes_or_frames(time: str, second: float) -> None:
+def test_times_are_in_seconds_minutes_or_frames(time: str, second: float) -> None:
     assert parse_time(TimedPrompt(time, "a  cat "), fps=24) == second
 
 
 @pytest.mark.parametrize("time", ["", "s", "m", "4h", "-4s", "4sec", "f", "1.5f", "nan"])
-def test_other_times_are_refused(time: str) -> None:
+def test_bad_times_are_refused(time: str) -> None:
     with pytest.raises(
         InputError, match=f"--prompt-at '{time}': a time is written as 4s, 1m30s, 2.5"
     ):
@@ -42,7 +42,7 @@ def plan(prompts: list[TimedPrompt], window: int, snap: bool = True) -> Adjusted
     return plan_long_video("a", prompts, 75, 25, window=window, stride=4, snap_window=snap)
 
 
-def test_a_long_video_is_planned_in_windows_that_overlap() -> None:
+def test_the_windows_of_a_long_video_overlap() -> None:
     prompts = [TimedPrompt("1s", "b"), TimedPrompt("50f", "c")]
     assert last_frame(prompts, 25) == 50
     assert last_frame([], 25) == 0

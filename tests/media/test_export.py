@@ -1,3 +1,5 @@
+"""Writing videos, animations and folders of frames."""
+
 import json
 import math
 import os
@@ -23,7 +25,7 @@ from tests.media.clips import plain, smooth
 VIDEO_NAMES = ("a.mp4", "a.mov", "a.mkv")
 
 
-def decoded(path: str | Path) -> np.ndarray:
+def read_frames(path: str | Path) -> np.ndarray:
     return np.stack([np.asarray(frame) for frame in load_video(path)]).astype(int)
 
 
@@ -31,7 +33,7 @@ def psnr(result: np.ndarray, expected: np.ndarray) -> float:
     return 10 * math.log10(255**2 / float(((result - expected) ** 2).mean()))
 
 
-# What is in the file
+# Contents of the file
 
 
 @pytest.mark.parametrize("name", VIDEO_NAMES)
@@ -52,7 +54,7 @@ def test_a_video_is_h264_in_420_tagged_bt709(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov"])
-def test_the_index_comes_before_the_frames(tmp_path: Path, name: str) -> None:
+def test_the_index_is_before_the_frames(tmp_path: Path, name: str) -> None:
     content = save_video(smooth(), tmp_path / name, 24).read_bytes()
     assert 0 < content.index(b"moov") < content.index(b"mdat")
 
@@ -60,14 +62,14 @@ def test_the_index_comes_before_the_frames(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", VIDEO_NAMES)
 def test_colours_survive_a_round_trip(tmp_path: Path, name: str) -> None:
     clip = plain(8)
-    result = decoded(save_video(clip, tmp_path / name, 8, quality=9))
+    result = read_frames(save_video(clip, tmp_path / name, 8, quality=9))
     assert np.abs(result - clip).max() <= 4
     assert np.abs((result - clip).mean(axis=(1, 2))).max() <= 3
 
 
 def test_a_smooth_clip_keeps_its_mean_colour(tmp_path: Path) -> None:
     clip = smooth(6, 64, 96)
-    result = decoded(save_video(clip, tmp_path / "a.mp4", 8, quality=9))
+    result = read_frames(save_video(clip, tmp_path / "a.mp4", 8, quality=9))
     assert psnr(result, clip) > 44
     assert np.abs((result - clip).mean(axis=(0, 1, 2))).max() < 0.25
 
@@ -100,7 +102,7 @@ def test_an_odd_height_or_width_repeats_the_last_row_or_column(
 ) -> None:
     height, width = size
     clip = smooth(3, height, width)
-    result = decoded(save_video(clip, tmp_path / name, 8, quality=9.8))
+    result = read_frames(save_video(clip, tmp_path / name, 8, quality=9.8))
     assert result.shape == (3, height + height % 2, width + width % 2, 3)
     assert np.abs(result[:, :height, :width] - clip).mean() < 3
     if height % 2:
@@ -143,10 +145,10 @@ def test_quality_and_bitrate_set_the_size(tmp_path: Path) -> None:
         ((33, 51), 5, (40, 60)),
     ],
 )
-def test_sizes_go_up_to_a_multiple_of_the_macro_block(
+def test_sizes_are_scaled_up_to_a_multiple_of_the_macro_block(
     tmp_path: Path, size: tuple[int, int], block: int | None, expected: tuple[int, int]
 ) -> None:
-    result = decoded(
+    result = read_frames(
         export_to_video(smooth(2, *size), tmp_path / "a.mp4", quality=9, macro_block_size=block)
     )
     assert result.shape[1:3] == expected
@@ -154,7 +156,7 @@ def test_sizes_go_up_to_a_multiple_of_the_macro_block(
 
 def test_a_macro_block_scales_the_picture_and_does_not_pad_it(tmp_path: Path) -> None:
     clip = smooth(2, 34, 50)
-    result = decoded(export_to_video(clip, tmp_path / "a.mp4", quality=9))
+    result = read_frames(export_to_video(clip, tmp_path / "a.mp4", quality=9))
     scaled = [
         np.asarray(PIL.Image.fromarray(frame).resize((64, 48), PIL.Image.Resampling.BICUBIC))
         for frame in clip
@@ -172,14 +174,13 @@ def test_pil_arrays_and_tensors_give_the_same_video(tmp_path: Path) -> None:
         list(floats),
         torch.from_numpy(floats).permute(0, 3, 1, 2),
     ]
-    results = [decoded(export_to_video(form, tmp_path / "a.mp4", quality=9)) for form in forms]
+    results = [read_frames(export_to_video(form, tmp_path / "a.mp4", quality=9)) for form in forms]
     for result in results[1:]:
-        assert (
-            np.abs(result - results[0]).max() <= 6
-        )  # libx264 itself varies a little from run to run
+        # libx264 itself varies a little from run to run.
+        assert np.abs(result - results[0]).max() <= 6
 
 
-def test_without_a_path_a_temporary_file_is_made(
+def test_without_a_path_a_temporary_file_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -202,7 +203,7 @@ def test_the_path_is_returned_unchanged(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("fps", [8, 24, 30, 23.976, 1])
 @pytest.mark.parametrize(("name", "tick"), [("a.gif", 0.01), ("a.webp", 0.001)])
-def test_an_animation_lasts_as_long_as_its_frames(
+def test_an_animation_has_the_duration_of_its_frames(
     tmp_path: Path, name: str, tick: float, fps: float
 ) -> None:
     frames, rate = load_video(save_video(plain(8), tmp_path / name, fps), return_fps=True)
@@ -215,15 +216,19 @@ def test_an_animation_lasts_as_long_as_its_frames(
 def test_a_gif_keeps_plain_colours_and_a_webp_of_quality_10_is_lossless(
     tmp_path: Path,
 ) -> None:
-    np.testing.assert_array_equal(decoded(save_video(plain(8), tmp_path / "a.gif", 8)), plain(8))
     np.testing.assert_array_equal(
-        decoded(save_video(smooth(8), tmp_path / "a.webp", 8, quality=10)), smooth(8)
+        read_frames(save_video(plain(8), tmp_path / "a.gif", 8)), plain(8)
+    )
+    np.testing.assert_array_equal(
+        read_frames(save_video(smooth(8), tmp_path / "a.webp", 8, quality=10)), smooth(8)
     )
     assert (
-        psnr(decoded(save_video(smooth(8, 64, 96), tmp_path / "b.webp", 8)), smooth(8, 64, 96)) > 32
+        psnr(read_frames(save_video(smooth(8, 64, 96), tmp_path / "b.webp", 8)), smooth(8, 64, 96))
+        > 32
     )
     assert (
-        psnr(decoded(save_video(smooth(8, 64, 96), tmp_path / "b.gif", 8)), smooth(8, 64, 96)) > 30
+        psnr(read_frames(save_video(smooth(8, 64, 96), tmp_path / "b.gif", 8)), smooth(8, 64, 96))
+        > 30
     )
 
 
@@ -240,14 +245,15 @@ def test_a_folder_holds_numbered_pngs_and_the_provenance(tmp_path: Path) -> None
         )
 
 
-# Written completely or not at all
+# Failed writes
 
 
-class Broken(list[Any]):
-    """Frames of which the second one fails when it is read."""
+class FailingFrames(list[Any]):
+    """Two frames, of which reading the second raises an error."""
 
     def __init__(self, error: BaseException) -> None:
-        good, bad = PIL.Image.new("RGB", (16, 16)), PIL.Image.new("RGB", (16, 16))
+        good = PIL.Image.new("RGB", (16, 16))
+        bad = PIL.Image.new("RGB", (16, 16))
         bad.convert = self.fail  # type: ignore[method-assign]
         self.error = error
         super().__init__([good, bad])
@@ -258,19 +264,19 @@ class Broken(list[Any]):
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.gif", "a.webp", "frames"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("from a frame")])
-def test_an_interrupted_video_leaves_nothing(
+def test_an_interrupted_write_leaves_no_file(
     tmp_path: Path, name: str, error: BaseException
 ) -> None:
     with pytest.raises(type(error)):
-        save_video(Broken(error), tmp_path / name, 8)
+        save_video(FailingFrames(error), tmp_path / name, 8)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupted_video_leaves_the_old_one(tmp_path: Path) -> None:
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     save_video(plain(3), tmp_path / "a.mp4", 8)
     before = (tmp_path / "a.mp4").read_bytes()
     with pytest.raises(KeyboardInterrupt):
-        export_to_video(Broken(KeyboardInterrupt()), tmp_path / "a.mp4")
+        export_to_video(FailingFrames(KeyboardInterrupt()), tmp_path / "a.mp4")
     assert (tmp_path / "a.mp4").read_bytes() == before
     assert os.listdir(tmp_path) == ["a.mp4"]
 
@@ -294,7 +300,7 @@ def test_a_full_disk_is_an_input_error(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "message"),
     [
         ({"fps": 0}, "fps=0 must be a number of frames"),
         ({"fps": -3.0}, "fps=-3.0 must be"),
@@ -314,17 +320,17 @@ def test_a_full_disk_is_an_input_error(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_invalid_arguments_are_refused(
-    tmp_path: Path, options: dict[str, Any], sentence: str
+    tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     arguments: dict[str, Any] = {"video_frames": plain(2), "output_video_path": "a.mp4"} | options
     arguments["output_video_path"] = tmp_path / arguments["output_video_path"]
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError, match=message):
         export_to_video(**arguments)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("path", ["a.mp4", "new/deep/a.gif", "frames", "empty", "old.mp4", "a.MP4"])
-def test_a_writable_path_is_accepted_and_nothing_is_left_behind(tmp_path: Path, path: str) -> None:
+def test_a_writable_path_is_accepted_and_nothing_is_written(tmp_path: Path, path: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "old.mp4").write_text("old")
     before = sorted(tmp_path.rglob("*"))
@@ -335,7 +341,7 @@ def test_a_writable_path_is_accepted_and_nothing_is_left_behind(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("path", "sentence"),
+    ("path", "message"),
     [
         ("a.txt", "ends in .txt, which is not a format that can be written. Use .mp4"),
         ("folder.mp4", "is a folder, and a file is to be written there"),
@@ -348,15 +354,13 @@ def test_a_writable_path_is_accepted_and_nothing_is_left_behind(tmp_path: Path, 
         ("pipe.mp4", "neither a file nor a folder"),
     ],
 )
-def test_a_path_that_cannot_be_written_is_refused_before_any_work(
-    tmp_path: Path, path: str, sentence: str
-) -> None:
+def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path, path: str, message: str) -> None:
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").touch()
     (tmp_path / "file").touch()
     os.mkfifo(tmp_path / "pipe.mp4")
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError, match=message):
         check_writable(tmp_path / path, 25, 128, 128)
     with pytest.raises(FilmstripError):
         save_video(plain(2), tmp_path / path, 8)
@@ -370,7 +374,7 @@ def test_a_folder_without_permission_is_refused(
 
     monkeypatch.setattr(export.tempfile, "TemporaryFile", refuse)
     with pytest.raises(
-        InputError, match=r"a.mp4 cannot be written: .*: Permission denied. Name another place"
+        InputError, match=r"a.mp4 cannot be written: .*: Permission denied. Name another path"
     ):
         check_writable(tmp_path / "a.mp4", 25, 128, 128)
 

@@ -1,3 +1,5 @@
+"""Conversion of videos to uint8 frames, and cross-fading."""
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -48,13 +50,13 @@ def test_grey_frames_become_rgb(form: str) -> None:
         np.testing.assert_array_equal(frame, np.repeat(expected[..., :1], 3, -1))
 
 
-def test_floats_are_rounded_and_a_rounding_error_beyond_one_is_clipped() -> None:
+def test_floats_are_rounded_and_clipped() -> None:
     (frame,) = to_uint8_frames(np.full((1, 2, 2, 3), [0.4999 / 255, 1.0001, 0.5019], np.float32))
     assert frame[0, 0].tolist() == [0, 255, 128]
 
 
 @pytest.mark.parametrize(
-    ("video", "sentence"),
+    ("video", "message"),
     [
         ([], "no frames"),
         (np.zeros((0, 4, 4, 3)), "no frames"),
@@ -80,8 +82,8 @@ def test_floats_are_rounded_and_a_rounding_error_beyond_one_is_clipped() -> None
         (torch.full((1, 3, 4, 4), float("nan")), "values from nan"),
     ],
 )
-def test_an_invalid_video_is_refused(video: object, sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence):
+def test_an_invalid_video_is_refused(video: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         to_uint8_frames(video)
 
 
@@ -114,8 +116,8 @@ def test_to_uint8_rounds_halves_to_even() -> None:
 def test_cross_fade_blends_in_equal_steps_that_leave_out_both_ends(dim: int) -> None:
     before = torch.zeros(4, 4, 4)
     after = torch.full((4, 4, 4), 10.0)
-    faded = cross_fade(before, after, dim).movedim(dim, 0)
-    for frame, weight in zip(faded, (0.2, 0.4, 0.6, 0.8), strict=True):
+    blended = cross_fade(before, after, dim).movedim(dim, 0)
+    for frame, weight in zip(blended, (0.2, 0.4, 0.6, 0.8), strict=True):
         torch.testing.assert_close(frame, torch.full((4, 4), 10 * weight))
 
 

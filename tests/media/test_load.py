@@ -1,3 +1,5 @@
+"""Loading pictures and videos from files and URLs."""
+
 import http.server
 import logging
 import os
@@ -29,13 +31,13 @@ def server(tmp_path: Path) -> Iterator[str]:
         def log_message(self, *args: Any) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http_server:
+        threading.Thread(target=http_server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http_server.server_port}"
+        http_server.shutdown()
 
 
-def saved(path: Path, mode: str = "RGB", **options: Any) -> Path:
+def save_picture(path: Path, mode: str = "RGB", **options: Any) -> Path:
     PIL.Image.fromarray(smooth(1)[0]).convert(mode).save(path, **options)
     return path
 
@@ -45,20 +47,20 @@ def saved(path: Path, mode: str = "RGB", **options: Any) -> Path:
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.gif", "a.bmp", "a.tiff"])
 def test_a_picture_loads_as_rgb(tmp_path: Path, name: str) -> None:
-    path = saved(tmp_path / name)
+    path = save_picture(tmp_path / name)
     for image in (load_image(path), load_image(str(path)), load_image(PIL.Image.open(path))):
         assert (image.mode, image.size) == ("RGB", (48, 32))
 
 
 def test_a_picture_is_rotated_by_its_exif_orientation(tmp_path: Path) -> None:
     exif = PIL.Image.Exif()
-    exif[0x0112] = 6  # to be turned clockwise by 90 degrees
-    image = load_image(saved(tmp_path / "a.png", exif=exif))
+    exif[0x0112] = 6  # rotate clockwise by 90 degrees
+    image = load_image(save_picture(tmp_path / "a.png", exif=exif))
     np.testing.assert_array_equal(np.asarray(image), np.rot90(smooth(1)[0], -1))
 
 
 def test_convert_method_receives_the_original_mode(tmp_path: Path) -> None:
-    assert load_image(saved(tmp_path / "a.png", "L"), lambda image: image).mode == "L"
+    assert load_image(save_picture(tmp_path / "a.png", "L"), lambda image: image).mode == "L"
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
@@ -90,19 +92,19 @@ def test_an_animation_is_refused_where_a_still_picture_is_needed(tmp_path: Path)
             InputError, match=rf"{name} is animated \(3 frames\), and a still picture is needed"
         ):
             load_image(path)
-    with PIL.Image.open(path) as chosen:
-        chosen.seek(2)
-        assert load_image(chosen).mode == "RGB"  # whoever opened it has picked a frame
+    with PIL.Image.open(path) as picture:  # an open picture has a current frame
+        picture.seek(2)
+        assert load_image(picture).mode == "RGB"
 
 
-def test_a_photograph_with_a_second_picture_inside_is_still(tmp_path: Path) -> None:
+def test_a_photograph_with_an_embedded_second_picture_is_still(tmp_path: Path) -> None:
     first, second = (PIL.Image.fromarray(frame) for frame in smooth(2))
     first.save(tmp_path / "phone.jpg", format="MPO", save_all=True, append_images=[second])
     assert load_image(tmp_path / "phone.jpg").size == (48, 32)
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"),
+    ("name", "message"),
     [
         (
             "missing.png",
@@ -117,7 +119,7 @@ def test_a_photograph_with_a_second_picture_inside_is_still(tmp_path: Path) -> N
         ("clip.mp4", "clip.mp4 is not a picture that can be read. Give a PNG"),
     ],
 )
-def test_a_file_that_is_not_a_picture_is_refused(tmp_path: Path, name: str, sentence: str) -> None:
+def test_a_file_that_is_not_a_picture_is_refused(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "text.png").write_text("hello")
     (tmp_path / "empty.png").touch()
@@ -125,17 +127,15 @@ def test_a_file_that_is_not_a_picture_is_refused(tmp_path: Path, name: str, sent
     PIL.Image.fromarray(noise).save(tmp_path / "cut.png")
     os.truncate(tmp_path / "cut.png", 2000)
     save_video(plain(2), tmp_path / "clip.mp4", 8)
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError, match=message):
         load_image(tmp_path / name)
 
 
 @pytest.mark.parametrize("image", [None, 3, np.zeros((4, 4, 3)), b"a.png"])
 def test_other_types_are_refused(image: Any) -> None:
-    with pytest.raises(
-        InputError, match=r"A picture is given as a path or a URL, but this one is a"
-    ):
+    with pytest.raises(InputError, match=r"A picture must be a path or a URL, but this one is a"):
         load_image(image)
-    with pytest.raises(InputError, match="A video is given as a path or a URL, but this one is a"):
+    with pytest.raises(InputError, match="A video must be a path or a URL, but this one is a"):
         load_video(image)
 
 
@@ -153,7 +153,7 @@ def test_a_video_loads_as_rgb_frames_with_its_rate(tmp_path: Path, name: str) ->
 
 def test_a_picture_is_a_video_of_one_frame_without_a_rate(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg", "a.gif"):
-        assert len(load_video(saved(tmp_path / name))) == 1
+        assert len(load_video(save_picture(tmp_path / name))) == 1
     with pytest.raises(InputError, match=r"a.png does not say how many frames a second"):
         load_video(tmp_path / "a.png", return_fps=True)
 
@@ -166,8 +166,11 @@ def test_colours_are_decoded_by_the_tags_of_the_file(
     clip = plain(8)
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=8, options={"crf": "4"})
-        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
-        stream.codec_context.colorspace, stream.codec_context.color_range = colorspace, color_range
+        stream.width = 48
+        stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.colorspace = colorspace
+        stream.codec_context.color_range = color_range
         for picture in clip:
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             container.mux(
@@ -183,10 +186,10 @@ def test_colours_are_decoded_by_the_tags_of_the_file(
 
 
 @pytest.mark.parametrize(
-    ("matrix", "turns"), [((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)]
+    ("matrix", "quarter_turns"), [((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)]
 )
 def test_a_video_is_rotated_by_its_matrix(
-    tmp_path: Path, matrix: tuple[int, int, int, int], turns: int
+    tmp_path: Path, matrix: tuple[int, int, int, int], quarter_turns: int
 ) -> None:
     """Phones store rotated frames and a matrix in the track header: (0, 1, -1, 0) is clockwise."""
     path = save_video(smooth(2), tmp_path / "a.mp4", 8, quality=9.5)
@@ -196,7 +199,7 @@ def test_a_video_is_rotated_by_its_matrix(
     content[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(content)
     for frame, expected in zip(load_video(path), smooth(2), strict=True):
-        assert np.abs(np.asarray(frame).astype(int) - np.rot90(expected, turns)).mean() < 2
+        assert np.abs(np.asarray(frame).astype(int) - np.rot90(expected, quarter_turns)).mean() < 2
 
 
 def test_a_video_that_ends_early_is_loaded_with_a_warning(
@@ -213,7 +216,7 @@ def test_a_video_that_ends_early_is_loaded_with_a_warning(
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"),
+    ("name", "message"),
     [
         ("missing.mp4", "There is no video .*missing.mp4"),
         ("text.mp4", "text.mp4 cannot be read as a video: Invalid data found"),
@@ -224,7 +227,7 @@ def test_a_video_that_ends_early_is_loaded_with_a_warning(
         ("folder", "folder is a folder. Give the file of one video"),
     ],
 )
-def test_a_file_that_is_not_a_video_is_refused(tmp_path: Path, name: str, sentence: str) -> None:
+def test_a_file_that_is_not_a_video_is_refused(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "text.mp4").write_text("hello")
     (tmp_path / "empty.mp4").touch()
@@ -239,7 +242,7 @@ def test_a_file_that_is_not_a_video_is_refused(tmp_path: Path, name: str, senten
         )
         sound.sample_rate = 8000
         container.mux(stream.encode(sound))
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError, match=message):
         load_video(tmp_path / name)
 
 
@@ -249,7 +252,7 @@ def test_a_file_that_is_not_a_video_is_refused(tmp_path: Path, name: str, senten
 def test_pictures_and_videos_load_from_a_url(
     tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved(tmp_path / "a b.png")
+    save_picture(tmp_path / "a b.png")
     save_video(plain(3), tmp_path / "a.mp4", 8)
     downloads = tmp_path / "downloads"
     downloads.mkdir()

@@ -1,4 +1,4 @@
-"""Checks beyond diffusers' behaviour; tests/parity/test_media.py compares the numbers."""
+"""Processors beyond diffusers' behaviour; tests/parity/test_media.py compares the numbers."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ from filmstrip.media.processors import VaeImageProcessor, VideoProcessor
 PICTURE = PIL.Image.new("RGB", (40, 24))
 
 
-def test_the_config_holds_every_argument(tmp_path: Path) -> None:
+def test_the_config_has_every_argument(tmp_path: Path) -> None:
     processor = VideoProcessor(vae_scale_factor=32, resample="bicubic")
     assert processor.config.vae_scale_factor == 32
     assert processor.config.do_resize is True
@@ -28,9 +28,10 @@ def test_the_config_holds_every_argument(tmp_path: Path) -> None:
 
 
 def test_postprocessing_inverts_preprocessing() -> None:
-    processor, video = VideoProcessor(), torch.rand(2, 5, 3, 16, 24)
-    back = processor.postprocess_video(processor.preprocess_video(video), "pt")
-    torch.testing.assert_close(back, video)
+    processor = VideoProcessor()
+    video = torch.rand(2, 5, 3, 16, 24)
+    result = processor.postprocess_video(processor.preprocess_video(video), "pt")
+    torch.testing.assert_close(result, video)
 
 
 def test_postprocessing_does_not_change_its_input() -> None:
@@ -57,35 +58,35 @@ def test_arrays_are_denormalised_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "sentence"),
+    ("image", "message"),
     [
         (np.full((8, 8, 3), 255, np.uint8), "has values from 255 to 255, where"),
         (torch.full((3, 8, 8), -1.0), "has values from -1 to -1, where"),
     ],
 )
-def test_values_outside_0_to_1_are_warned_of(
-    image: Any, sentence: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_values_outside_0_to_1_give_a_warning(
+    image: Any, message: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("filmstrip"), "propagate", True)
     VaeImageProcessor().preprocess(image)
-    assert sentence in caplog.text
+    assert message in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "message"),
     [
         ({"do_convert_rgb": True, "do_convert_grayscale": True}, "exclude each other"),
         ({"resample": "area"}, "resample='area' is not a filter. Use one of linear"),
         ({"vae_scale_factor": 0}, "vae_scale_factor=0 must be at least 1"),
     ],
 )
-def test_invalid_options_are_refused(options: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence):
+def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         VaeImageProcessor(**options)
 
 
 @pytest.mark.parametrize(
-    ("image", "options", "sentence"),
+    ("image", "options", "message"),
     [
         (None, {}, "but these are NoneType"),
         ("cat.png", {}, "but these are str"),
@@ -114,8 +115,8 @@ def test_invalid_options_are_refused(options: dict[str, Any], sentence: str) -> 
         ),
     ],
 )
-def test_invalid_pictures_are_refused(image: Any, options: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence):
+def test_invalid_pictures_are_refused(image: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         VaeImageProcessor().preprocess(image, **options)
 
 
@@ -132,7 +133,7 @@ def test_a_mode_for_pil_images_is_refused_for_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("video", "sentence"),
+    ("video", "message"),
     [
         (None, "not a NoneType"),
         ([], "not an empty list"),
@@ -144,8 +145,8 @@ def test_a_mode_for_pil_images_is_refused_for_others() -> None:
         (["a", "b"], "but these are str"),
     ],
 )
-def test_invalid_videos_are_refused(video: Any, sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence):
+def test_invalid_videos_are_refused(video: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         VideoProcessor().preprocess_video(video)
 
 
@@ -178,7 +179,7 @@ def test_default_sizes_are_rounded_down_to_multiples_of_the_scale_factor() -> No
         assert processor.get_default_height_width(image, 50, 17) == (48, 16)
 
 
-def test_white_is_one_and_goes_to_white() -> None:
+def test_white_is_preprocessed_to_one_and_postprocessed_to_white() -> None:
     white = PIL.Image.new("RGB", (8, 8), (255, 255, 255))
     pixels = VaeImageProcessor().preprocess(white)
     assert pixels.min() == pixels.max() == 1
@@ -194,7 +195,7 @@ def test_the_mode_of_pil_images_follows_the_channels(channels: int, mode: str) -
 
 @pytest.mark.parametrize("size", [(4, 8), (8, 4)])
 def test_crop_covers_the_size_and_cuts_both_ends_evenly(size: tuple[int, int]) -> None:
-    """The border of the picture is cut from the long axis and kept at the ends of the other."""
+    """Along the axis that is cropped, the border of the picture is cut off at both ends."""
     height, width = size
     picture = PIL.Image.new("RGB", (16, 16), "blue")
     picture.paste("red", (2, 2, 14, 14))

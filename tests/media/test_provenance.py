@@ -1,3 +1,5 @@
+"""Provenance is stored in every format and read back."""
+
 import json
 import shutil
 from pathlib import Path
@@ -56,7 +58,7 @@ def test_any_text_is_read_back(tmp_path: Path, prompt: str, name: str) -> None:
     assert read_provenance(tmp_path / name) == {"prompt": prompt}
 
 
-def test_the_mp4_comment_is_json_that_people_can_read(tmp_path: Path) -> None:
+def test_the_mp4_comment_is_unescaped_json(tmp_path: Path) -> None:
     path = save_video(plain(2), tmp_path / "a.mp4", 8, provenance={"prompt": "猫"})
     with av.open(str(path)) as container:
         assert container.metadata["comment"] == '{"filmstrip": {"prompt": "猫"}}'
@@ -112,7 +114,9 @@ def test_files_that_are_not_videos_are_refused(tmp_path: Path) -> None:
     [Path("a"), float("nan"), np.float32(1), {1, 2}, object()],
     ids=lambda value: type(value).__name__,
 )
-def test_what_json_cannot_hold_is_refused_before_writing(tmp_path: Path, value: object) -> None:
+def test_values_that_json_does_not_have_are_refused_before_writing(
+    tmp_path: Path, value: object
+) -> None:
     with pytest.raises(InputError, match="The provenance cannot be written as JSON"):
         save_video(plain(2), tmp_path / "a.mp4", 8, provenance={"value": value})
     assert list(tmp_path.iterdir()) == []

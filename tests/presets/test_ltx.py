@@ -1,6 +1,4 @@
-"""The rows of the table say what the authors' configs say (Lightricks/LTX-Video, `configs/`, worked
-out by hand).
-"""
+"""LTX's presets have the settings of the authors' configs (Lightricks/LTX-Video, `configs/`)."""
 
 import pytest
 
@@ -39,10 +37,12 @@ FILES = {
 }
 
 
-def steps(one, sampling=None):
-    """What a pass asks for, step by step: the timestep and its guidance."""
-    times = one.schedule(sampling or RectifiedFlowSchedule("LinearQuadratic"), 1000)
-    return [(time, SpatioTemporalGuidance(**one.guidance.at(time))) for time in times]
+def steps(pass_):
+    """The timestep and the guidance of each step of a pass."""
+    timesteps = pass_.schedule(RectifiedFlowSchedule("LinearQuadratic"), 1000)
+    return [
+        (timestep, SpatioTemporalGuidance(**pass_.guidance.at(timestep))) for timestep in timesteps
+    ]
 
 
 def test_there_is_a_row_for_every_published_checkpoint():
@@ -65,7 +65,7 @@ def test_there_is_a_row_for_every_published_checkpoint():
     ]
     assert {row.name: row.files for row in PUBLISHED if row.name in FILES} == FILES
     assert {row.repo for row in PUBLISHED} == {"Lightricks/LTX-Video"}
-    assert {part.file for part in EXTRA_FILES} == {
+    assert {file.file for file in EXTRA_FILES} == {
         "ltxv-spatial-upscaler-0.9.7.safetensors",
         "ltxv-spatial-upscaler-0.9.8.safetensors",
         "ltxv-temporal-upscaler-0.9.7.safetensors",
@@ -83,23 +83,23 @@ def test_every_row_has_the_settings_of_the_authors_script(row):
     recipe = row.recipe
     assert (recipe.image_noise, recipe.decode_timestep, recipe.decode_noise) == (0.15, 0.05, 0.025)
     assert recipe.stochastic == (row.name == "ltx-2b-0.9.6-distilled")
-    assert {one.guidance.mode for one in recipe.passes} == {"attention_values"}
+    assert {pass_.guidance.mode for pass_ in recipe.passes} == {"attention_values"}
     assert row.licence_url.startswith("https://huggingface.co/Lightricks/LTX-Video/blob/main/")
     assert row.download_gb > 20
 
 
 @pytest.mark.parametrize("name", ONE_PASS)
-def test_models_of_one_pass_take_forty_steps_with_guidance_of_both_kinds(name):
-    (one,) = ROWS[name].recipe.passes
-    assert {guidance for _, guidance in steps(one)} == {
+def test_models_of_one_pass_take_forty_steps_with_cfg_and_stg(name):
+    (pass_,) = ROWS[name].recipe.passes
+    assert {guidance for _, guidance in steps(pass_)} == {
         SpatioTemporalGuidance(3.0, 1.0, 0.7, False, (19,))
     }
-    assert (one.count, one.tone_map) == (40, 0.0)
+    assert (pass_.count, pass_.tone_map) == (40, 0.0)
 
 
 def test_the_first_distilled_model_takes_eight_stochastic_steps_without_guidance():
-    (one,) = ROWS["ltx-2b-0.9.6-distilled"].recipe.passes
-    assert [guidance.branches for _, guidance in steps(one)] == [("positive",)] * 8
+    (pass_,) = ROWS["ltx-2b-0.9.6-distilled"].recipe.passes
+    assert [guidance.branches for _, guidance in steps(pass_)] == [("positive",)] * 8
 
 
 @pytest.mark.parametrize("name", DEV)
@@ -108,9 +108,9 @@ def test_dev_models_change_their_guidance_in_the_first_pass(name):
     recipe = ROWS[name].recipe
     first, second = recipe.passes
     assert recipe.downscale == 0.6666666
-    taken = steps(first)
-    assert len(taken) == first.count == 27
-    assert [round(time, 5) for time, _ in taken[:10]] == [
+    first_pass_steps = steps(first)
+    assert len(first_pass_steps) == first.count == 27
+    assert [round(time, 5) for time, _ in first_pass_steps[:10]] == [
         *(1.0, 0.99833, 0.99667, 0.995, 0.99333, 0.99167, 0.99, 0.98833, 0.98667, 0.985)
     ]
     expected = [
@@ -121,29 +121,31 @@ def test_dev_models_change_their_guidance_in_the_first_pass(name):
         * 5,  # at 0.985 and above, which a step hits
         *[SpatioTemporalGuidance(6, 4, 1, True, (28,))] * 4,  # at 0.9767 and above: 0.97667 is not
     ]
-    assert [guidance for _, guidance in taken[: len(expected)]] == expected
-    late = dict(taken[len(expected) :])
-    middle, last = (
-        SpatioTemporalGuidance(1, 2, 1, True, (28,)),
-        SpatioTemporalGuidance(1, 1, 1, True, (28,)),
-    )
+    assert [guidance for _, guidance in first_pass_steps[: len(expected)]] == expected
+    late = dict(first_pass_steps[len(expected) :])
+    middle = SpatioTemporalGuidance(1, 2, 1, True, (28,))
+    last = SpatioTemporalGuidance(1, 1, 1, True, (28,))
     assert all(guidance == (middle if time >= 0.9008 else last) for time, guidance in late.items())
     assert set(late.values()) == {middle, last}
 
-    taken = steps(second)
-    assert len(taken) == 13
-    assert {guidance for _, guidance in taken} == {SpatioTemporalGuidance(1, 1, 1, True, (27,))}
-    assert taken[-1][0] == RectifiedFlowSchedule("LinearQuadratic").timesteps(30, 1000)[-1]
+    second_pass_steps = steps(second)
+    assert len(second_pass_steps) == 13
+    assert {guidance for _, guidance in second_pass_steps} == {
+        SpatioTemporalGuidance(1, 1, 1, True, (27,))
+    }
+    assert (
+        second_pass_steps[-1][0] == RectifiedFlowSchedule("LinearQuadratic").timesteps(30, 1000)[-1]
+    )
     assert second.tone_map == 0
 
 
 @pytest.mark.parametrize("name", DISTILLED)
-def test_distilled_models_have_timesteps_of_their_own_in_both_passes(name):
+def test_distilled_models_list_the_timesteps_of_both_passes(name):
     recipe = ROWS[name].recipe
     first, second = recipe.passes
     assert first.timesteps == (1.0, 0.9937, 0.9875, 0.9812, 0.975, 0.9094, 0.725)
     assert second.timesteps == (0.9094, 0.725, 0.4219)
-    assert {guidance.branches for one in (first, second) for _, guidance in steps(one)} == {
+    assert {guidance.branches for pass_ in (first, second) for _, guidance in steps(pass_)} == {
         ("positive",)
     }
     assert recipe.downscale == 0.6666666

@@ -1,4 +1,4 @@
-"""The rows of SVD: what the model cards of stabilityai say."""
+"""SVD's presets have the settings of the model cards of stabilityai."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The checker of golden data passes what is right, fails what is not, and says so."""
+"""The checker of golden data passes correct results and fails others with a message."""
 
 import json
 import re
@@ -39,12 +39,12 @@ def change_tensor(folder, name, change):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_authors_numbers_are_met(name, capsys):
+def test_results_equal_the_authors(name, capsys):
     assert main([str(DATA), "--only", f"^{name}$"]) == 0, capsys.readouterr().out
     assert capsys.readouterr().out.endswith("1 passed, 0 failed\n")
 
 
-def test_a_result_off_by_more_than_the_bound_fails(folder, capsys):
+def test_an_error_above_the_bound_fails(folder, capsys):
     change_tensor(folder, "out.latents", lambda latents: latents * 1.0003)
     assert main([str(folder)]) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -56,20 +56,20 @@ def test_a_result_off_by_more_than_the_bound_fails(folder, capsys):
     assert lines[-1] == "0 passed, 1 failed"
 
 
-def test_a_result_of_another_shape_or_that_is_missing_fails(folder, capsys):
+def test_a_result_of_another_shape_fails(folder, capsys):
     change_tensor(folder, "out.timesteps", lambda times: times[:-1])
     assert main([str(folder)]) == 1
     change_tensor(folder, "out.timesteps", lambda times: times.new_zeros(8))
     assert main([str(folder)]) == 1
 
 
-def test_a_kind_that_is_not_known_fails(folder, capsys):
+def test_an_unknown_kind_of_case_fails(folder, capsys):
     change_case(folder, kind="opera")
     assert main([str(folder)]) == 1
     assert "'opera' is not known" in capsys.readouterr().out
 
 
-def test_a_case_that_cannot_be_run_fails_and_the_others_go_on(folder, capsys):
+def test_a_case_that_cannot_be_run_fails_and_the_others_are_run(folder, capsys):
     cases = json.loads((folder / "cases.json").read_text())
     broken = {**cases["cases"][0], "name": "broken", "file": "absent.safetensors"}
     cases["cases"].insert(0, broken)

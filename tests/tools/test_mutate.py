@@ -1,4 +1,4 @@
-"""The mutation tool finds changes that matter, and says which of them no test notices."""
+"""The mutation tool finds mutations, and reports which of them no test catches."""
 
 import json
 from pathlib import Path
@@ -14,9 +14,9 @@ FILE = Path("module.py")
 
 
 def changes(source: str) -> dict[str, str]:
-    """What a source becomes, by operator; one change each in these tests."""
-    found = find_mutations(FILE, source.encode())
-    return {one.operator: one.apply(source.encode()).decode() for one in found}
+    """The mutated source by operator; these tests have one mutation for each."""
+    mutations = find_mutations(FILE, source.encode())
+    return {mutation.operator: mutation.apply(source.encode()).decode() for mutation in mutations}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def changes(source: str) -> dict[str, str]:
         ("raise ValueError(a)", "removed raise", "pass"),
     ],
 )
-def test_a_change_for_each_operator(source: str, operator: str, changed: str) -> None:
+def test_each_operator_has_a_mutation(source: str, operator: str, changed: str) -> None:
     assert changes(source)[operator] == changed
 
 
@@ -62,11 +62,11 @@ def test_a_change_for_each_operator(source: str, operator: str, changed: str) ->
         "def __repr__(self): return 1",
     ],
 )
-def test_texts_and_annotations_are_left_alone(source: str) -> None:
+def test_texts_and_annotations_have_no_mutations(source: str) -> None:
     assert find_mutations(FILE, source.encode()) == []
 
 
-def test_bytes_are_replaced_and_not_characters() -> None:
+def test_offsets_are_in_bytes() -> None:
     source = "a = 'é' if b else 1"
     assert changes(source)["constant"] == "a = 'é' if b else 2"
 
@@ -75,8 +75,12 @@ def test_a_mutation_knows_the_functions_around_it() -> None:
     source = (
         b"@cache\ndef f():\n    def g():\n        return 1\n    return g\nA = 1\nB = lambda: 1\n"
     )
-    found = find_mutations(FILE, source)
-    assert [(one.line, one.scopes) for one in found] == [(4, (1, 3)), (6, ()), (7, (7,))]
+    mutations = find_mutations(FILE, source)
+    assert [(mutation.line, mutation.scopes) for mutation in mutations] == [
+        (4, (1, 3)),
+        (6, ()),
+        (7, (7,)),
+    ]
 
 
 def test_every_room_has_its_package_and_its_tests() -> None:

@@ -1,4 +1,4 @@
-"""A small Hub on this machine: the few calls of its API that fetching a repository takes."""
+"""A small Hub for tests: a server, and repositories in the cache of huggingface_hub."""
 
 import hashlib
 import json
@@ -6,7 +6,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import pytest
+from huggingface_hub import constants
 
 COMMIT = "c" * 40
 ERRORS = {"absent": (404, "RepoNotFound"), "gated": (403, "GatedRepo"), "broken": (500, "")}
@@ -16,10 +20,12 @@ ERRORS = {"absent": (404, "RepoNotFound"), "gated": (403, "GatedRepo"), "broken"
 def serve(
     repositories: Mapping[str, Mapping[str, bytes]], revision: str = "main"
 ) -> Iterator[tuple[str, list[str]]]:
-    """Serve files by repository and name. Yields the address and a list that fills with what is
-    downloaded.
+    """Serve files by repository and name.
 
-    Repositories called "owner/absent", "owner/gated" and "owner/broken" answer accordingly.
+    Repositories with the names "absent", "gated" and "broken" answer with the errors of `ERRORS`.
+
+    Yields:
+        The address of the server, and a list of the files that were downloaded so far.
     """
     downloads: list[str] = []
 
@@ -42,15 +48,18 @@ def serve(
         def do_GET(self) -> None:
             parts = [unquote(part) for part in urlsplit(self.path).path.split("/")[1:]]
             if parts[:2] == ["api", "models"]:
-                repository, action = "/".join(parts[2:4]), parts[4:] or ["revision", revision]
+                repository = "/".join(parts[2:4])
+                action = parts[4:] or ["revision", revision]
             else:
-                repository, action = "/".join(parts[:2]), parts[2:]
-            owner_name = repository.split("/")[1]
-            if owner_name in ERRORS:
-                status, code = ERRORS[owner_name]
+                repository = "/".join(parts[:2])
+                action = parts[2:]
+            repository_name = repository.split("/")[1]
+            if repository_name in ERRORS:
+                status, code = ERRORS[repository_name]
                 self.answer(status, b"{}", X_Error_Code=code)
                 return
             files = repositories[repository]
+            file_name = "/".join(action[2:])
             if action[1] not in (revision, COMMIT):
                 self.answer(404, b"{}", X_Error_Code="RevisionNotFound")
             elif action[0] == "revision":
@@ -63,13 +72,13 @@ def serve(
                 )
             elif action[0] == "tree":
                 self.json([entry(name, files[name]) for name in files])
-            elif (name := "/".join(action[2:])) in files:
+            elif file_name in files:
                 if self.command == "GET":
-                    downloads.append(name)
-                etag = f'"{digest(files[name])}"'
+                    downloads.append(file_name)
+                etag = f'"{digest(files[file_name])}"'
                 self.answer(
                     200,
-                    files[name],
+                    files[file_name],
                     ETag=etag,
                     X_Repo_Commit=COMMIT,
                     Content_Type="application/octet-stream",
@@ -95,3 +104,56 @@ def digest(content: bytes) -> str:
 
 def entry(name: str, content: bytes) -> dict[str, object]:
     return {"type": "file", "oid": digest(content), "size": len(content), "path": name}
+
+
+@contextmanager
+def online(
+    monkeypatch: pytest.MonkeyPatch, repositories: Mapping[str, Mapping[str, bytes]]
+) -> Iterator[list[str]]:
+    """Serve repositories as the Hub of huggingface_hub.
+
+    Yields:
+        A list of the files that were downloaded so far.
+    """
+    with serve(repositories) as (address, downloads):
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(
+            constants,
+            "HUGGINGFACE_CO_URL_TEMPLATE",
+            address + "/{repo_id}/resolve/{revision}/{filename}",
+        )
+        yield downloads
+
+
+def store_repository(
+    cache: Path,
+    repo: str,
+    files: Mapping[str, str | bytes],
+    commit: str = "0" * 40,
+    reference: str | None = "main",
+) -> Path:
+    """Write a repository as huggingface_hub caches it: blobs, and snapshots of links to them.
+
+    Args:
+        cache: The cache folder.
+        repo: The id of the repository.
+        files: The contents by name.
+        commit: The commit of the snapshot.
+        reference: The branch or tag of the commit; None: there is none.
+
+    Returns:
+        The folder of the repository in the cache.
+    """
+    root = cache / f"models--{repo.replace('/', '--')}"
+    (root / "blobs").mkdir(parents=True, exist_ok=True)
+    if reference is not None:
+        (root / "refs" / reference).parent.mkdir(parents=True, exist_ok=True)
+        (root / "refs" / reference).write_text(commit)
+    for number, (name, content) in enumerate(files.items()):
+        blob = root / "blobs" / f"{commit[:8]}{number}"
+        blob.write_bytes(content if isinstance(content, bytes) else content.encode())
+        link = root / "snapshots" / commit / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(blob)
+    return root

@@ -1,6 +1,4 @@
-"""Small things to save and load: a model with tensors of all sorts, and the components of an LTX
-pipeline.
-"""
+"""Small objects to save and load: models, a configurable, and components of an LTX pipeline."""
 
 import torch
 from torch import nn
@@ -26,13 +24,11 @@ class Steps(Configurable):
         clip: bool = False,
         limit: float | None = None,
     ) -> None:
-        self.seen = dict(self.config)
+        self.config_in_constructor = dict(self.config)
 
 
 class Tiny(Model):
-    """Layers, a bare parameter, buffers inside and outside the state dict, and a weight in
-    channels-last.
-    """
+    """A model with layers, a parameter, a channels-last weight, and buffers of both sorts."""
 
     def __init__(self, width: int = 4, widths: tuple[int, ...] = (1,)) -> None:
         super().__init__()
@@ -52,7 +48,7 @@ class Tiny(Model):
 
 
 def tiny(seed: int = 0, **config: object) -> Tiny:
-    """A `Tiny` of random numbers."""
+    """A `Tiny` with random weights."""
     torch.manual_seed(seed)
     return Tiny(**config)
 
@@ -121,9 +117,10 @@ def components() -> dict[str, object]:
     }
 
 
-def same_weights(one: nn.Module, other: nn.Module) -> bool:
-    """Whether two models have the same keys and numbers."""
-    first, second = one.state_dict(), other.state_dict()
+def same_weights(model: nn.Module, other: nn.Module) -> bool:
+    """Whether two models have the same keys and values."""
+    first = model.state_dict()
+    second = other.state_dict()
     return first.keys() == second.keys() and all(
         torch.equal(first[key], second[key]) for key in first
     )

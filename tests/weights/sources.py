@@ -1,4 +1,4 @@
-"""Sources of tensors that need no file, for tests of the loader."""
+"""Sources of tensors in memory, for tests of the loader."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from filmstrip.weights.tensor_source import TensorInfo
 
 
 class DictSource:
-    """Tensors in memory. `reads` lists what was read, and `is_open` says whether it may be."""
+    """Tensors in memory. `reads` lists the tensors that were read, while `is_open`."""
 
     location = "memory"
 
@@ -45,9 +45,9 @@ BLOCK = 4  # values that share a scale
 
 
 class BlockSource(DictSource):
-    """Matrices as blocks of small integers with a scale each, as GGUF files have them.
+    """Matrices as blocks of small integers with one scale for each, as in GGUF files.
 
-    What is stored of `(rows, columns)` floats is `(rows, columns / BLOCK, BLOCK + 1)` integers.
+    The stored form of `(rows, columns)` floats is `(rows, columns / BLOCK, BLOCK + 1)` integers.
     """
 
     def info(self, name: str) -> TensorInfo:

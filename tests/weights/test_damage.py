@@ -1,4 +1,4 @@
-"""Whatever is wrong with a checkpoint's files, loading it ends well or in an error of our own."""
+"""Loading a damaged checkpoint succeeds or raises a `FilmstripError`."""
 
 import json
 import struct
@@ -56,9 +56,9 @@ def pipeline_files(tmp_path_factory):
     """A pipeline without its text encoder, which transformers reads slowly."""
     folder = tmp_path_factory.mktemp("pipeline")
     components = {
-        k: v
-        for k, v in samples.components().items()
-        if k in ("scheduler", "transformer", "tokenizer")
+        name: component
+        for name, component in samples.components().items()
+        if name in ("scheduler", "transformer", "tokenizer")
     }
     save_components(folder, "LTXPipeline", components)
     return {
@@ -69,22 +69,22 @@ def pipeline_files(tmp_path_factory):
 
 
 def edited_bytes(draw, content):
-    """Other bytes in some places, mostly early ones: a safetensors file begins with its header."""
+    """Change some bytes, mostly early ones, where a safetensors file has its header."""
     data = bytearray(content)
-    places = st.integers(0, min(len(data) - 1, 40)) | st.integers(0, len(data) - 1)
-    for place, byte in draw(
-        st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=4)
+    positions = st.integers(0, min(len(data) - 1, 40)) | st.integers(0, len(data) - 1)
+    for position, byte in draw(
+        st.lists(st.tuples(positions, st.integers(0, 255)), min_size=1, max_size=4)
     ):
-        data[place] = byte
+        data[position] = byte
     return bytes(data)
 
 
-def cut(draw, content):
+def truncated(draw, content):
     return content[: draw(st.integers(0, len(content) - 1))]
 
 
 def changed_json(draw, content):
-    """An entry dropped, or of another type or value; or another value altogether."""
+    """Remove an entry, change its value, or replace the whole content."""
     entries = json.loads(content)
     name = draw(st.sampled_from(sorted(entries)))
     action = draw(st.sampled_from(["drop", "replace", "inside", "whole"]))
@@ -107,7 +107,7 @@ def changed_json(draw, content):
 
 
 def changed_tensors(draw, content):
-    """A tensor dropped, added, of another type or of another shape."""
+    """Remove or add a tensor, or change its dtype or shape."""
     state = load(content)
     key = draw(st.sampled_from(sorted(state)))
     action = draw(st.sampled_from(["drop", "add", "type", "shape"]))
@@ -123,9 +123,10 @@ def changed_tensors(draw, content):
 
 
 def changed_header(draw, content):
-    """A header of another length, or one that says something else of the tensors."""
+    """Change the length of the header, or an entry in it."""
     (size,) = struct.unpack("<Q", content[:8])
-    header, data = content[8 : 8 + size], content[8 + size :]
+    header = content[8 : 8 + size]
+    data = content[8 + size :]
     if draw(st.booleans()):
         return struct.pack("<Q", draw(st.integers(0, 2**64 - 1))) + header + data
     entries = json.loads(header)
@@ -145,15 +146,15 @@ def changed_header(draw, content):
 
 
 def damaged(draw, files):
-    """The files, one or two of them damaged."""
+    """Damage one or two of the files."""
     files = dict(files)
     for name in draw(st.lists(st.sampled_from(sorted(files)), min_size=1, max_size=2, unique=True)):
         special = (changed_json,) if name.endswith(".json") else (changed_tensors, changed_header)
-        files[name] = draw(st.sampled_from((edited_bytes, cut, *special)))(draw, files[name])
+        files[name] = draw(st.sampled_from((edited_bytes, truncated, *special)))(draw, files[name])
     return files
 
 
-def assert_ends_well(files, load):
+def assert_loads_or_raises_filmstrip_error(files, load):
     with TemporaryDirectory() as folder:
         for name, content in files.items():
             path = Path(folder) / name
@@ -168,7 +169,9 @@ def assert_ends_well(files, load):
 def test_a_damaged_model_loads_or_raises_a_filmstrip_error(data, tiny_files):
     files = damaged(data.draw, tiny_files)
     dtype = data.draw(st.sampled_from([None, torch.float16]))
-    assert_ends_well(files, lambda folder: samples.Tiny.from_pretrained(folder, dtype=dtype))
+    assert_loads_or_raises_filmstrip_error(
+        files, lambda folder: samples.Tiny.from_pretrained(folder, dtype=dtype)
+    )
 
 
 @EXAMPLES
@@ -176,4 +179,6 @@ def test_a_damaged_model_loads_or_raises_a_filmstrip_error(data, tiny_files):
 def test_a_damaged_pipeline_loads_or_raises_a_filmstrip_error(data, pipeline_files):
     files = damaged(data.draw, pipeline_files)
     names = ("scheduler", "transformer", "tokenizer")
-    assert_ends_well(files, lambda folder: load_components(folder, read_index(folder), names, {}))
+    assert_loads_or_raises_filmstrip_error(
+        files, lambda folder: load_components(folder, read_index(folder), names, {})
+    )

@@ -1,4 +1,4 @@
-"""Configs, weights and folders, to and from stock diffusers."""
+"""Configs, weights and folders are exchanged with diffusers."""
 
 import json
 import shutil
@@ -18,8 +18,10 @@ MODELS = ("vae", "text_encoder", "transformer")
 
 
 def public(config):
-    """A config without what only one library writes, in JSON's types."""
-    return json.loads(json.dumps({k: v for k, v in config.items() if not k.startswith("_")}))
+    """A config in JSON's types, without the private entries of either library."""
+    return json.loads(
+        json.dumps({name: value for name, value in config.items() if not name.startswith("_")})
+    )
 
 
 def test_a_scheduler_config_survives_a_round_trip_through_diffusers(tmp_path):
@@ -29,58 +31,60 @@ def test_a_scheduler_config_survives_a_round_trip_through_diffusers(tmp_path):
         "shift_terminal": 0.1,
         "time_shift_type": "linear",
     }
-    stock = diffusers.FlowMatchEulerDiscreteScheduler(**options)
-    stock.save_pretrained(tmp_path / "stock")
-    ours = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "stock")
-    assert public(ours.config) == public(stock.config)
-    ours.save_pretrained(tmp_path / "ours")
-    again = diffusers.FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "ours")
-    assert public(again.config) == public(stock.config)
+    reference = diffusers.FlowMatchEulerDiscreteScheduler(**options)
+    reference.save_pretrained(tmp_path / "reference")
+    model = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "reference")
+    assert public(model.config) == public(reference.config)
+    model.save_pretrained(tmp_path / "model")
+    loaded = diffusers.FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path / "model")
+    assert public(loaded.config) == public(reference.config)
 
 
 def test_from_config_takes_configs_of_diffusers_classes_and_the_reverse():
-    ours = FlowMatchEulerDiscreteScheduler(shift=3.0)
-    stock = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    model = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    reference = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
     for other in (diffusers.FlowMatchEulerDiscreteScheduler, diffusers.UniPCMultistepScheduler):
-        assert public(other.from_config(ours.config).config) == public(
-            other.from_config(stock.config).config
+        assert public(other.from_config(model.config).config) == public(
+            other.from_config(reference.config).config
         )
-    back = FlowMatchEulerDiscreteScheduler.from_config(
-        diffusers.UniPCMultistepScheduler.from_config(stock.config).config
+    converted = FlowMatchEulerDiscreteScheduler.from_config(
+        diffusers.UniPCMultistepScheduler.from_config(reference.config).config
     )
-    stock = diffusers.FlowMatchEulerDiscreteScheduler.from_config(
-        diffusers.UniPCMultistepScheduler.from_config(stock.config).config
+    reference = diffusers.FlowMatchEulerDiscreteScheduler.from_config(
+        diffusers.UniPCMultistepScheduler.from_config(reference.config).config
     )
-    assert back.config.shift == stock.config.shift == 3.0
-    assert sorted(ours.config._use_default_values) == sorted(stock.config._use_default_values)
+    assert converted.config.shift == reference.config.shift == 3.0
+    assert sorted(model.config._use_default_values) == sorted(reference.config._use_default_values)
 
 
 def test_a_model_config_survives_a_round_trip_through_diffusers(tmp_path):
-    ours = samples.vae()
-    ours.save_config(tmp_path / "ours")
-    stock = diffusers.AutoencoderKLLTXVideo.from_config(
-        diffusers.AutoencoderKLLTXVideo.load_config(tmp_path / "ours")
+    model = samples.vae()
+    model.save_config(tmp_path / "model")
+    reference = diffusers.AutoencoderKLLTXVideo.from_config(
+        diffusers.AutoencoderKLLTXVideo.load_config(tmp_path / "model")
     )
-    assert public(stock.config) == public(ours.config)
-    stock.save_config(tmp_path / "stock")
-    again = AutoencoderKLLTXVideo.from_config(AutoencoderKLLTXVideo.load_config(tmp_path / "stock"))
-    assert public(again.config) == public(ours.config)
+    assert public(reference.config) == public(model.config)
+    reference.save_config(tmp_path / "reference")
+    loaded = AutoencoderKLLTXVideo.from_config(
+        AutoencoderKLLTXVideo.load_config(tmp_path / "reference")
+    )
+    assert public(loaded.config) == public(model.config)
 
 
 @pytest.mark.parametrize("variant", [None, "fp16"])
 @pytest.mark.parametrize("size", ["10GB", "20KB"])
 def test_weights_survive_a_round_trip_through_diffusers(variant, size, tmp_path):
-    ours = samples.vae()
-    ours.save_pretrained(tmp_path / "ours", variant=variant, max_shard_size=size)
-    stock = diffusers.AutoencoderKLLTXVideo.from_pretrained(tmp_path / "ours", variant=variant)
-    assert samples.same_weights(stock, ours)
-    stock.save_pretrained(tmp_path / "stock", variant=variant, max_shard_size=size)
+    model = samples.vae()
+    model.save_pretrained(tmp_path / "model", variant=variant, max_shard_size=size)
+    reference = diffusers.AutoencoderKLLTXVideo.from_pretrained(tmp_path / "model", variant=variant)
+    assert samples.same_weights(reference, model)
+    reference.save_pretrained(tmp_path / "reference", variant=variant, max_shard_size=size)
     names = [
-        {path.name for path in (tmp_path / library).iterdir()} for library in ("ours", "stock")
+        {path.name for path in (tmp_path / library).iterdir()} for library in ("model", "reference")
     ]
     assert names[0] == names[1]
-    again = AutoencoderKLLTXVideo.from_pretrained(tmp_path / "stock", variant=variant)
-    assert samples.same_weights(again, ours)
+    loaded = AutoencoderKLLTXVideo.from_pretrained(tmp_path / "reference", variant=variant)
+    assert samples.same_weights(loaded, model)
 
 
 @pytest.fixture(scope="module")
@@ -107,18 +111,18 @@ def test_a_pipeline_with_missing_components_opens_in_diffusers(components, tmp_p
 
 @pytest.mark.parametrize("options", [{}, {"variant": "fp16"}, {"max_shard_size": "20KB"}])
 def test_a_pipeline_that_diffusers_saved_is_loaded(options, components, tmp_path):
-    save_components(tmp_path / "ours", "LTXPipeline", components)
-    diffusers.LTXPipeline.from_pretrained(tmp_path / "ours").save_pretrained(
-        tmp_path / "stock", **options
+    save_components(tmp_path / "model", "LTXPipeline", components)
+    diffusers.LTXPipeline.from_pretrained(tmp_path / "model").save_pretrained(
+        tmp_path / "reference", **options
     )
-    index = read_index(tmp_path / "stock")
+    index = read_index(tmp_path / "reference")
     assert index.class_name == "LTXPipeline"
-    read = load_components(
-        tmp_path / "stock", index, tuple(components), {}, variant=options.get("variant")
+    loaded = load_components(
+        tmp_path / "reference", index, tuple(components), {}, variant=options.get("variant")
     )
-    assert all(samples.same_weights(read[name], components[name]) for name in MODELS)
-    assert public(read["scheduler"].config) == public(components["scheduler"].config)
-    assert read["tokenizer"]("a a").input_ids == components["tokenizer"]("a a").input_ids
+    assert all(samples.same_weights(loaded[name], components[name]) for name in MODELS)
+    assert public(loaded["scheduler"].config) == public(components["scheduler"].config)
+    assert loaded["tokenizer"]("a a").input_ids == components["tokenizer"]("a a").input_ids
 
 
 @pytest.mark.parametrize(
@@ -130,13 +134,13 @@ def test_every_component_has_the_dtype_that_diffusers_gives_it(dtype, components
         half[name].to(torch.bfloat16)
     save_components(tmp_path, "LTXPipeline", half | {"scheduler": components["scheduler"]})
     pipe = diffusers.LTXPipeline.from_pretrained(tmp_path, dtype=dtype)
-    read = load_components(tmp_path, read_index(tmp_path), tuple(components), {}, dtype=dtype)
-    assert {name: read[name].dtype for name in MODELS} == {
+    loaded = load_components(tmp_path, read_index(tmp_path), tuple(components), {}, dtype=dtype)
+    assert {name: loaded[name].dtype for name in MODELS} == {
         name: getattr(pipe, name).dtype for name in MODELS
     }
 
 
-def test_both_libraries_refuse_a_variant_that_is_not_there(components, tmp_path):
+def test_both_libraries_refuse_a_variant_that_does_not_exist(components, tmp_path):
     save_components(tmp_path, "LTXPipeline", components)
     for load in (
         lambda: diffusers.LTXPipeline.from_pretrained(tmp_path, variant="fp16"),
@@ -151,5 +155,5 @@ def test_both_libraries_refuse_a_variant_that_is_not_there(components, tmp_path)
     shutil.rmtree(tmp_path / "vae")
     samples.vae().save_pretrained(tmp_path / "vae", variant="fp16")
     pipe = diffusers.LTXPipeline.from_pretrained(tmp_path, variant="fp16")
-    read = load_components(tmp_path, read_index(tmp_path), tuple(components), {}, variant="fp16")
-    assert all(samples.same_weights(read[name], getattr(pipe, name)) for name in MODELS)
+    loaded = load_components(tmp_path, read_index(tmp_path), tuple(components), {}, variant="fp16")
+    assert all(samples.same_weights(loaded[name], getattr(pipe, name)) for name in MODELS)

@@ -1,4 +1,4 @@
-"""Pipeline folders: what is read, what is refused, and what is written."""
+"""Pipeline folders: loading, saving, and refusals."""
 
 import json
 
@@ -23,7 +23,7 @@ def components():
 
 @pytest.fixture(scope="module")
 def saved(components, tmp_path_factory):
-    """A pipeline folder that no test changes."""
+    """A pipeline folder, shared by tests that do not change it."""
     folder = tmp_path_factory.mktemp("pipeline")
     save_components(folder, "LTXPipeline", components)
     return folder
@@ -31,7 +31,7 @@ def saved(components, tmp_path_factory):
 
 @pytest.fixture
 def copied(saved, tmp_path):
-    """A pipeline folder to damage."""
+    """A copy of the pipeline folder, to change."""
     import shutil
 
     return shutil.copytree(saved, tmp_path / "copied")
@@ -41,18 +41,18 @@ def load(folder, passed=None, **options):
     return load_components(folder, read_index(folder), NAMES, passed or {}, **options)
 
 
-def test_what_is_saved_is_loaded(saved, components):
-    read = load(saved)
-    assert list(read) == list(NAMES)
+def test_saved_components_are_loaded(saved, components):
+    loaded = load(saved)
+    assert list(loaded) == list(NAMES)
     for name in MODELS:
-        assert type(read[name]) is type(components[name])
-        assert samples.same_weights(read[name], components[name])
-        assert not read[name].training
-    assert read["scheduler"].config.shift == 2.0
-    assert read["tokenizer"]("a a").input_ids == components["tokenizer"]("a a").input_ids
+        assert type(loaded[name]) is type(components[name])
+        assert samples.same_weights(loaded[name], components[name])
+        assert not loaded[name].training
+    assert loaded["scheduler"].config.shift == 2.0
+    assert loaded["tokenizer"]("a a").input_ids == components["tokenizer"]("a a").input_ids
 
 
-def test_the_index_names_classes_as_diffusers_and_older_transformers_know_them(saved):
+def test_the_index_has_the_class_names_of_diffusers_and_older_transformers(saved):
     assert json.loads((saved / "model_index.json").read_text()) == {
         "_class_name": "LTXPipeline",
         "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
@@ -74,11 +74,11 @@ def test_a_t5_tokenizer_is_written_and_read_by_its_old_name(tmp_path):
     assert index.components["tokenizer"] == ("transformers", "T5TokenizerFast")
     for name in ("T5TokenizerFast", "T5Tokenizer"):
         index = PipelineIndex("LTXPipeline", {"tokenizer": ("transformers", name)})
-        read = load_components(tmp_path, index, NAMES, {})["tokenizer"]
-        assert read("a").input_ids == tokenizer("a").input_ids
+        loaded = load_components(tmp_path, index, NAMES, {})["tokenizer"]
+        assert loaded("a").input_ids == tokenizer("a").input_ids
 
 
-def test_every_row_of_the_table_leads_to_a_class():
+def test_every_component_class_can_be_imported():
     for (_, name), row in COMPONENT_CLASSES.items():
         assert row.load().__name__ in (
             name,
@@ -99,11 +99,15 @@ def test_components_that_are_passed_or_null_are_not_loaded(copied):
     content = json.loads((copied / "model_index.json").read_text())
     content |= {"vae": [None, None], "extra": ["os", "system"]}
     (copied / "model_index.json").write_text(json.dumps(content))
-    stand_in = object()
-    read = load(copied, {"text_encoder": None, "tokenizer": stand_in})
-    assert (read["vae"], read["text_encoder"], read["tokenizer"]) == (None, None, stand_in)
-    assert read["transformer"] is not None
-    assert "extra" not in read
+    passed_tokenizer = object()
+    loaded = load(copied, {"text_encoder": None, "tokenizer": passed_tokenizer})
+    assert (loaded["vae"], loaded["text_encoder"], loaded["tokenizer"]) == (
+        None,
+        None,
+        passed_tokenizer,
+    )
+    assert loaded["transformer"] is not None
+    assert "extra" not in loaded
     assert list(load_components(copied, read_index(copied), ["vae", "unet"], {})) == ["vae"]
 
 
@@ -120,7 +124,7 @@ def test_none_is_saved_as_null(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "found"),
+    ("dtype", "expected"),
     [
         (None, dict.fromkeys(MODELS, torch.float32)),
         (torch.bfloat16, dict.fromkeys(MODELS, torch.bfloat16)),
@@ -135,9 +139,9 @@ def test_none_is_saved_as_null(tmp_path):
         ),
     ],
 )
-def test_the_dtype_may_be_one_for_all_components_or_one_for_each(dtype, found, saved):
-    read = load(saved, dtype=dtype)
-    assert {name: read[name].dtype for name in MODELS} == found
+def test_the_dtype_may_be_one_for_all_components_or_one_for_each(dtype, expected, saved):
+    loaded = load(saved, dtype=dtype)
+    assert {name: loaded[name].dtype for name in MODELS} == expected
 
 
 def test_a_dtype_for_an_absent_component_gives_a_warning(saved, warnings):
@@ -146,7 +150,9 @@ def test_a_dtype_for_an_absent_component_gives_a_warning(saved, warnings):
     assert "unet" in warnings[0]
 
 
-def test_a_variant_is_read_where_it_is_and_plain_weights_elsewhere(components, copied, warnings):
+def test_a_variant_is_read_where_it_exists_and_plain_weights_elsewhere(
+    components, copied, warnings
+):
     save_components(copied, "LTXPipeline", {"vae": components["vae"]}, variant="fp16")
     (copied / "vae" / "diffusion_pytorch_model.safetensors").unlink()
     save_components(copied, "LTXPipeline", components | {"vae": None})
@@ -154,9 +160,9 @@ def test_a_variant_is_read_where_it_is_and_plain_weights_elsewhere(components, c
         "LTXPipeline",
         {**read_index(copied).components, "vae": ("diffusers", "AutoencoderKLLTXVideo")},
     )
-    read = load_components(copied, index, NAMES, {}, variant="fp16")
-    assert samples.same_weights(read["vae"], components["vae"])
-    assert samples.same_weights(read["text_encoder"], components["text_encoder"])
+    loaded = load_components(copied, index, NAMES, {}, variant="fp16")
+    assert samples.same_weights(loaded["vae"], components["vae"])
+    assert samples.same_weights(loaded["text_encoder"], components["text_encoder"])
     assert warnings == [
         "There are no weights of the variant fp16 for text_encoder, transformer; the plain ones "
         "are read."
@@ -169,8 +175,8 @@ def test_a_variant_of_every_component_is_saved_and_read(components, tmp_path, wa
         weights = [path.name for path in (tmp_path / name).glob("*.safetensors")]
         assert len(weights) > 1
         assert all(".fp16-" in weight for weight in weights)
-    read = load(tmp_path, variant="fp16")
-    assert all(samples.same_weights(read[name], components[name]) for name in MODELS)
+    loaded = load(tmp_path, variant="fp16")
+    assert all(samples.same_weights(loaded[name], components[name]) for name in MODELS)
     assert warnings == []
 
 
@@ -185,7 +191,7 @@ def test_a_variant_that_no_component_has_is_refused(saved, components, tmp_path)
         load(tmp_path, variant="fp16")
 
 
-def test_saving_again_leaves_no_weights_of_before(components, copied):
+def test_saving_again_removes_the_earlier_weights(components, copied):
     save_components(copied, "LTXPipeline", components, max_shard_size="20KB")
     assert all(samples.same_weights(load(copied)[name], components[name]) for name in MODELS)
     save_components(copied, "LTXPipeline", components)
@@ -203,7 +209,7 @@ def test_compiled_components_are_saved_without_the_compiled_wrapper(components, 
 
 
 @pytest.mark.parametrize("component", [object(), 3, "folder"])
-def test_what_cannot_be_saved_is_refused_before_anything_is_written(
+def test_a_component_that_cannot_be_saved_is_refused_before_writing(
     component, components, tmp_path
 ):
     with pytest.raises(InputError, match=r"unet is a .*cannot be saved"):
@@ -244,7 +250,7 @@ def test_a_class_that_is_not_in_the_table_is_refused_unless_the_component_is_pas
         ([], "JSON object"),
     ],
 )
-def test_an_index_of_another_form_is_refused(content, message, tmp_path):
+def test_a_damaged_index_is_refused(content, message, tmp_path):
     (tmp_path / "model_index.json").write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match=message):
         read_index(tmp_path)

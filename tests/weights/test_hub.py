@@ -1,4 +1,4 @@
-"""Where a checkpoint is: a folder, the Hub (a small one of our own), or the Hub's cache."""
+"""Finding a checkpoint in a folder, on the Hub (a small test server), or in its cache."""
 
 from pathlib import Path
 
@@ -25,9 +25,7 @@ def contents(path: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory):
-    """The files of a repository: a pipeline with an fp16 variant of its models, and what nobody
-    needs.
-    """
+    """The files of a repository: a pipeline with an fp16 variant, and unneeded files."""
     path = tmp_path_factory.mktemp("repository")
     components = samples.components()
     folder.save_components(path, "LTXPipeline", components, max_shard_size="20KB")
@@ -50,23 +48,9 @@ def pipeline(tmp_path_factory):
 
 @pytest.fixture
 def online(pipeline, monkeypatch):
-    """The list of what is downloaded from a Hub that has the repository."""
-    with hub.serve(
-        {
-            REPO: pipeline,
-            "someone/model": {n: c for n, c in pipeline.items() if n.startswith("vae/")},
-        }
-    ) as (
-        address,
-        downloads,
-    ):
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "ENDPOINT", address)
-        monkeypatch.setattr(
-            constants,
-            "HUGGINGFACE_CO_URL_TEMPLATE",
-            address + "/{repo_id}/resolve/{revision}/{filename}",
-        )
+    """A Hub with the repository; the list of the files that were downloaded."""
+    model = {name: content for name, content in pipeline.items() if name.startswith("vae/")}
+    with hub.online(monkeypatch, {REPO: pipeline, "someone/model": model}) as downloads:
         yield downloads
 
 
@@ -77,15 +61,15 @@ def fetch(cache, variant=None, skip=(), **options):
 
 
 def test_only_the_files_that_are_needed_are_downloaded(online, pipeline, tmp_path):
-    found = fetch(tmp_path)
-    assert set(contents(found)) == set(online)
+    snapshot = fetch(tmp_path)
+    assert set(contents(snapshot)) == set(online)
     assert set(online) == {
         name for name in pipeline if "fp16" not in name and pipeline[name] != b"unneeded"
     }
-    read = folder.load_components(
-        found, pipeline_index.read_index(found), ["vae", "text_encoder", "tokenizer"], {}
+    loaded = folder.load_components(
+        snapshot, pipeline_index.read_index(snapshot), ["vae", "text_encoder", "tokenizer"], {}
     )
-    assert samples.same_weights(read["vae"], samples.components()["vae"])
+    assert samples.same_weights(loaded["vae"], samples.components()["vae"])
 
 
 def test_a_variant_is_downloaded_instead_of_the_plain_weights(online, tmp_path, warnings):
@@ -106,7 +90,7 @@ def test_skipped_components_are_not_downloaded(online, tmp_path):
     assert {name.split("/")[0] for name in online} == {"model_index.json", "transformer"}
 
 
-def test_what_is_cached_is_not_downloaded_again_unless_forced(online, tmp_path):
+def test_cached_files_are_downloaded_again_only_if_forced(online, tmp_path):
     fetch(tmp_path)
     count = len(online)
     fetch(tmp_path)
@@ -116,13 +100,13 @@ def test_what_is_cached_is_not_downloaded_again_unless_forced(online, tmp_path):
 
 
 def test_a_single_model_is_read_from_a_subfolder(online, tmp_path):
-    read = type(samples.vae()).from_pretrained(
+    loaded = type(samples.vae()).from_pretrained(
         "someone/model", subfolder="vae", cache_dir=tmp_path, variant="fp16"
     )
     assert set(online) == {"vae/config.json", "vae/diffusion_pytorch_model.fp16.safetensors"}
-    assert samples.same_weights(read, samples.components()["vae"])
-    assert read.config._name_or_path == "someone/model"
-    config = type(read).load_config("someone/model", subfolder="vae", cache_dir=tmp_path)
+    assert samples.same_weights(loaded, samples.components()["vae"])
+    assert loaded.config._name_or_path == "someone/model"
+    config = type(loaded).load_config("someone/model", subfolder="vae", cache_dir=tmp_path)
     assert config["_class_name"] == "AutoencoderKLLTXVideo"
 
 
@@ -140,7 +124,7 @@ def test_a_revision_is_passed_on(online, tmp_path):
         ("someone/broken", "cannot be reached"),
     ],
 )
-def test_the_error_says_why_the_hub_gives_nothing(name, message, online, tmp_path):
+def test_the_error_has_the_reason_of_the_hub(name, message, online, tmp_path):
     with pytest.raises(
         CheckpointError, match=f"{name} is neither a folder nor in the Hub's cache, and .*{message}"
     ):
@@ -185,28 +169,28 @@ def test_offline_and_not_cached_names_the_command_that_downloads(tmp_path):
         type(samples.vae()).from_pretrained(REPO, subfolder="vae", cache_dir=tmp_path)
 
 
-def test_what_the_cached_copy_lacks_is_named(online, tmp_path, monkeypatch):
-    found = fetch(tmp_path)
+def test_files_that_the_cached_copy_lacks_are_named(online, tmp_path, monkeypatch):
+    snapshot = fetch(tmp_path)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    next((found / "vae").glob("*-00001-of-*")).unlink()
+    next((snapshot / "vae").glob("*-00001-of-*")).unlink()
     with pytest.raises(
         CheckpointError, match=r"not complete.*shards 1 of .* are missing.*hf download"
     ):
         fetch(tmp_path)
-    assert fetch(tmp_path, skip=("vae",)) == found
-    (found / "model_index.json").unlink()
+    assert fetch(tmp_path, skip=("vae",)) == snapshot
+    (snapshot / "model_index.json").unlink()
     with pytest.raises(CheckpointError, match=r"lacks model_index.json.*hf download"):
         fetch(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["", None, 3])
-def test_only_a_path_or_a_text_names_a_checkpoint(name):
+def test_a_name_that_is_no_path_or_text_is_refused(name):
     with pytest.raises(InputError, match=r"give a folder, or the id"):
         CheckpointLocation(name)
 
 
 @pytest.mark.parametrize("name", ["./absent", "/absent/folder", "a/b/c", "a b", "../film"])
-def test_what_is_neither_a_folder_nor_an_id_is_refused(name):
+def test_a_name_that_is_neither_a_folder_nor_an_id_is_refused(name):
     with pytest.raises(CheckpointError, match=r"no folder .* no id of a repository"):
         CheckpointLocation(name).fetch(lambda names: [])
 
@@ -219,16 +203,16 @@ def test_a_file_in_place_of_a_folder_is_refused(tmp_path):
 
 def test_the_cache_is_listed(online, tmp_path):
     assert cached_models(tmp_path) == []
-    found = fetch(tmp_path)
+    snapshot = fetch(tmp_path)
     type(samples.vae()).from_pretrained("someone/model", subfolder="vae", cache_dir=tmp_path)
     pipeline, model = sorted(cached_models(tmp_path), key=lambda entry: entry.repo_id)
     assert (pipeline.repo_id, pipeline.revision, pipeline.folder, pipeline.complete) == (
         REPO,
         "main",
-        found,
+        snapshot,
         True,
     )
-    assert pipeline.size == sum(len(content) for content in contents(found).values())
+    assert pipeline.size == sum(len(content) for content in contents(snapshot).values())
     assert (model.repo_id, model.complete) == ("someone/model", True)
-    next(found.glob("transformer/*-00002-of-*")).unlink()
+    next(snapshot.glob("transformer/*-00002-of-*")).unlink()
     assert not cached_models(tmp_path)[0].complete

@@ -1,4 +1,4 @@
-"""The loader takes any source of tensors, and models that a transform has changed."""
+"""The loader reads from any source of tensors, into models that transforms may change."""
 
 import pytest
 import torch
@@ -14,9 +14,9 @@ from .sources import BLOCK, BlockSource, DictSource, NibbleSource
 CPU = torch.device("cpu")
 
 
-def on_meta(make):
+def on_meta(build):
     with EmptyOnMeta():
-        return make()
+        return build()
 
 
 def linear(columns=8, rows=3, bias=False):
@@ -42,7 +42,7 @@ def test_floating_point_tensors_get_the_dtype_and_integers_do_not():
     }
 
 
-def test_a_source_states_the_shape_and_class_that_it_gives_and_not_what_it_stores():
+def test_a_source_states_the_shape_and_dtype_that_it_returns_and_not_those_it_stores():
     stored = torch.randint(-8, 8, (3, 2, BLOCK + 1), dtype=torch.int8)
     model = linear()
     load_weights(model, BlockSource({"0.weight": stored}), CPU, torch.float16)
@@ -58,7 +58,7 @@ def test_a_source_states_the_shape_and_class_that_it_gives_and_not_what_it_store
 
 
 class QuantizedLinear(nn.Module):
-    """A linear layer of 8-bit integers with a scale a row."""
+    """A linear layer of 8-bit integers with one scale for each row."""
 
     keep_dtype = ("scale",)
 
@@ -103,7 +103,7 @@ class QuantizingSource(DictSource):
 
 
 def replace_linear_layers(model):
-    """Replace the linear layers; returns the names of their weights."""
+    """Replace the linear layers, and return the names of their weights."""
     names = []
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear):
@@ -124,7 +124,7 @@ def expect_quantized(model, source):
     return source
 
 
-def test_a_transform_replaces_layers_before_anything_is_read_and_quantizes_while_reading():
+def test_a_transform_replaces_layers_before_reading_and_quantizes_while_reading():
     weight = torch.randn(3, 8)
     source = DictSource({"0.weight": weight})
     model = linear()
@@ -136,7 +136,7 @@ def test_a_transform_replaces_layers_before_anything_is_read_and_quantizes_while
     assert not source.is_open
 
 
-def test_a_transform_loads_what_a_file_has_quantized():
+def test_a_transform_loads_quantized_weights_of_a_file():
     stored = {"0.weight": torch.randint(-128, 127, (3, 8), dtype=torch.int8)}
     stored["0.scale"] = torch.rand(3, 1)
     model = linear()
@@ -165,17 +165,17 @@ def test_transforms_run_one_after_the_other():
         calls.append("rename")
         return RenamedSource(source, {"0.weight": "original"})
 
-    def note(model, source):
+    def record(model, source):
         calls.append(list(source.infos))
         return source
 
     load_weights(
-        linear(), DictSource({"original": torch.ones(3, 8)}), CPU, transforms=[rename, note]
+        linear(), DictSource({"original": torch.ones(3, 8)}), CPU, transforms=[rename, record]
     )
     assert calls == ["rename", ["0.weight"]]
 
 
-def test_transforms_are_taken_by_from_pretrained(tmp_path):
+def test_from_pretrained_takes_transforms(tmp_path):
     class Layers(Tiny):
         pass
 
@@ -186,9 +186,9 @@ def test_transforms_are_taken_by_from_pretrained(tmp_path):
         model.layer = nn.Linear(5, 5, bias=False)
         return source
 
-    read = Layers.from_pretrained(tmp_path, transforms=[drop_bias])
-    assert torch.equal(read.layer.weight, saved.layer.weight)
-    assert read.layer.bias is None
+    loaded = Layers.from_pretrained(tmp_path, transforms=[drop_bias])
+    assert torch.equal(loaded.layer.weight, saved.layer.weight)
+    assert loaded.layer.bias is None
 
 
 def test_a_buffer_without_memory_that_no_source_has_is_named():
@@ -201,14 +201,14 @@ def test_a_buffer_without_memory_that_no_source_has_is_named():
         load_weights(on_meta(Buffered), DictSource({}), CPU)
 
 
-def test_nothing_is_read_where_something_does_not_fit():
+def test_nothing_is_read_if_a_shape_is_wrong():
     source = DictSource(tiny().state_dict() | {"table": torch.ones(3, 4)})
     with pytest.raises(CheckpointError, match="table of shape"):
         load_weights(on_meta(Tiny), source, CPU)
     assert source.reads == []
 
 
-def test_a_renamed_source_has_what_its_names_say_and_no_more():
+def test_a_renamed_source_has_only_the_tensors_that_its_names_list():
     source = DictSource({"a.one": torch.ones(2), "a.two": torch.zeros(3), "b": torch.ones(1)})
     names = {"x": "a.two", "y": "b"}
     renamed = RenamedSource(source, names)

@@ -1,4 +1,4 @@
-"""Models: read tensor by tensor, whole or not at all."""
+"""Loading and saving models."""
 
 import json
 import weakref
@@ -31,42 +31,47 @@ def edit(folder, change, name=WEIGHTS):
     save_file(state, folder / name)
 
 
-def test_what_is_saved_is_read(tmp_path):
+def test_a_saved_model_is_loaded(tmp_path):
     saved = tiny(width=5, widths=(2, 3))
     saved.save_pretrained(tmp_path / "a" / "b")
-    read = Tiny.from_pretrained(tmp_path / "a", subfolder="b")
+    loaded = Tiny.from_pretrained(tmp_path / "a", subfolder="b")
     x = torch.randn(3, 5)
-    assert same_weights(read, saved)
-    assert torch.equal(read(x), saved(x))
-    assert (read.config.width, read.config.widths) == (5, [2, 3])
-    assert read.config._name_or_path == str(tmp_path / "a")
-    assert not read.training
-    assert all(parameter.requires_grad for parameter in read.parameters())
+    assert same_weights(loaded, saved)
+    assert torch.equal(loaded(x), saved(x))
+    assert (loaded.config.width, loaded.config.widths) == (5, [2, 3])
+    assert loaded.config._name_or_path == str(tmp_path / "a")
+    assert not loaded.training
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
 
 
-def test_what_the_constructor_computes_is_right_though_no_file_holds_it(saved):
-    read, made = Tiny.from_pretrained(saved), Tiny(width=5)
-    assert torch.equal(read.frequencies, made.frequencies)
-    assert torch.equal(read.scales, made.scales)
-    assert not any(tensor.is_meta for tensor in [*read.parameters(), *read.buffers(), read.scales])
+def test_tensors_that_the_constructor_computes_are_kept(saved):
+    loaded = Tiny.from_pretrained(saved)
+    built = Tiny(width=5)
+    assert torch.equal(loaded.frequencies, built.frequencies)
+    assert torch.equal(loaded.scales, built.scales)
+    assert not any(
+        tensor.is_meta for tensor in [*loaded.parameters(), *loaded.buffers(), loaded.scales]
+    )
 
 
 def test_a_memory_format_that_the_constructor_chose_is_kept_and_not_saved(saved):
-    read = Tiny.from_pretrained(saved)
-    assert read.conv.weight.is_contiguous(memory_format=torch.channels_last_3d)
-    assert torch.equal(read.conv.weight, tiny(width=5).conv.weight)
-    assert torch.equal(load_file(saved / WEIGHTS)["conv.weight"], read.conv.weight)
+    loaded = Tiny.from_pretrained(saved)
+    assert loaded.conv.weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert torch.equal(loaded.conv.weight, tiny(width=5).conv.weight)
+    assert torch.equal(load_file(saved / WEIGHTS)["conv.weight"], loaded.conv.weight)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("name", ["dtype", "torch_dtype"])
-@pytest.mark.parametrize("spelling", [lambda d: d, str, lambda d: str(d).removeprefix("torch.")])
+@pytest.mark.parametrize(
+    "spelling", [lambda dtype: dtype, str, lambda dtype: str(dtype).removeprefix("torch.")]
+)
 def test_every_spelling_of_a_dtype_is_accepted(dtype, name, spelling, saved):
-    read = Tiny.from_pretrained(saved, **{name: spelling(dtype)})
-    assert read.dtype == dtype
-    assert {tensor.dtype for tensor in read.state_dict().values()} == {dtype, torch.int64}
-    assert read.frequencies.dtype == torch.float32  # computed, not read
-    assert torch.equal(read.table, tiny(width=5).table.to(dtype))
+    loaded = Tiny.from_pretrained(saved, **{name: spelling(dtype)})
+    assert loaded.dtype == dtype
+    assert {tensor.dtype for tensor in loaded.state_dict().values()} == {dtype, torch.int64}
+    assert loaded.frequencies.dtype == torch.float32  # computed, not read
+    assert torch.equal(loaded.table, tiny(width=5).table.to(dtype))
 
 
 def test_without_a_dtype_weights_are_float32_whatever_the_file_has(tmp_path):
@@ -89,7 +94,7 @@ def test_only_devices_of_this_machine_are_accepted(device, name, saved):
     assert Tiny.from_pretrained(saved, **{name: "cpu"}).device == torch.device("cpu")
 
 
-def test_a_variant_is_read_only_where_it_is_named(tmp_path):
+def test_a_variant_is_read_only_on_request(tmp_path):
     tiny().save_pretrained(tmp_path, variant="fp16")
     assert same_weights(Tiny.from_pretrained(tmp_path, variant="fp16"), tiny())
     with pytest.raises(
@@ -127,12 +132,12 @@ def test_pickles_are_not_written(tmp_path, warnings):
 
 
 @pytest.mark.parametrize("dtype", [None, torch.float16])
-def test_no_second_copy_is_ever_in_memory(dtype, saved, monkeypatch):
+def test_loading_keeps_no_second_copy_in_memory(dtype, saved, monkeypatch):
     alive: list[weakref.ref] = []
-    real_at_first: list[str] = []
-    most = 0
+    not_on_meta: list[str] = []
+    peak = 0
 
-    class Counting:
+    class CountingFile:
         def __init__(self, *args, **kwargs):
             self.file = safe_open(*args, **kwargs)
 
@@ -147,31 +152,31 @@ def test_no_second_copy_is_ever_in_memory(dtype, saved, monkeypatch):
             return getattr(self.tensors, name)
 
         def get_tensor(self, key):
-            nonlocal most
+            nonlocal peak
             if not alive:
-                real_at_first.extend(
-                    name for name, p in built[0].named_parameters() if not p.is_meta
+                not_on_meta.extend(
+                    name for name, parameter in built[0].named_parameters() if not parameter.is_meta
                 )
-            most = max(most, sum(ref() is not None for ref in alive))
+            peak = max(peak, sum(ref() is not None for ref in alive))
             tensor = self.tensors.get_tensor(key)
             alive.append(weakref.ref(tensor))
             return tensor
 
     built: list[nn.Module] = []
-    load, safe_open = module.load_weights, safetensors.safe_open
-    monkeypatch.setattr(safetensors, "safe_open", Counting)
+    load = module.load_weights
+    safe_open = safetensors.safe_open
+    monkeypatch.setattr(safetensors, "safe_open", CountingFile)
     monkeypatch.setattr(
         module, "load_weights", lambda model, *rest: (built.append(model), load(model, *rest))
     )
-    read = Tiny.from_pretrained(saved, dtype=dtype)
-    assert len(alive) == len(read.state_dict())
-    assert real_at_first == ["table"]  # made from random numbers, not from torch.empty
-    kept = sum(
-        ref() is not None for ref in alive
-    )  # tensors that became the model's own, without a copy
-    assert most <= kept + 1
+    loaded = Tiny.from_pretrained(saved, dtype=dtype)
+    assert len(alive) == len(loaded.state_dict())
+    assert not_on_meta == ["table"]  # made from random numbers, not from torch.empty
+    # Tensors that became parameters of the model without a copy.
+    kept = sum(ref() is not None for ref in alive)
+    assert peak <= kept + 1
     if dtype:
-        assert most <= 2  # the one before, and integers that need no conversion
+        assert peak <= 2  # the previous one, and integers that need no conversion
 
 
 def test_a_model_without_weights_has_a_dtype_and_a_device():
@@ -191,15 +196,15 @@ def test_a_model_without_weights_has_a_dtype_and_a_device():
 
 def test_parameters_are_counted():
     model = tiny(width=4)
-    assert model.num_parameters() == sum(p.numel() for p in model.parameters())
+    assert model.num_parameters() == sum(parameter.numel() for parameter in model.parameters())
     model.table.requires_grad_(False)
     assert model.num_parameters(only_trainable=True) == model.num_parameters() - 8
 
 
 def test_saving_over_the_folder_that_was_read_keeps_the_weights(saved):
-    read = Tiny.from_pretrained(saved)
-    read.save_pretrained(saved)
-    assert same_weights(read, tiny(width=5))
+    loaded = Tiny.from_pretrained(saved)
+    loaded.save_pretrained(saved)
+    assert same_weights(loaded, tiny(width=5))
     assert same_weights(Tiny.from_pretrained(saved), tiny(width=5))
 
 
@@ -253,7 +258,7 @@ def test_narrow_floats_are_widened(saved):
     )
 
 
-def test_a_config_of_another_class_says_so(saved):
+def test_a_config_that_does_not_fit_the_class_is_refused(saved):
     (saved / "config.json").write_text(json.dumps({"width": -3}))
     with pytest.raises(CheckpointError, match=r"Tiny cannot be made from .*config\.json"):
         Tiny.from_pretrained(saved)

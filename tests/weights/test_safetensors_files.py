@@ -1,4 +1,4 @@
-"""Safetensors files: shards, indexes, and what is wrong with them."""
+"""Safetensors files: reading, writing, shards, indexes, and damaged files."""
 
 import json
 import resource
@@ -26,7 +26,7 @@ def write(folder, variant=None, size="10GB"):
 
 @pytest.mark.parametrize("variant", [None, "fp16"])
 @pytest.mark.parametrize("size", ["10GB", 2 * BYTES])
-def test_what_is_written_is_read(variant, size, tmp_path):
+def test_written_tensors_are_read(variant, size, tmp_path):
     names = write(tmp_path, variant, size)
     assert weight_files(names, STEM, variant) != []
     assert sorted(weight_files(names, STEM, variant)) == names
@@ -43,7 +43,7 @@ def test_one_file_is_open_at_a_time(tmp_path, monkeypatch):
     opened = []
     safe_open = safetensors.safe_open
 
-    class Recording:
+    class RecordingFile:
         def __init__(self, file, **options):
             self.file = safe_open(file, **options)
             self.name = file.name
@@ -57,7 +57,7 @@ def test_one_file_is_open_at_a_time(tmp_path, monkeypatch):
             return self.file.__exit__(*error)
 
     write(tmp_path, size=BYTES)
-    monkeypatch.setattr(safetensors, "safe_open", Recording)
+    monkeypatch.setattr(safetensors, "safe_open", RecordingFile)
     with SafetensorsSource.from_folder(tmp_path, STEM) as source:
         assert opened == []
         for number, name in enumerate(source.infos, start=1):
@@ -78,18 +78,21 @@ def test_names_and_index_are_those_of_diffusers(tmp_path):
     from diffusers import AutoencoderKL
 
     for variant in (None, "fp16"):
-        stock, ours = tmp_path / f"stock{variant}", tmp_path / f"ours{variant}"
+        diffusers_folder = tmp_path / f"diffusers{variant}"
+        folder = tmp_path / f"filmstrip{variant}"
         model = AutoencoderKL(block_out_channels=(8,), norm_num_groups=2)
-        model.save_pretrained(stock, max_shard_size="10KB", variant=variant)
-        write_safetensors(ours, model.state_dict(), "diffusion_pytorch_model", variant, "10KB")
-        assert {p.name for p in stock.iterdir()} - {"config.json"} == {
-            p.name for p in ours.iterdir()
+        model.save_pretrained(diffusers_folder, max_shard_size="10KB", variant=variant)
+        write_safetensors(folder, model.state_dict(), "diffusion_pytorch_model", variant, "10KB")
+        assert {path.name for path in diffusers_folder.iterdir()} - {"config.json"} == {
+            path.name for path in folder.iterdir()
         }
-        (index,) = ours.glob("*.json")
-        assert json.loads(index.read_text()) == json.loads((stock / index.name).read_text())
+        (index,) = folder.glob("*.json")
+        assert json.loads(index.read_text()) == json.loads(
+            (diffusers_folder / index.name).read_text()
+        )
 
 
-def test_weights_of_an_earlier_save_do_not_stay(tmp_path):
+def test_weights_of_an_earlier_save_are_removed(tmp_path):
     assert len(write(tmp_path, size=BYTES)) == 4
     assert write(tmp_path) == ["model.safetensors"]
     assert len(write(tmp_path, size=2 * BYTES)) == 3
@@ -99,7 +102,7 @@ def test_weights_of_an_earlier_save_do_not_stay(tmp_path):
 
 
 @pytest.mark.parametrize("size", ["ten", "5 apples", "", -1.5, None])
-def test_a_size_that_means_nothing_is_refused(size, tmp_path):
+def test_an_invalid_size_is_refused(size, tmp_path):
     with pytest.raises(InputError, match=r"max_shard_size"):
         write_safetensors(tmp_path, STATE, STEM, None, size)
 
@@ -155,7 +158,7 @@ def test_a_file_that_was_cut_off_is_named(tmp_path):
 @pytest.mark.parametrize(
     "name", ["../model.safetensors", "/etc/passwd", "..", "a/b.safetensors", "a\\b.safetensors", ""]
 )
-def test_an_index_that_points_elsewhere_is_refused(name, tmp_path):
+def test_an_index_that_points_outside_its_folder_is_refused(name, tmp_path):
     (tmp_path / "inside").mkdir()
     save_file(STATE, tmp_path / "model.safetensors")
     index = tmp_path / "inside" / "model.safetensors.index.json"
@@ -173,14 +176,14 @@ def test_an_index_without_a_map_is_named(content, tmp_path):
         SafetensorsSource.from_folder(tmp_path, STEM)
 
 
-def test_an_index_that_names_absent_files_is_refused(tmp_path):
+def test_an_index_that_names_missing_files_is_refused(tmp_path):
     write(tmp_path, size=BYTES)
     (tmp_path / "model-00002-of-00003.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"missing: model-00002-of-00003\.safetensors"):
         SafetensorsSource.from_folder(tmp_path, STEM)
 
 
-def test_a_full_disk_leaves_nothing_behind(tmp_path):
+def test_a_full_disk_leaves_no_file(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
     try:

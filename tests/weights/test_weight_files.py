@@ -9,7 +9,7 @@ STEM = "model"
 
 
 @pytest.mark.parametrize(
-    ("names", "variant", "found"),
+    ("names", "variant", "expected"),
     [
         (["model.safetensors", "config.json"], None, ["model.safetensors"]),
         (["model.safetensors"], "fp16", []),
@@ -36,11 +36,11 @@ STEM = "model"
         ),
     ],
 )
-def test_the_files_of_a_variant_are_found_by_name(names, variant, found):
-    assert weight_files(names, STEM, variant) == found
+def test_the_weight_files_of_a_variant_are_chosen_by_name(names, variant, expected):
+    assert weight_files(names, STEM, variant) == expected
 
 
-def test_missing_shards_are_numbered():
+def test_missing_shards_are_named_by_number():
     names = ["model.safetensors.index.json", "model-00002-of-00003.safetensors"]
     with pytest.raises(CheckpointError, match=r"shards 1, 3 of 3 are missing"):
         weight_files(names, STEM)

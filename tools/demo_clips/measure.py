@@ -94,24 +94,24 @@ def measure_clips(videos: torch.Tensor) -> Measurement:
     )
 
 
-def judge_clips(measured: Measurement, wanted: torch.Tensor) -> torch.Tensor:
+def judge_clips(measured: Measurement, expected: torch.Tensor) -> torch.Tensor:
     """Whether each of `JUDGED` is right, (B, 4) bool; motion needs direction and change.
 
     Args:
         measured: of B clips.
-        wanted: the scenes they should show, (B, 6) indices.
+        expected: the scenes they should show, (B, 6) indices.
     """
-    right = measured.indices() == wanted.to(measured.colour.device)
+    right = measured.indices() == expected.to(measured.colour.device)
     colour, shape, background, direction, change, _ = right.unbind(1)
     return torch.stack([colour, shape, background, direction & change], dim=1)
 
 
-def swapped_colours(measured: Measurement, wanted: torch.Tensor) -> torch.Tensor:
+def swapped_colours(measured: Measurement, expected: torch.Tensor) -> torch.Tensor:
     """Whether the colours of object and background are swapped, (B,) bool."""
     column = list(ATTRIBUTES).index
-    wanted = wanted.to(measured.colour.device)
-    return (measured.colour == wanted[:, column("background")]) & (
-        measured.background == wanted[:, column("colour")]
+    expected = expected.to(measured.colour.device)
+    return (measured.colour == expected[:, column("background")]) & (
+        measured.background == expected[:, column("colour")]
     )
 
 

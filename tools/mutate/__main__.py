@@ -20,17 +20,25 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before the first import of huggingface_hub
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m tools.mutate", description=__doc__)
     parser.add_argument("--source", type=Path, default=Path("src"), help="folder of the package")
     parser.add_argument("--package", type=Path, help="folder or file to change")
-    parser.add_argument("--room", choices=ROOMS, help="its name, in place of package and tests")
+    parser.add_argument(
+        "--room", choices=ROOMS, help="a part of the package, instead of --package and --tests"
+    )
     parser.add_argument("--tests", nargs="+", default=[], help="files or folders of tests")
-    parser.add_argument("-k", dest="keyword", help="which of the tests, as of `pytest -k`")
+    parser.add_argument("-k", dest="keyword", help="choose tests as `pytest -k` does")
     parser.add_argument("--sample", type=int, help="how many mutations to try; all by default")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--jobs", type=int, default=1, help="how many are tried at a time")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
+    parser.add_argument("--jobs", type=int, default=1, help="number of parallel processes")
     parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests for each")
-    parser.add_argument("--limit", type=float, default=20.0, help="seconds beyond those of tests")
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=20.0,
+        help="seconds until a timeout, beyond four times those of the tests",
+    )
     parser.add_argument(
         "--only", default="", help="only mutations that match this regular expression"
     )
@@ -50,18 +58,19 @@ def choose(options: argparse.Namespace) -> list[Mutation]:
     """The mutations to try, a random sample of all."""
     package: Path = options.package
     files = [package] if package.is_file() else sorted(package.rglob("*.py"))
-    found = [
+    mutations = [
         mutation
         for file in files
         for mutation in find_mutations(file.relative_to(options.source), file.read_bytes())
     ]
-    found = [mutation for mutation in found if re.search(options.only, str(mutation))]
-    if options.sample is not None and options.sample < len(found):
-        found = random.Random(options.seed).sample(found, options.sample)
-    return sorted(found, key=lambda one: (one.file, one.start, one.after))
+    mutations = [mutation for mutation in mutations if re.search(options.only, str(mutation))]
+    if options.sample is not None and options.sample < len(mutations):
+        mutations = random.Random(options.seed).sample(mutations, options.sample)
+    return sorted(mutations, key=lambda mutation: (mutation.file, mutation.start, mutation.after))
 
 
 def write(file: Path, results: Sequence[Result]) -> None:
+    """Write the results as JSON."""
     rows = [
         asdict(result.mutation)
         | {"file": str(result.mutation.file), "status": result.status}
@@ -73,7 +82,7 @@ def write(file: Path, results: Sequence[Result]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns 1 if a mutation survived."""
+    """Run the command; return 1 if a mutation survived."""
     options = parse(arguments)
     mutations = choose(options)
     if options.list:

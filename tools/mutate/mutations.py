@@ -65,27 +65,29 @@ def find_mutations(file: Path, source: bytes) -> list[Mutation]:
     """All mutations of a file, in the order of the source. Each of them compiles."""
     finder = _Finder(file, source)
     finder.visit(ast.parse(source))
-    unique = {(one.start, one.end, one.after): one for one in finder.found}
+    unique = {
+        (mutation.start, mutation.end, mutation.after): mutation for mutation in finder.mutations
+    }
     return sorted(
-        (one for one in unique.values() if _compiles(one.apply(source))),
-        key=lambda one: (one.start, one.end, one.after),
+        (mutation for mutation in unique.values() if _compiles(mutation.apply(source))),
+        key=lambda mutation: (mutation.start, mutation.end, mutation.after),
     )
 
 
 class _Finder(ast.NodeVisitor):
-    """Walks the syntax tree and notes mutations; leaves out texts and annotations."""
+    """Collects the mutations of a syntax tree, except in texts and annotations."""
 
     def __init__(self, file: Path, source: bytes) -> None:
         self.file = file
         self.source = source
-        self.found: list[Mutation] = []
+        self.mutations: list[Mutation] = []
         self.scopes: tuple[int, ...] = ()
         lines = source.splitlines(keepends=True)
         self.offsets = [0]
         for line in lines:
             self.offsets.append(self.offsets[-1] + len(line))
 
-    # What is left out.
+    # Nodes without mutations.
 
     def visit_Import(self, node: ast.Import) -> None: ...
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None: ...
@@ -102,7 +104,7 @@ class _Finder(ast.NodeVisitor):
             self.visit(node.value)
 
     def visit_Raise(self, node: ast.Raise) -> None:
-        self.note(node, "removed raise", "pass")
+        self.replace(node, "removed raise", "pass")
 
     def visit_If(self, node: ast.If) -> None:
         if ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
@@ -135,18 +137,18 @@ class _Finder(ast.NodeVisitor):
         if isinstance(node.value, ast.Constant) or _is_message(node.value):
             return
         if isinstance(node.value, ast.Call):
-            self.note(node, "removed call", "pass")
+            self.replace(node, "removed call", "pass")
         self.generic_visit(node)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
-        self.note(node, "removed statement", "pass")
+        self.replace(node, "removed statement", "pass")
         self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> None:
         if ast.unparse(node.targets[0]) == "__all__":
             return
         if self.scopes and all(isinstance(t, ast.Attribute | ast.Subscript) for t in node.targets):
-            self.note(node, "removed statement", "pass")
+            self.replace(node, "removed statement", "pass")
         self.generic_visit(node)
 
     def visit_While(self, node: ast.While) -> None:
@@ -154,10 +156,10 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Break(self, node: ast.Break) -> None:
-        self.note(node, "break", "continue")
+        self.replace(node, "break", "continue")
 
     def visit_Continue(self, node: ast.Continue) -> None:
-        self.note(node, "continue", "break")
+        self.replace(node, "continue", "break")
 
     # Expressions.
 
@@ -193,21 +195,21 @@ class _Finder(ast.NodeVisitor):
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
         if isinstance(node.op, ast.Not | ast.USub):
-            self.note(node, "removed operator", f"({self.text(node.operand)})")
+            self.replace(node, "removed operator", f"({self.text(node.operand)})")
         self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, bool):
-            self.note(node, "constant", str(not node.value))
+            self.replace(node, "constant", str(not node.value))
         elif isinstance(node.value, int):
-            self.note(node, "constant", str(node.value + 1))
+            self.replace(node, "constant", str(node.value + 1))
         elif isinstance(node.value, float):
-            self.note(node, "constant", repr(node.value * 1.5 or 1.0))
+            self.replace(node, "constant", repr(node.value * 1.5 or 1.0))
 
     def visit_Slice(self, node: ast.Slice) -> None:
         for bound in (node.lower, node.upper):
             if bound is not None:
-                self.note(bound, "slice", f"({self.text(bound)}) + 1")
+                self.replace(bound, "slice", f"({self.text(bound)}) + 1")
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
@@ -228,7 +230,7 @@ class _Finder(ast.NodeVisitor):
             and method.attr not in UNCHANGED
             and ast.unparse(method.value) not in ("self", "torch", "F", "np", "math", "nn")
         ):
-            self.note(node, "removed call", f"({self.text(method.value)})")
+            self.replace(node, "removed call", f"({self.text(method.value)})")
         self.generic_visit(node)
 
     # Helpers.
@@ -246,14 +248,14 @@ class _Finder(ast.NodeVisitor):
         start, end = self.span(node)
         return self.source[start:end].decode()
 
-    def note(self, node: ast.expr | ast.stmt, operator: str, after: str) -> None:
+    def replace(self, node: ast.expr | ast.stmt, operator: str, after: str) -> None:
         self.add(node.lineno, operator, *self.span(node), after)
 
     def negate(self, condition: ast.expr) -> None:
         simple = isinstance(condition, ast.Compare) and len(condition.ops) == 1
         inverted = isinstance(condition, ast.UnaryOp) and isinstance(condition.op, ast.Not)
-        if not simple and not inverted:  # which other operators change
-            self.note(condition, "negated condition", f"(not ({self.text(condition)}))")
+        if not simple and not inverted:  # other operators change those
+            self.replace(condition, "negated condition", f"(not ({self.text(condition)}))")
 
     def replace_between(self, left: ast.expr, right: ast.expr, after: str, operator: str) -> None:
         """Replace an operator, with the parentheses around it kept."""
@@ -267,7 +269,7 @@ class _Finder(ast.NodeVisitor):
         before = self.source[start:end].decode()
         if before == after:
             return
-        self.found.append(
+        self.mutations.append(
             Mutation(self.file, line, self.scopes, operator, start, end, before, after)
         )
 

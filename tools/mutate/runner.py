@@ -36,7 +36,7 @@ OUTCOMES = {
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a mutation."""
+    """The outcome of a mutation."""
 
     mutation: Mutation
     status: str
@@ -59,9 +59,9 @@ class Calls:
         Their times add up to `budget` seconds at most, but at least one test is chosen.
         """
         file = str(mutation.file)
-        around = {(file, line) for line in mutation.scopes}
-        calling = [test for test, called in self.functions.items() if called & around]
-        if not calling:  # an import runs it; a test that calls little may inspect it
+        enclosing = {(file, line) for line in mutation.scopes}
+        calling = [test for test, called in self.functions.items() if called & enclosing]
+        if not calling:  # an import runs it; a test that calls nothing may inspect it
             calling = [
                 test
                 for test, called in self.functions.items()
@@ -78,9 +78,9 @@ class Calls:
 
 
 class CallRecorder:
-    """A pytest plugin that notes which functions of a folder each test calls.
+    """A pytest plugin that records which functions of a folder each test calls.
 
-    What the fixtures of a test call counts for all tests of its file, as they may share it.
+    Calls of fixtures count for all tests of their file, since tests may share them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -101,12 +101,12 @@ class CallRecorder:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
-        begin = time.perf_counter()
+        start = time.perf_counter()
         called: set[tuple[str, int]] = set()
         with self.recording(called):
             yield
         self.calls.functions[item.nodeid] = called  # not of a test that fails
-        self.calls.seconds[item.nodeid] = time.perf_counter() - begin
+        self.calls.seconds[item.nodeid] = time.perf_counter() - start
 
     def recording(self, functions: set[tuple[str, int]]) -> "_Tracing":
         self.current = functions
@@ -134,10 +134,10 @@ class _Tracing:
 
 
 class Selection:
-    """A pytest plugin that runs only some tests, in their order, and notes the first failure."""
+    """A pytest plugin that runs only some tests, in their order, and records the first failure."""
 
     def __init__(self, tests: Sequence[str]) -> None:
-        self.order = {test: place for place, test in enumerate(tests)}
+        self.order = {test: position for position, test in enumerate(tests)}
         self.failed = ""
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -214,8 +214,9 @@ class Runner:
         calls.modules = [name for name in modules if self._is_library(name)]
         if not functions:
             raise RuntimeError(f"No test passes without any mutation:\n{log[-3000:]}")
-        if lost := [test for test in functions if not Path(test.partition("::")[0]).exists()]:
-            raise RuntimeError(f"{lost[0]} is not below the folder that this was started in.")
+        outside = [test for test in functions if not Path(test.partition("::")[0]).exists()]
+        if outside:
+            raise RuntimeError(f"{outside[0]} is not below the folder that this was started in.")
         return calls
 
     def _is_library(self, name: str) -> bool:
@@ -223,13 +224,14 @@ class Runner:
         return root not in self.packages | {"tests", "tools", "conftest"}
 
     def preload(self, calls: Calls) -> None:
-        """Import here what the tests import of other packages, for all forks at once."""
+        """Import the other packages that the tests import, once for all forks."""
         for name in calls.modules:
             try:
                 importlib.import_module(name)
             except Exception:  # some modules exist only once others have run
                 continue
-        if torch := sys.modules.get("torch"):
+        torch = sys.modules.get("torch")
+        if torch is not None:
             torch.set_num_threads(1)  # a fork does not have the threads of its parent
 
     def run(self, mutations: Sequence[Mutation], calls: Calls) -> Iterator[Result]:
@@ -302,11 +304,11 @@ class _Trial:
     answer: Path
     original: bytes
     limit: float
-    begin: float = field(default_factory=time.monotonic)
+    start: float = field(default_factory=time.monotonic)
 
     def poll(self) -> Result | None:
-        """The result, once there is one; then the copy is as it was."""
-        seconds = time.monotonic() - self.begin
+        """The result if there is one; the copy is restored then."""
+        seconds = time.monotonic() - self.start
         ended, _ = os.waitpid(self.process, os.WNOHANG)
         if not ended and seconds < self.limit:
             return None

@@ -1,11 +1,11 @@
-"""`filmstrip animate`: a picture to a video with SVD."""
+"""`filmstrip animate`: a video from a picture, with SVD."""
 
 from typing import Annotated
 
 import typer
 
 from filmstrip.cli import options
-from filmstrip.cli.run import plan_and_carry_out
+from filmstrip.cli.run import plan_and_run
 from filmstrip.jobs.request import AnimateRequest
 
 
@@ -57,4 +57,4 @@ def animate(
         output=output,
         provenance=provenance,
     )
-    plan_and_carry_out(request, as_json=as_json, dry_run=dry_run)
+    plan_and_run(request, as_json=as_json, dry_run=dry_run)

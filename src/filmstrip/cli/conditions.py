@@ -1,4 +1,4 @@
-"""`FILE@FRAME:STRENGTH`: what `--image` and `--video` are given."""
+"""`FILE@FRAME:STRENGTH`, the values of `--image` and `--video`."""
 
 import os
 import re
@@ -14,10 +14,11 @@ FORM = re.compile(r"(?P<file>.+)@(?P<frame>-?\d+)(:(?P<strength>[^:/\\]*))?")
 def parse_condition(option: str, text: str) -> ConditionRequest:
     """Read FILE, FILE@FRAME or FILE@FRAME:STRENGTH.
 
-    A file that is really called so is meant as it stands.
+    If a file of the whole name exists, FRAME and STRENGTH are parts of its name.
 
     Args:
         option: "image" or "video".
+        text: the value of the option.
 
     Raises:
         InputError: the strength is no number from 0 to 1.
@@ -30,8 +31,8 @@ def parse_condition(option: str, text: str) -> ConditionRequest:
         check_range("strength", strength)
     except (ValueError, InputError):
         raise InputError(
-            f"--{option} {text}: the strength, after the colon, is a number from 0 (not held) to 1 "
-            "(as in the file)."
+            f"--{option} {text}: the strength, after the colon, is a number from 0 (no effect) to "
+            "1 (as in the file)."
         ) from None
     return ConditionRequest(option, match["file"], int(match["frame"]), strength)
 
@@ -39,7 +40,7 @@ def parse_condition(option: str, text: str) -> ConditionRequest:
 def parse_conditions(
     images: Sequence[str] | None, videos: Sequence[str] | None
 ) -> tuple[ConditionRequest, ...]:
-    """All that `--image` and `--video` are given, pictures first."""
+    """Read all values of `--image` and `--video`, pictures first."""
     pictures = [parse_condition("image", text) for text in images or ()]
     clips = [parse_condition("video", text) for text in videos or ()]
     return (*pictures, *clips)

@@ -1,6 +1,4 @@
-"""What the user sees while a command works, on standard error: live bars, plain lines, or
-nothing.
-"""
+"""Progress and messages on standard error: live bars, plain lines, or nothing."""
 
 import math
 import time
@@ -13,12 +11,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from filmstrip.jobs.formatting import duration
 from filmstrip.jobs.progress import FinishedVideo, JobProgress
-from filmstrip.jobs.words import duration
 
 
 def open_display(quiet: bool) -> "Display":
-    """Nothing if `quiet`, live bars on a terminal, plain lines elsewhere."""
+    """Choose a display: nothing if `quiet`, live bars on a terminal, plain lines elsewhere."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     if quiet:
         return Display()
@@ -26,24 +24,24 @@ def open_display(quiet: bool) -> "Display":
 
 
 class Display(JobProgress):
-    """What the commands ask of a display, a job's progress included. This one shows nothing."""
+    """What commands report to: a job's progress, and messages. This one shows nothing."""
 
     def __init__(self) -> None:
         self.num_finished = 0  # videos
 
     def checking(self) -> AbstractContextManager[Any]:
-        """Around the checks before work, which may take seconds."""
+        """A context for planning, which may take seconds."""
         return nullcontext()
 
     def running(self) -> AbstractContextManager[Any]:
-        """Around the work."""
+        """A context for loading models and running the job."""
         return nullcontext()
 
-    def say(self, line: str) -> None:
-        """Tell the user something."""
+    def info(self, line: str) -> None:
+        """Show a message."""
 
     def warn(self, line: str) -> None:
-        """Tell the user something that may surprise."""
+        """Show a message that the user may not expect."""
 
     def next_video(self, title: str) -> None:
         """Begin the stages of another video, or of another part of one."""
@@ -67,13 +65,13 @@ class Display(JobProgress):
 
 
 class Lines(Display):
-    """A line when a stage begins and ends."""
+    """A line at the start and at the end of each stage."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
         self.console = console
 
-    def say(self, line: str) -> None:
+    def info(self, line: str) -> None:
         self.console.print(escape(line))
 
     def warn(self, line: str) -> None:
@@ -82,21 +80,26 @@ class Lines(Display):
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[], None]]:
         start = time.perf_counter()
-        self.say(f"{name} ...")
+        self.info(f"{name} ...")
         yield lambda: None
-        self.say(f"{name} done in {duration(time.perf_counter() - start)}")
+        self.info(f"{name} done in {duration(time.perf_counter() - start)}")
 
     def next_video(self, title: str) -> None:
-        self.say(title)
+        self.info(title)
 
 
 class Live(Lines):
-    """A bar for each stage, with its time or the time left."""
+    """A live bar for each stage, with the time that it took or that is left."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        columns = TextColumn("{task.description}"), BarColumn(bar_width=30), _CountAndTime()
-        self.progress = Progress(*columns, console=console, refresh_per_second=8)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            _CountAndTime(),
+            console=console,
+            refresh_per_second=8,
+        )
 
     def checking(self) -> AbstractContextManager[Any]:
         return self.console.status("checking", spinner="line")
@@ -113,40 +116,40 @@ class Live(Lines):
         self.progress.stop_task(task)
 
     def next_video(self, title: str) -> None:
-        self.say(title)
+        self.info(title)
         for task in self.progress.task_ids:
             self.progress.remove_task(task)
 
 
 class _CountAndTime(ProgressColumn):
-    """`3/25` for counted stages, and what the stage took, or what is left of it."""
+    """`3/25` for counted stages, and the time that the stage took or that is left."""
 
     def render(self, task: Task) -> Text:
         count = f"{task.completed:.0f}/{task.total:.0f} " if task.total and task.total > 1 else ""
-        left = (
-            task.time_remaining
-            if task.total and task.completed and task.stop_time is None
-            else None
-        )
-        if left is None:
+        is_running = task.total and task.completed and task.stop_time is None
+        seconds_left = task.time_remaining if is_running else None
+        if seconds_left is None:
             return Text(count + duration(task.elapsed or 0.0))
-        return Text(
-            f"{count}{math.ceil(left)} s left" if left < 60 else f"{count}{duration(left)} left"
-        )
+        if seconds_left < 60:
+            return Text(f"{count}{math.ceil(seconds_left)} s left")
+        return Text(f"{count}{duration(seconds_left)} left")
 
 
-def entries(values: Mapping[str, Any]) -> str:
-    """Names and values for reading, one a line; what is empty is left out."""
-    shown = {
-        name.replace("_", " "): _on_one_line(value)
+def format_entries(values: Mapping[str, Any]) -> str:
+    """Format names and values as aligned lines, without those whose value is None or empty."""
+    texts = {
+        name.replace("_", " "): _format_value(value)
         for name, value in values.items()
         if value not in (None, "")
     }
-    width = max(map(len, shown), default=0) + 2
-    return "\n".join(f"{name:<{width}}{value}" for name, value in shown.items())
+    width = max(map(len, texts), default=0) + 2
+    return "\n".join(f"{name:<{width}}{text}" for name, text in texts.items())
 
 
-def _on_one_line(value: Any) -> str:
+def _format_value(value: Any) -> str:
+    """A value on one line, with commas between the items of lists and dictionaries."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {item}" for key, item in value.items())
-    return ", ".join(map(_on_one_line, value)) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_format_value, value))
+    return str(value)

@@ -1,4 +1,4 @@
-"""`filmstrip generate`: texts, pictures and clips to video with LTX."""
+"""`filmstrip generate`: a video from a prompt, pictures and clips, with LTX."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 from filmstrip.cli import options
 from filmstrip.cli.conditions import parse_conditions
-from filmstrip.cli.run import plan_and_carry_out
+from filmstrip.cli.run import plan_and_run
 from filmstrip.cli.windows import parse_prompts
 from filmstrip.jobs.request import GenerateRequest
 
@@ -39,7 +39,7 @@ def generate(
     as_json: options.Json = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Make a video of what PROMPT says, and of pictures and clips."""
+    """Make a video from PROMPT, and from pictures and clips if there are any."""
     request = GenerateRequest(
         prompt=prompt,
         model=model,
@@ -65,4 +65,4 @@ def generate(
         output=output,
         provenance=provenance,
     )
-    plan_and_carry_out(request, as_json=as_json, dry_run=dry_run)
+    plan_and_run(request, as_json=as_json, dry_run=dry_run)

@@ -1,9 +1,9 @@
-"""Ctrl-C.
+"""Handling of Ctrl-C.
 
 A `KeyboardInterrupt` that is raised while Python runs a `__del__` or a callback of C code is
-printed and dropped. Sampling spends much time there, so an interrupt would now and then be lost.
-While a job runs, the first Ctrl-C is therefore only noted, and the job looks at it after each
-step. A second one raises at once.
+printed and dropped. Sampling spends much time there, so an interrupt could be lost. While a job
+runs, the first Ctrl-C is therefore only recorded, and the job checks for it after each step. A
+second one raises at once.
 """
 
 import os
@@ -16,7 +16,7 @@ STDERR = 2  # the file descriptor
 
 
 class Interrupts:
-    """What Ctrl-C does, and whether it was pressed."""
+    """Handles Ctrl-C, and records whether it was pressed."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -42,10 +42,10 @@ class Interrupts:
 
     @contextmanager
     def deferred(self, notice: str | None) -> Iterator[None]:
-        """Within the context, the first Ctrl-C is only noted, for who asks `requested`.
+        """Within the context, the first Ctrl-C does not raise; it only makes `requested` true.
 
         Args:
-            notice: a line for standard error, then.
+            notice: a line to print on standard error at the first Ctrl-C.
         """
         self._is_deferred = True
         self._notice = notice

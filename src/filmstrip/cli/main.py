@@ -1,7 +1,7 @@
-"""The entry point: runs the app and turns what goes wrong into a sentence and an exit code.
+"""The entry point: runs the app, and turns errors into a sentence and an exit code.
 
-0 done, 1 failed, 2 bad input, 130 interrupted. Nothing heavy is imported before `main` can catch an
-interrupt.
+Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted. Slow imports come after `main` has
+started to handle interrupts.
 """
 
 import os
@@ -14,8 +14,7 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run `filmstrip` with the arguments of the process. Never returns: ends in `SystemExit`."""
-    # Threads of torch that wait by spinning take the cores of others: a busy machine becomes many
-    # times slower.
+    # By default torch's waiting threads spin, which makes a busy machine many times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with interrupts.handled():
         try:
@@ -33,9 +32,9 @@ def main() -> None:
 
 
 def _exit_code(error: BaseException) -> int | None:
-    """The exit code for an error; None if it is a mistake of the program.
+    """The exit code for an error; None for a bug, whose traceback is shown.
 
-    Prints a sentence for errors that the user can do something about.
+    Prints a sentence for errors that the user can act on.
     """
     from filmstrip.errors import FilmstripError, InputError
 
@@ -43,14 +42,14 @@ def _exit_code(error: BaseException) -> int | None:
     interrupted = interrupts.requested() and not (isinstance(error, SystemExit) and not error.code)
     if interrupted or isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
-    if isinstance(error, BrokenPipeError):  # nobody reads the output: nothing to tell anyone
+    if isinstance(error, BrokenPipeError):  # nobody reads the output
         return 1
     if not isinstance(error, FilmstripError | OSError):
         return None
 
     from rich.console import Console
 
-    sentence = str(error) if isinstance(error, FilmstripError) else f"The system refused: {error}."
+    sentence = str(error) if isinstance(error, FilmstripError) else f"System error: {error}."
     console = Console(stderr=True, soft_wrap=True)
     console.print(" ".join(sentence.split()), style="red", markup=False, highlight=False)
     return 2 if isinstance(error, InputError) else 1

@@ -1,4 +1,4 @@
-"""`filmstrip models`: the models that filmstrip knows, and what of them is on this disk."""
+"""`filmstrip models`: the presets, and which of them are on this disk."""
 
 import json
 import sys
@@ -11,20 +11,21 @@ from rich.filesize import decimal
 
 from filmstrip.errors import CheckpointError
 from filmstrip.files import read_json
-from filmstrip.jobs.checkpoint import INDEX
 from filmstrip.jobs.families import FAMILIES
 from filmstrip.presets import is_cached
 from filmstrip.presets.base import PublishedWeights
 from filmstrip.presets.ltx import EXTRA_FILES
+from filmstrip.weights.pipeline_index import INDEX_NAME
 
 if TYPE_CHECKING:
     from filmstrip.weights.cache import CachedModel
 
-Known: TypeAlias = tuple[str, PublishedWeights, bool]  # command, preset, whether it is on this disk
+# Command, preset or extra file, and whether it is on this disk.
+KnownWeights: TypeAlias = tuple[str, PublishedWeights, bool]
 
 KNOWN: tuple[tuple[str, PublishedWeights], ...] = (
     *((family.task, preset) for family in FAMILIES for preset in family.presets),
-    *(("", part) for part in EXTRA_FILES),
+    *(("", file) for file in EXTRA_FILES),
 )
 JSON_FIELDS = ("repo_id", "revision", "size", "complete")
 COMMANDS = {name: family.task for family in FAMILIES for name in family.folder_pipelines}
@@ -33,7 +34,7 @@ COMMANDS = {name: family.task for family in FAMILIES for name in family.folder_p
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List the models that filmstrip knows, and what is in the Hub's cache."""
+    """List the presets, and other models in the Hub's cache."""
     from filmstrip.weights.cache import cached_models
 
     known = [
@@ -47,15 +48,15 @@ def models(
         print(json.dumps(_as_json(known, runnable), indent=2))
         return
     _print_table(known, runnable)
-    rest = [model for model in others if model not in runnable]
-    if rest:
+    other_models = [model for model in others if model not in runnable]
+    if other_models:
         print(
-            f"Also in the cache: {len(rest)} models of other kinds "
-            f"({decimal(sum(model.size for model in rest))})."
+            f"Also in the cache: {len(other_models)} models of other types "
+            f"({decimal(sum(model.size for model in other_models))})."
         )
 
 
-def _as_json(known: Iterable[Known], runnable: Iterable["CachedModel"]) -> dict[str, Any]:
+def _as_json(known: Iterable[KnownWeights], runnable: Iterable["CachedModel"]) -> dict[str, Any]:
     rows = [
         {"command": command or None, **asdict(preset), "on_disk": on_disk}
         for command, preset, on_disk in known
@@ -64,7 +65,7 @@ def _as_json(known: Iterable[Known], runnable: Iterable["CachedModel"]) -> dict[
     return {"known": rows, "also_cached": cached}
 
 
-def _print_table(known: Iterable[Known], runnable: Mapping["CachedModel", str]) -> None:
+def _print_table(known: Iterable[KnownWeights], runnable: Mapping["CachedModel", str]) -> None:
     """Print a row for each known model, and for each other folder with its pipeline."""
     from rich.console import Console
     from rich.table import Table
@@ -85,9 +86,9 @@ def _print_table(known: Iterable[Known], runnable: Mapping["CachedModel", str]) 
 
 
 def _pipeline(model: "CachedModel") -> str:
-    """The pipeline that a cached folder names; empty for other repositories."""
+    """The pipeline class of a cached repository; empty if it has none."""
     try:
-        return str(read_json(model.folder / INDEX).get("_class_name"))
+        return str(read_json(model.folder / INDEX_NAME).get("_class_name"))
     except CheckpointError:
         return ""
 

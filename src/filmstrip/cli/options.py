@@ -1,4 +1,4 @@
-"""The options that commands share, so that each has one name, one help text and one place."""
+"""The options of the commands: the name, the help text and the panel of each."""
 
 from functools import partial
 from typing import Annotated
@@ -38,17 +38,17 @@ Frames = Annotated[int | None, _model_size(help="How many frames.")]
 Seconds = Annotated[float | None, _size(help="The length, instead of --frames.")]
 Fps = Annotated[float | None, _model_size(help="Frames per second, for the model and the file.")]
 Snap = Annotated[
-    bool, _size(help="Move sizes the model cannot do to the nearest it can, or refuse.")
+    bool, _size(help="Change sizes that the model cannot make to the nearest, or refuse them.")
 ]
 ClipPrompt = Annotated[
-    str | None, _sampling(help="What the clip shows: a second pass then draws it finer.")
+    str | None, _sampling(help="What the clip shows. With it, a second pass adds detail.")
 ]
 Image = Annotated[
     list[str] | None,
     _condition(
         metavar="FILE@FRAME:STRENGTH",
-        help="A picture that the video shows, at which frame (0; -1 is the last), and how strongly "
-        "it is held (0 to 1; 1). Give it again for more pictures.",
+        help="A picture to show in the video, at a frame (by default 0; -1 is the last) and with a "
+        "strength (0 to 1, by default 1). Repeat the option for more pictures.",
     ),
 ]
 Clips = Annotated[
@@ -56,13 +56,13 @@ Clips = Annotated[
     _condition(
         "--video",
         metavar="FILE@FRAME:STRENGTH",
-        help="A clip that the video shows from a frame on; as --image.",
+        help="A clip to show in the video from a frame on; see --image.",
     ),
 ]
 Extend = Annotated[
     str | None,
     _condition(
-        metavar="FILE", help="A clip to continue: its last frames are held, and new ones follow."
+        metavar="FILE", help="A clip to continue: its last frames are kept, and new ones follow."
     ),
 ]
 ExtendBefore = Annotated[
@@ -73,20 +73,20 @@ Upscale = Annotated[
     _model_size(
         "--upscale",
         show_default=False,
-        help="Double the sides by a latent upsampler and a second pass.",
+        help="Double width and height with a latent upsampler and a second pass.",
     ),
 ]
 PromptAt = Annotated[
     list[str] | None,
     _long(
         metavar="TIME PROMPT",
-        help="What the video shows from a time on, such as 4s, 1m30s or 96f (frames). Give it "
-        "again for more.",
+        help="What the video shows from a time on, such as 4s, 1m30s or 96f (frames). Repeat "
+        "the option for more.",
     ),
 ]
 Window = Annotated[
     int | None,
-    _long(help="How many frames of a long video are made at once; without --prompt-at too."),
+    _long(help="Frames in a window of a long video; it needs no --prompt-at."),
 ]
 Steps = Annotated[int | None, _model_sampling(help="Denoising steps.")]
 Guidance = Annotated[
@@ -98,13 +98,13 @@ GuidanceMin = Annotated[float | None, _model_sampling(help="Guidance of the firs
 GuidanceMax = Annotated[
     float | None,
     _model_sampling(
-        help="Guidance of the last frame; it grows evenly between. At 1, guidance is off."
+        help="Guidance of the last frame; it grows linearly from the first. At 1, guidance is off."
     ),
 ]
 Motion = Annotated[int | None, _model_sampling(help="How much moves, 0 to 255.")]
 NoiseAug = Annotated[
     float | None,
-    _model_sampling(help="Noise on the picture: more of it lets the video differ more from it."),
+    _model_sampling(help="Noise added to the picture: with more, the video differs more from it."),
 ]
 Seed = Annotated[
     int | None,
@@ -131,9 +131,7 @@ Provenance = Annotated[
         "versions.",
     ),
 ]
-Json = Annotated[
-    bool, _output("--json", help="Print one JSON object on standard output, nothing else.")
-]
+Json = Annotated[bool, _output("--json", help="Print one JSON object and nothing else.")]
 DryRun = Annotated[
     bool, _output("--dry-run", help="Check everything, print the job, make nothing.")
 ]

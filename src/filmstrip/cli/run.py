@@ -1,4 +1,4 @@
-"""What `generate`, `animate` and `upscale` do with their request: plan it, run it, print."""
+"""What `generate`, `animate` and `upscale` do with a request: plan it, run the job, print."""
 
 import json
 import logging
@@ -8,37 +8,43 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from filmstrip.cli.display import Display, entries, open_display
+from filmstrip.cli.display import Display, format_entries, open_display
 from filmstrip.cli.interrupts import interrupts
+from filmstrip.jobs.formatting import duration
 from filmstrip.jobs.job import Job
 from filmstrip.jobs.request import Request
-from filmstrip.jobs.words import duration
 
 INTERRUPT_NOTICE = "Ending after this step. Press Ctrl-C again to end at once."
-# Fields of a job that are printed elsewhere, or whose entries are printed one by one.
-NOT_LISTED = ("call", "recipe_changes", "credit", "adjustments", "inputs", "windows")
+# Fields of a job that are printed before, or whose entries have lines of their own.
+UNLISTED_FIELDS = ("call", "recipe_changes", "credit", "adjustments", "inputs", "windows")
 
 
-def plan_and_carry_out(request: Request, *, as_json: bool, dry_run: bool) -> None:
-    """Plan what a request asks for, and carry it out."""
+def plan_and_run(request: Request, *, as_json: bool, dry_run: bool) -> None:
+    """Plan a request, run its job, and print the result.
+
+    Args:
+        request: what to make.
+        as_json: print one JSON object, and no progress.
+        dry_run: print the job instead of running it.
+    """
     display = open_display(quiet=as_json)
     with display.checking():
         from filmstrip.jobs.plan import plan
 
         job = plan(request)
-    carry_out(job, display, as_json=as_json, dry_run=dry_run)
+    run_and_print(job, display, as_json=as_json, dry_run=dry_run)
 
 
-def carry_out(job: Job, display: Display, *, as_json: bool, dry_run: bool) -> None:
-    """Make the videos of a job and print the result; with `dry_run`, only print the job."""
+def run_and_print(job: Job, display: Display, *, as_json: bool, dry_run: bool) -> None:
+    """Run a job and print the result, or only print the job; see `plan_and_run`."""
     if job.credit:
-        display.say(job.credit)
+        display.info(job.credit)
     for adjustment in job.adjustments:
         display.warn(adjustment)
     if dry_run:
         print(job.to_json(indent=2) if as_json else job_as_text(job))
         return
-    display.say(job.headline())
+    display.info(job.headline())
     with _warnings_to(display, job.adjustments) as warnings:
         result = _load_and_run(job, display, quiet=as_json)
     if as_json:
@@ -59,19 +65,19 @@ def carry_out(job: Job, display: Display, *, as_json: bool, dry_run: bool) -> No
 
 
 def job_as_text(job: Job) -> str:
-    """A job for reading, an entry a line."""
-    values = {name: value for name, value in job.to_dict().items() if name not in NOT_LISTED}
+    """A job as text, one entry in a line."""
+    values = {name: value for name, value in job.to_dict().items() if name not in UNLISTED_FIELDS}
     values.update(job.call)
     values.update(job.recipe_changes)
     if job.inputs:
         values["inputs"] = [f"{item.role} {item}" for item in job.inputs]
     if job.windows is not None:
         values.update(job.windows.to_dict())
-    return entries(values)
+    return format_entries(values)
 
 
 def _load_and_run(job: Job, display: Display, quiet: bool) -> dict[str, Any]:
-    """Load the models, make the videos, and return what is printed about them."""
+    """Load the models, make the videos, and return the result with times and memory."""
     from huggingface_hub.utils import disable_progress_bars
 
     from filmstrip.jobs.load import fetch, load
@@ -101,14 +107,14 @@ def _load_and_run(job: Job, display: Display, quiet: bool) -> dict[str, Any]:
 
 
 @contextmanager
-def _warnings_to(display: Display, known: Sequence[str]) -> Iterator[list[str]]:
-    """Within the context, filmstrip's warnings go to `display`, a line each.
+def _warnings_to(display: Display, printed: Sequence[str]) -> Iterator[list[str]]:
+    """Within the context, show filmstrip's warnings on `display`, one line for each.
 
     Args:
-        known: lines that the user has seen already.
+        printed: lines that were printed before, which are not repeated.
 
     Yields:
-        The lines that were shown, each once.
+        The lines that were shown.
     """
     from filmstrip.logging import disable_default_handler, enable_default_handler
 
@@ -117,7 +123,7 @@ def _warnings_to(display: Display, known: Sequence[str]) -> Iterator[list[str]]:
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             line = " ".join(record.getMessage().split())
-            if line not in (*known, *lines):
+            if line not in (*printed, *lines):
                 lines.append(line)
                 display.warn(line)
 

@@ -1,4 +1,4 @@
-"""`filmstrip show`: what made a video, and the command that makes it again."""
+"""`filmstrip show`: the provenance of a video, and the command that makes it again."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from filmstrip.cli.display import entries
+from filmstrip.cli.display import format_entries
 
 
 def show(
@@ -32,4 +32,4 @@ def show(
         again = f"To make it again:\n{command(values, file.name)}"
     except KeyError as missing:
         again = f"It has no {missing}, so there is no command that makes it again."
-    print(f"{entries(values)}\n\n{again}")
+    print(f"{format_entries(values)}\n\n{again}")

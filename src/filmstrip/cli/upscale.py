@@ -1,11 +1,11 @@
-"""`filmstrip upscale`: a clip to a video of twice the size with LTX."""
+"""`filmstrip upscale`: a video of twice the size of a clip, with LTX."""
 
 from typing import Annotated
 
 import typer
 
 from filmstrip.cli import options
-from filmstrip.cli.run import plan_and_carry_out
+from filmstrip.cli.run import plan_and_run
 from filmstrip.jobs.request import UpscaleRequest
 
 
@@ -42,4 +42,4 @@ def upscale(
         output=output,
         provenance=provenance,
     )
-    plan_and_carry_out(request, as_json=as_json, dry_run=dry_run)
+    plan_and_run(request, as_json=as_json, dry_run=dry_run)

@@ -15,7 +15,7 @@ def path(model: str = "ltx") -> Path:
         model: "ltx" or "svd".
 
     Raises:
-        CheckpointError: this installation does not have it.
+        CheckpointError: it is missing from this installation.
     """
     folder = Path(__file__).parent / model
     if not (folder / "model_index.json").is_file():

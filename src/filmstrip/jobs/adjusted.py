@@ -1,4 +1,4 @@
-"""A value that was decided, and how it differs from the request."""
+"""A value that planning chose, with the differences from the request."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Adjusted(Generic[T]):
-    """The result of a decision: the value, and a sentence for each difference from the request."""
+    """A chosen value, and a sentence for each way in which it differs from the request."""
 
     value: T
     adjustments: tuple[str, ...] = ()

@@ -11,16 +11,16 @@ from filmstrip.files import read_json
 from filmstrip.jobs.families import FAMILIES, RECIPE_PIPELINE, UPSAMPLER, Family, P
 from filmstrip.ltx.recipes import Recipe
 from filmstrip.presets import locate, ltx as ltx, suggest_names
-from filmstrip.weights.hub import CheckpointLocation, HubOptions
+from filmstrip.weights.hub import REPO_ID, CheckpointLocation, HubOptions
+from filmstrip.weights.pipeline_index import INDEX_NAME
 
-INDEX = "model_index.json"
 CONFIG_FILES = ("/config.json", "/scheduler_config.json")
-HUB_ID = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?")
+HUB_ID = re.compile(rf"(?P<repo>{REPO_ID})(@(?P<revision>[\w./-]+))?")
 
 
 @dataclass(frozen=True)
 class Checkpoint(Generic[P]):
-    """Where a model's files are, and the settings to use when the user gives none."""
+    """A model: where its files are, and the settings to use where the request has none."""
 
     name: str  # what --model takes, without a revision
     location: str  # folder or Hub id
@@ -47,7 +47,7 @@ class Checkpoint(Generic[P]):
 
     @property
     def credit(self) -> str:
-        """A line to print before the model is used: its licence, or where that stands."""
+        """A line to print before the model is used: its licence, or where to read it."""
         if self.preset.name == "demo":
             return (
                 "Using the small demo model that ships with filmstrip. For a real one: "
@@ -61,34 +61,41 @@ class Checkpoint(Generic[P]):
         return f"The weights of {self.location} have their own licence: {page}"
 
     def commit(self, folder: Path) -> str | None:
-        """The commit of a repository's `folder` in the Hub's cache; None for a local folder."""
+        """The commit of a Hub repository.
+
+        Args:
+            folder: the snapshot of the repository in the Hub's cache.
+
+        Returns:
+            The commit's hash; None if the checkpoint is a local folder.
+        """
         return None if Path(self.location).is_dir() else folder.name
 
     def folder(self) -> Path:
         """The folder with the model's JSON files.
 
-        Those of a Hub id are fetched, without weights, if they are not cached. Of a preset of the
-        authors' files nothing is fetched; see `presets.locate`.
+        For a Hub id, JSON files that are not cached are downloaded, but no weights. For a preset
+        with the authors' single files nothing is downloaded; see `presets.locate`.
 
         Raises:
-            CheckpointError: it is out of reach and not cached, no model's, or one of another
-                family.
+            CheckpointError: the Hub cannot be reached and the files are not cached, the folder has
+                no pipeline, or it has a pipeline of another family.
         """
         if self.recipe is not None and not Path(self.location).is_dir():
             return locate(self.preset, HubOptions(revision=self.revision))
         location = CheckpointLocation(self.location, revision=self.revision)
         folder = location.fetch(_json_files)
-        if not (folder / INDEX).is_file():
+        if not (folder / INDEX_NAME).is_file():
             raise CheckpointError(
-                f"{folder} has no {INDEX}, so it is not a model folder in diffusers' layout."
+                f"{folder} has no {INDEX_NAME}, so it is not a model folder in diffusers' layout."
             )
         self._check_pipeline(folder)
         return folder
 
     def _check_pipeline(self, folder: Path) -> None:
-        """Refuse the folder of a pipeline whose components are others."""
+        """Refuse the folder of a pipeline with components of other classes."""
         family = self.family
-        pipeline = read_json(folder / INDEX).get("_class_name")
+        pipeline = read_json(folder / INDEX_NAME).get("_class_name")
         if pipeline in family.folder_pipelines:
             return
         if len(family.folder_pipelines) > 1:
@@ -103,7 +110,12 @@ class Checkpoint(Generic[P]):
 
 
 def find_checkpoint(model: str | None, family: Family[P]) -> Checkpoint[P]:
-    """The checkpoint of a family that the value of `--model` means; None is the demo model.
+    """Find the checkpoint that the value of `--model` names.
+
+    Args:
+        model: a preset's name, a folder, or a Hub id, `owner/name` or `owner/name@revision`. None:
+            the demo model.
+        family: the models to choose from.
 
     Raises:
         InputError: it is neither a preset, nor a folder, nor in the form of a Hub id.
@@ -121,7 +133,7 @@ def find_checkpoint(model: str | None, family: Family[P]) -> Checkpoint[P]:
     if model and path.is_dir():
         return Checkpoint(model, str(path), None, family.defaults, family)
     if path.is_file():
-        raise InputError(f"--model {model} is a file: give the folder that holds {INDEX}.")
+        raise InputError(f"--model {model} is a file: give the folder that holds {INDEX_NAME}.")
     hub_id = HUB_ID.fullmatch(model)
     if hub_id:
         repo = hub_id["repo"]
@@ -130,15 +142,15 @@ def find_checkpoint(model: str | None, family: Family[P]) -> Checkpoint[P]:
 
 
 def check_upsampler(checkpoint: Checkpoint[ltx.LTXPreset]) -> None:
-    """Refuse a model without a latent upsampler that doubles width and height.
+    """Check that a model has a latent upsampler that doubles width and height.
 
     Raises:
-        InputError: there is none, or it makes more frames.
+        InputError: it has none, or one that makes more frames.
     """
     if checkpoint.preset.upscaler:
         return
     folder = None if checkpoint.preset.file else checkpoint.folder()
-    if folder is None or not read_json(folder / INDEX).get(UPSAMPLER, [None])[0]:
+    if folder is None or not read_json(folder / INDEX_NAME).get(UPSAMPLER, [None])[0]:
         raise InputError(
             f"The model {checkpoint.name} has no latent upsampler, which makes videos larger. Use "
             f"one that has, such as ltx-2b-0.9.8-distilled, or a folder with a {UPSAMPLER}."
@@ -152,7 +164,7 @@ def check_upsampler(checkpoint: Checkpoint[ltx.LTXPreset]) -> None:
 
 
 def _json_files(names: list[str]) -> list[str]:
-    return [name for name in names if name == INDEX or name.endswith(CONFIG_FILES)]
+    return [name for name in names if name == INDEX_NAME or name.endswith(CONFIG_FILES)]
 
 
 def _unknown_model(model: str, names: Collection[str]) -> str:

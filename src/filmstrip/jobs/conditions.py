@@ -1,11 +1,11 @@
-"""Pictures and clips that a video shows: read, and placed in the video."""
+"""Pictures and clips that condition a video: reading them, and choosing their frames in it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from filmstrip.errors import InputError
 from filmstrip.jobs.adjusted import Adjusted
-from filmstrip.jobs.media_input import (
+from filmstrip.jobs.inputs import (
     EXTEND,
     EXTEND_BEFORE,
     MediaFile,
@@ -19,8 +19,8 @@ from filmstrip.jobs.sizes import cut_clip, snap
 
 
 @dataclass(frozen=True)
-class ReadCondition:
-    """A picture or clip that was read, and the place in the video that the request names."""
+class LoadedCondition:
+    """A condition whose file was read, with the frame and the strength that the request names."""
 
     role: str
     file: MediaFile
@@ -43,16 +43,16 @@ class ReadCondition:
 
 
 @dataclass(frozen=True)
-class Room:
-    """The video that conditions are placed in."""
+class Timeline:
+    """The frames of the video that conditions are placed in."""
 
     num_frames: int
-    window: int  # frames that are made at once; about half of them may be of an extended clip
-    stride: int  # clips have `stride * k + 1` frames, and begin at a multiple of it
-    snap: bool  # move what does not fit, rather than refuse it
+    window: int  # frames that are denoised together; extended clips take about half of them
+    stride: int  # clips have `stride * k + 1` frames, and begin at a multiple of `stride`
+    snap: bool  # move or cut conditions that do not fit, rather than refuse them
 
 
-def read_conditions(request: GenerateRequest) -> Adjusted[tuple[ReadCondition, ...]]:
+def read_conditions(request: GenerateRequest) -> Adjusted[tuple[LoadedCondition, ...]]:
     """Read the pictures and clips of a request.
 
     Raises:
@@ -66,10 +66,10 @@ def read_conditions(request: GenerateRequest) -> Adjusted[tuple[ReadCondition, .
             picture = read_picture(condition.file)
             adjustments += picture.adjustments
             file = describe(condition.file, [picture.value], is_picture=True)
-            conditions.append(_read_condition(condition, file, None))
+            conditions.append(_loaded_condition(condition, file, None))
         elif condition.option == "video":
             file, frame_rate = _read_clip(condition.file)
-            conditions.append(_read_condition(condition, file, frame_rate))
+            conditions.append(_loaded_condition(condition, file, frame_rate))
         else:
             raise InputError(
                 f"A condition's option is {condition.option!r}; it must be 'image' or 'video'."
@@ -77,14 +77,14 @@ def read_conditions(request: GenerateRequest) -> Adjusted[tuple[ReadCondition, .
     for role, path in ((EXTEND, request.extend), (EXTEND_BEFORE, request.extend_before)):
         if path is not None:
             file, frame_rate = _read_clip(path)
-            conditions.append(ReadCondition(role, file, frame_rate=frame_rate))
+            conditions.append(LoadedCondition(role, file, frame_rate=frame_rate))
     return Adjusted(tuple(conditions), tuple(adjustments))
 
 
-def _read_condition(
+def _loaded_condition(
     condition: ConditionRequest, file: MediaFile, frame_rate: float | None
-) -> ReadCondition:
-    return ReadCondition(condition.option, file, condition.frame, condition.strength, frame_rate)
+) -> LoadedCondition:
+    return LoadedCondition(condition.option, file, condition.frame, condition.strength, frame_rate)
 
 
 def _read_clip(path: str) -> tuple[MediaFile, float | None]:
@@ -95,44 +95,53 @@ def _read_clip(path: str) -> tuple[MediaFile, float | None]:
 
 
 def place_conditions(
-    conditions: Sequence[ReadCondition], room: Room
+    conditions: Sequence[LoadedCondition], timeline: Timeline
 ) -> Adjusted[tuple[MediaInput, ...]]:
-    """Find the place of each condition in the video.
+    """Choose the frames of each condition in the video.
+
+    Args:
+        conditions: from `read_conditions`.
+        timeline: the video.
+
+    Returns:
+        The inputs of the job, in the order of `conditions`.
 
     Raises:
-        InputError: one does not fit, or two hold the same frame.
+        InputError: a condition does not fit, or two set the same frame.
     """
-    placed = [_place(condition, conditions, room) for condition in conditions]
-    inputs = tuple(one.value for one in placed)
+    placed = [_place(condition, conditions, timeline) for condition in conditions]
+    inputs = tuple(media_input.value for media_input in placed)
     _check_overlaps(conditions, inputs)
-    adjustments = [sentence for one in placed for sentence in one.adjustments]
+    adjustments: list[str] = []
+    for media_input in placed:
+        adjustments += media_input.adjustments
     extended = [item for item in inputs if item.is_extended]
     if extended:
-        num_held = sum(item.num_frames for item in extended)
-        in_files = sum(item.file.num_frames or 1 for item in extended)
-        new = room.num_frames - num_held
-        adjustments.append(f"{new} frames are new, and the file has {new + in_files}.")
+        num_conditioned = sum(item.num_frames for item in extended)
+        num_in_files = sum(item.file.num_frames or 1 for item in extended)
+        num_new = timeline.num_frames - num_conditioned
+        adjustments.append(f"{num_new} frames are new, and the file has {num_new + num_in_files}.")
     return Adjusted(inputs, tuple(adjustments))
 
 
 def _place(
-    condition: ReadCondition, conditions: Sequence[ReadCondition], room: Room
+    condition: LoadedCondition, conditions: Sequence[LoadedCondition], timeline: Timeline
 ) -> Adjusted[MediaInput]:
-    """Find the place of one of the conditions."""
+    """Choose the frames of one condition."""
     frame_index = condition.frame
     if frame_index < 0:
-        frame_index += room.num_frames
-    if not 0 <= frame_index < room.num_frames:
+        frame_index += timeline.num_frames
+    if not 0 <= frame_index < timeline.num_frames:
         raise InputError(
-            f"{condition}: the video has the frames 0 to {room.num_frames - 1}, or "
-            f"-{room.num_frames} to -1."
+            f"{condition}: the video has the frames 0 to {timeline.num_frames - 1}, or "
+            f"-{timeline.num_frames} to -1."
         )
     if condition.is_extended:
         num_extended = sum(other.is_extended for other in conditions)
-        most_frames = min(room.num_frames, room.window) // (1 + num_extended) + 1
-        return _place_extended(condition, most_frames, room)
+        most_frames = min(timeline.num_frames, timeline.window) // (1 + num_extended) + 1
+        return _place_extended(condition, most_frames, timeline)
     if condition.num_frames > 1:
-        return _place_clip(condition, frame_index, room)
+        return _place_clip(condition, frame_index, timeline)
     return Adjusted(
         MediaInput(
             condition.role,
@@ -143,14 +152,18 @@ def _place(
     )
 
 
-def _place_clip(condition: ReadCondition, frame_index: int, room: Room) -> Adjusted[MediaInput]:
-    """Place as many of a clip's first frames as fit, at the multiple of `room.stride` nearest to
-    a frame of the video.
+def _place_clip(
+    condition: LoadedCondition, frame_index: int, timeline: Timeline
+) -> Adjusted[MediaInput]:
+    """Place as many of a clip's first frames as fit, from the multiple of `timeline.stride` that is
+    nearest to `frame_index`.
     """
-    problem = f"{condition} does not begin at a multiple of {room.stride}"
-    start = snap(frame_index, 0, room.stride, problem, room.snap)
-    frames_left = room.num_frames - start.value
-    kept = cut_clip(str(condition), condition.num_frames, frames_left, room.stride, room.snap)
+    problem = f"{condition} does not begin at a multiple of {timeline.stride}"
+    start = snap(frame_index, 0, timeline.stride, problem, timeline.snap)
+    frames_left = timeline.num_frames - start.value
+    kept = cut_clip(
+        str(condition), condition.num_frames, frames_left, timeline.stride, timeline.snap
+    )
     placed = MediaInput(
         condition.role,
         condition.file,
@@ -161,32 +174,36 @@ def _place_clip(condition: ReadCondition, frame_index: int, room: Room) -> Adjus
     return Adjusted(placed, (*start.adjustments, *kept.adjustments))
 
 
-def _place_extended(condition: ReadCondition, most_frames: int, room: Room) -> Adjusted[MediaInput]:
-    """Hold the last frames of a clip at the start of the video, or the first ones at its end."""
+def _place_extended(
+    condition: LoadedCondition, most_frames: int, timeline: Timeline
+) -> Adjusted[MediaInput]:
+    """Place the last frames of a clip at the start of the video, or its first ones at the end."""
     from filmstrip.ltx.video_shape import round_down_frames
 
     num_frames = condition.num_frames
-    count = round_down_frames(min(num_frames, most_frames), room.stride)
+    count = round_down_frames(min(num_frames, most_frames), timeline.stride)
     if condition.role == EXTEND:
         start = num_frames - count
         frame_index = 0
-        which, end = "last", "start"
+        frames_used = "last"
+        position = "start"
     else:
         start = 0
-        frame_index = room.num_frames - count
-        which, end = "first", "end"
+        frame_index = timeline.num_frames - count
+        frames_used = "first"
+        position = "end"
     placed = MediaInput(
         condition.role, condition.file, start=start, stop=start + count, frame_index=frame_index
     )
     sentence = (
-        f"{condition.file.path}: the {which} {count} of its {num_frames} frames are held at the "
-        f"{end}."
+        f"{condition.file.path}: the {frames_used} {count} of its {num_frames} frames are kept at "
+        f"the {position}."
     )
     return Adjusted(placed, (sentence,))
 
 
-def _check_overlaps(conditions: Sequence[ReadCondition], inputs: Sequence[MediaInput]) -> None:
-    """Refuse two conditions that hold the same frame."""
+def _check_overlaps(conditions: Sequence[LoadedCondition], inputs: Sequence[MediaInput]) -> None:
+    """Refuse two conditions that set the same frame."""
     from filmstrip.ltx.pipelines.conditions import find_overlaps
 
     spans = [(placed.frame_index, placed.num_frames) for placed in inputs]
@@ -199,6 +216,6 @@ def _check_overlaps(conditions: Sequence[ReadCondition], inputs: Sequence[MediaI
             if start <= frame < start + count
         )
         raise InputError(
-            f"{first} and {second} both hold frame {frame}. Give one of them another frame: "
+            f"{first} and {second} both set frame {frame}. Give one of them another frame: "
             "FILE@FRAME, where -1 is the last."
         )

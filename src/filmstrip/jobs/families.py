@@ -1,4 +1,4 @@
-"""The families of models: which task makes videos with them, and the known ones."""
+"""The families of models: the task and the pipelines of each, and its presets."""
 
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
@@ -11,19 +11,19 @@ P = TypeVar("P", bound=ModelPreset)
 RECIPE_PIPELINE = "LTXRecipePipeline"  # of presets, which follow the authors' recipes
 CONDITION_PIPELINE = "LTXConditionPipeline"
 UPSAMPLE_PIPELINE = "LTXLatentUpsamplePipeline"
-UPSAMPLER = "latent_upsampler"  # what folders call the component that doubles the size
+UPSAMPLER = "latent_upsampler"  # the component of a folder that doubles width and height
 
 
 @dataclass(frozen=True)
 class Family(Generic[P]):
-    """Models that one task makes videos with."""
+    """The models that one task takes."""
 
     task: str  # also the command of `filmstrip`
     pipeline: str  # class for folders and Hub ids that are no preset, importable from filmstrip
     folder_pipelines: tuple[str, ...]  # pipelines whose folders hold the same components
     presets: tuple[P, ...]
     defaults: P  # for folders and Hub ids that are no preset
-    demo: str  # what the demo package calls the embedded model
+    demo: str  # the argument of `demo.path` for the embedded model
     example: str  # a command with a model that is not embedded
 
 

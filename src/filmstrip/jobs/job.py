@@ -1,22 +1,22 @@
-"""A job: everything that is decided before work, complete as JSON."""
+"""A job: everything that `plan` decides, complete as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from filmstrip.jobs.families import RECIPE_PIPELINE
-from filmstrip.jobs.json_data import JsonData
-from filmstrip.jobs.media_input import MediaInput
+from filmstrip.jobs.formatting import duration, plural
+from filmstrip.jobs.inputs import MediaInput
+from filmstrip.jobs.json_dataclass import JsonDataclass
 from filmstrip.jobs.windows import Windows
-from filmstrip.jobs.words import duration, plural
 
 # Fraction of the steps in the second pass of a folder's models, as in the example of diffusers.
 SECOND_PASS_STRENGTH = 0.4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(JsonData):
-    """What to make, and of what.
+class Job(JsonDataclass):
+    """The videos to make, with every setting.
 
     Relative paths are relative to the working directory.
     """
@@ -27,7 +27,7 @@ class Job(JsonData):
     revision: str | None  # commit of a Hub id
     pipeline: str  # class name, importable from filmstrip
     numerics: str  # whose numbers: the drop-in class's or the authors'
-    credit: str  # a line on the model: what it is, its licence
+    credit: str  # a line about the model and its licence
     device: str
     dtype: str
     steps: int  # of one video, in all of its passes
@@ -44,21 +44,21 @@ class Job(JsonData):
 
     @property
     def uses_recipe(self) -> bool:
-        """Whether it follows the authors' recipe."""
+        """Whether the job follows the authors' recipe."""
         return self.pipeline == RECIPE_PIPELINE
 
     @property
     def width(self) -> int:
-        """Of each video, in pixels."""
+        """The width of each video in pixels."""
         return int(self.call["width"]) * (2 if self.upscale else 1)
 
     @property
     def height(self) -> int:
-        """Of each video, in pixels."""
+        """The height of each video in pixels."""
         return int(self.call["height"]) * (2 if self.upscale else 1)
 
     def headline(self) -> str:
-        """The job in a line."""
+        """A summary of the job in one line."""
         if len(self.seeds) == 1:
             seeds = f"seed {self.seeds[0]}"
         else:
@@ -67,7 +67,7 @@ class Job(JsonData):
         return f"{self.model}: {self.video_shape()}, {steps}{seeds}, {self.device} {self.dtype}"
 
     def video_shape(self) -> str:
-        """Size and length of each video, for reading."""
+        """Size and length of each video as a text, such as "64x32, 9 frames (0.75 s at 12 fps)"."""
         size = f"{self.call['width']}x{self.call['height']}"
         if self.upscale:
             size += f" upscaled to {self.width}x{self.height}"

@@ -13,14 +13,14 @@ from filmstrip.weights.hub import HubOptions
 
 @dataclass(frozen=True)
 class Models:
-    """What jobs with the same model, pipeline, device and dtype share."""
+    """The models that jobs with the same model, pipeline, device and dtype share."""
 
     pipeline: Any  # of the class that `Job.pipeline` names
-    latent_upsampler: Any = None  # an LTXLatentUpsamplerModel; None: there is none, or none is used
+    latent_upsampler: Any = None  # an LTXLatentUpsamplerModel; None: no job needs one
 
 
 def fetch(job: Job) -> None:
-    """Find all files of a job's model, those of a Hub id by downloading what is not cached.
+    """Download the files of a job's model that are not on this machine.
 
     Raises:
         CheckpointError: a file is missing and cannot be downloaded.
@@ -39,7 +39,8 @@ def load(job: Job) -> Models:
     """Load the models that a job needs.
 
     Raises:
-        CheckpointError: something is missing, damaged, or refused.
+        CheckpointError: a file is missing, damaged, or refused.
+        FilmstripError: memory ran out.
     """
     import torch
 

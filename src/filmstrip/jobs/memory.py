@@ -1,4 +1,4 @@
-"""How much memory a job took, and what to do when there was not enough."""
+"""The peak memory of a job, and an error message for running out of it."""
 
 import sys
 from collections.abc import Iterator
@@ -10,10 +10,14 @@ from filmstrip.jobs.job import Job
 
 
 def peak_memory(device: str) -> dict[str, Any]:
-    """The most memory that the process has held.
+    """The peak memory of the process so far.
+
+    Args:
+        device: the torch device of the job.
 
     Returns:
-        `bytes`, and `kind`: allocated on a GPU, else resident (as getrusage(2) counts it).
+        `bytes`, and what they count as `kind`: memory allocated on the GPU, or else the resident
+        set size of getrusage(2).
     """
     if device.startswith("cuda"):
         import torch
@@ -27,7 +31,7 @@ def peak_memory(device: str) -> dict[str, Any]:
 
 @contextmanager
 def explain_out_of_memory(job: Job) -> Iterator[None]:
-    """Within the context, running out of memory is a sentence that says what to make smaller.
+    """Turn running out of memory within the context into an error that says what to make smaller.
 
     Raises:
         FilmstripError: memory ran out.

@@ -12,12 +12,13 @@ DEFAULT_SUFFIX = ".mp4"
 def choose_outputs(
     output: str | None, count: int, frames: int, height: int, width: int
 ) -> Adjusted[tuple[str, ...]]:
-    """The files to write, one a video, after checking that each can be written.
+    """Choose the files to write, one for each video, and check that they can be written.
 
     Args:
-        output: the file, whose suffix chooses the format; None: new ones in this folder.
-        count: videos.
-        frames, height, width: of each, for the space that it needs.
+        output: the file, whose suffix chooses the format; None: a new name in the working
+            directory.
+        count: the number of videos.
+        frames, height, width: the size of each video, to check the free disk space.
 
     Raises:
         InputError: a file cannot be written.
@@ -33,7 +34,7 @@ def choose_outputs(
 
 
 def unfinished_path(path: str) -> Path:
-    """Where the frames go that were finished when something ended the video of `path`."""
+    """The file for the finished frames of a video that ends early, instead of `path`."""
     output = Path(path)
     return output.with_stem(f"{output.stem}-unfinished")
 

@@ -1,4 +1,4 @@
-"""`plan`: from what a user asks for to a job, with everything checked before a tensor is read."""
+"""`plan`: from a request to a job, with everything checked before a tensor is read."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -21,7 +21,7 @@ PLANNERS: Mapping[type[Request], Callable[[Any], Job]] = MappingProxyType(
 
 
 def plan(request: Request) -> Job:
-    """Decide how to do what a request asks for.
+    """Turn a request into a job: complete its settings and check them.
 
     Reads pictures, clips and the model's JSON files, but no weights.
 
@@ -33,6 +33,6 @@ def plan(request: Request) -> Job:
     if planner is None:
         raise InputError(
             f"A {type(request).__name__} cannot be planned; give one of "
-            f"{', '.join(known.__name__ for known in PLANNERS)}."
+            f"{', '.join(request_class.__name__ for request_class in PLANNERS)}."
         )
     return planner(request)

@@ -1,4 +1,4 @@
-"""The plan of a video that starts from a picture, with Stable Video Diffusion."""
+"""The plan of `animate`: a video that starts from a picture, with Stable Video Diffusion."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +9,9 @@ from filmstrip.files import read_json
 from filmstrip.jobs.adjusted import Adjusted
 from filmstrip.jobs.checkpoint import find_checkpoint
 from filmstrip.jobs.families import SVD
+from filmstrip.jobs.inputs import MediaFile, MediaInput, describe, read_picture
 from filmstrip.jobs.job import Job
-from filmstrip.jobs.make_job import make_job
-from filmstrip.jobs.media_input import MediaFile, MediaInput, describe, read_picture
+from filmstrip.jobs.plan_common import make_job
 from filmstrip.jobs.request import AnimateRequest
 from filmstrip.jobs.settings import override, seeds_from
 from filmstrip.jobs.sizes import snap_size
@@ -31,7 +31,7 @@ COMPONENT_CLASSES = {
 
 
 def plan_animate(request: AnimateRequest) -> Job:
-    """See `filmstrip.jobs.plan.plan`."""
+    """Plan an `AnimateRequest`; see `filmstrip.jobs.plan.plan`."""
     seeds = seeds_from(request.seed, request.count)
     checkpoint = find_checkpoint(request.model, SVD)
     folder = checkpoint.folder()
@@ -92,7 +92,7 @@ def _settings(request: AnimateRequest, preset: SVDPreset) -> SVDPreset:
 
 
 def _check_folder(folder: Path) -> int:
-    """Refuse models that SVD cannot work with, from their configs alone.
+    """Check from its configs alone that a model is one of Stable Video Diffusion.
 
     Returns:
         The number of frames that the model was trained for.
@@ -119,11 +119,11 @@ def _better_size(width: int, height: int) -> tuple[str, ...]:
     """A sentence on sizes that the model can make, but not well."""
     if width % BEST_SIZE_MULTIPLE == 0 and height % BEST_SIZE_MULTIPLE == 0:
         return ()
-    return (f"{width}x{height}: sides that are multiples of {BEST_SIZE_MULTIPLE} look better.",)
+    return (f"{width}x{height}: multiples of {BEST_SIZE_MULTIPLE} look better.",)
 
 
 def _read_picture(source: str, width: int, height: int) -> Adjusted[MediaFile]:
-    """The picture of a video of that size."""
+    """Read the first frame of a video of this size."""
     picture = read_picture(source)
     file = describe(source, [picture.value], is_picture=True)
     stretch = (file.width / file.height) / (width / height)

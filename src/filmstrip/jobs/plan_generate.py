@@ -1,4 +1,4 @@
-"""The plan of a video of what a text says, and of pictures and clips, with LTX-Video."""
+"""The plan of `generate`: a video from a prompt, pictures and clips, with LTX-Video."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,10 +9,10 @@ from filmstrip.errors import InputError
 from filmstrip.files import read_json
 from filmstrip.jobs.adjusted import Adjusted
 from filmstrip.jobs.checkpoint import Checkpoint, check_upsampler, find_checkpoint
-from filmstrip.jobs.conditions import ReadCondition, Room, place_conditions, read_conditions
+from filmstrip.jobs.conditions import LoadedCondition, Timeline, place_conditions, read_conditions
 from filmstrip.jobs.families import LTX, LTX_CONDITION
 from filmstrip.jobs.job import SECOND_PASS_STRENGTH, Job
-from filmstrip.jobs.make_job import make_job
+from filmstrip.jobs.plan_common import make_job
 from filmstrip.jobs.request import GenerateRequest
 from filmstrip.jobs.settings import override, seeds_from
 from filmstrip.jobs.sizes import odd_size, snap_frames, snap_size
@@ -23,7 +23,7 @@ from filmstrip.presets.ltx import LTXPreset
 
 
 def plan_generate(request: GenerateRequest) -> Job:
-    """See `filmstrip.jobs.plan.plan`."""
+    """Plan a `GenerateRequest`; see `filmstrip.jobs.plan.plan`."""
     _check_request(request)
     conditions = read_conditions(request)
     family = LTX_CONDITION if conditions.value or request.upscale else LTX
@@ -33,9 +33,7 @@ def plan_generate(request: GenerateRequest) -> Job:
     folder = checkpoint.folder()
     is_long = bool(request.prompts_at) or request.window is not None
     if is_long and checkpoint.recipe is None:
-        raise InputError(
-            "--prompt-at and --window need a model that has a name: `filmstrip models` lists them."
-        )
+        raise InputError("--prompt-at and --window need a preset: `filmstrip models` lists them.")
     settings = _settings(request, checkpoint.preset, conditions.value)
     grid = _model_grid(checkpoint, folder)
     call = _call(request, settings, _request_grid(request, checkpoint, grid))
@@ -43,13 +41,13 @@ def plan_generate(request: GenerateRequest) -> Job:
     windows: Adjusted[Windows | None] = Adjusted(None)
     if is_long:
         windows = _windows(request, checkpoint.preset, num_frames, settings.fps, grid.frame_stride)
-    room = Room(
+    timeline = Timeline(
         num_frames=num_frames,
         window=num_frames if windows.value is None else windows.value.window,
         stride=grid.frame_stride,
         snap=request.snap,
     )
-    inputs = place_conditions(conditions.value, room)
+    inputs = place_conditions(conditions.value, timeline)
     sampling = _sampling(settings)
     recipe = (checkpoint.recipe or Recipe()).adjusted(**sampling)
     has_recipe = checkpoint.recipe is not None
@@ -87,12 +85,13 @@ def _check_request(request: GenerateRequest) -> None:
 
 
 def _settings(
-    request: GenerateRequest, preset: LTXPreset, conditions: Sequence[ReadCondition]
+    request: GenerateRequest, preset: LTXPreset, conditions: Sequence[LoadedCondition]
 ) -> LTXPreset:
-    """The preset's numbers, with those of the request in their place."""
+    """The preset with the settings of the request."""
     fps = request.fps
-    if fps is None:  # that of a clip that is continued
-        fps = next((clip.frame_rate for clip in conditions if clip.is_extended), None)
+    if fps is None:
+        extended = [condition for condition in conditions if condition.is_extended]
+        fps = extended[0].frame_rate if extended else None
     settings = override(
         preset,
         width=request.width,
@@ -103,14 +102,14 @@ def _settings(
         guidance=request.guidance,
         negative=request.negative,
     )
-    if request.frames is None:  # the last prompt has as long as the model makes at once
-        later = last_frame(request.prompts_at, settings.fps)
-        settings = replace(settings, frames=settings.frames + later)
+    if request.frames is None:  # the preset's length, counted from the last prompt
+        last_prompt = last_frame(request.prompts_at, settings.fps)
+        settings = replace(settings, frames=settings.frames + last_prompt)
     return settings
 
 
 def _model_grid(checkpoint: Checkpoint[LTXPreset], folder: Path) -> SizeGrid:
-    """The sizes and lengths of the model itself."""
+    """The sizes and lengths that the model can make."""
     if checkpoint.preset.file:
         return PUBLISHED_GRID
     vae = read_json(folder / "vae" / "config.json")
@@ -121,9 +120,10 @@ def _model_grid(checkpoint: Checkpoint[LTXPreset], folder: Path) -> SizeGrid:
 def _request_grid(
     request: GenerateRequest, checkpoint: Checkpoint[LTXPreset], grid: SizeGrid
 ) -> SizeGrid:
-    """The sizes and lengths that a request can have.
+    """The sizes and lengths that a request may have.
 
-    By a recipe all can, but a video must end where a clip that it leads up to begins.
+    With a recipe, all: the pipeline rounds up and crops. But a video that leads up to a clip must
+    end on the model's grid.
     """
     if checkpoint.recipe is None:
         return grid
@@ -153,7 +153,7 @@ def _call(
 def _windows(
     request: GenerateRequest, preset: LTXPreset, num_frames: int, fps: float, stride: int
 ) -> Adjusted[Windows | None]:
-    """The windows of a long video, by default as long as the model makes at once."""
+    """The windows of a long video; their length is by default that of the preset."""
     windows = plan_long_video(
         request.prompt,
         request.prompts_at,
@@ -167,7 +167,7 @@ def _windows(
 
 
 def _sampling(settings: LTXPreset) -> dict[str, Any]:
-    """Steps and guidance where they are set, by the names of the pipelines and of `adjusted`."""
+    """Steps and guidance that are set, as arguments of a pipeline or of `Recipe.adjusted`."""
     sampling: dict[str, Any] = {}
     if settings.steps is not None:
         sampling["num_inference_steps"] = settings.steps
@@ -187,8 +187,8 @@ def _num_steps(
         first = recipe.first.count
         second = int(first * SECOND_PASS_STRENGTH) if request.upscale else 0
         return first + second
-    passes = recipe.adjusted(upscale=request.upscale).passes
-    return sum(one.count for one in passes) * (1 if windows is None else windows.num_windows)
+    steps = sum(pass_.count for pass_ in recipe.adjusted(upscale=request.upscale).passes)
+    return steps if windows is None else steps * windows.num_windows
 
 
 def _unused_negative(request: GenerateRequest, recipe: Recipe) -> tuple[str, ...]:
@@ -200,7 +200,7 @@ def _unused_negative(request: GenerateRequest, recipe: Recipe) -> tuple[str, ...
 def _odd_size(
     request: GenerateRequest, checkpoint: Checkpoint[LTXPreset], call: dict[str, Any]
 ) -> tuple[str, ...]:
-    """What a video file makes of an odd width or height, which only a recipe can make."""
+    """A sentence about an odd width or height, which only a recipe can make."""
     if checkpoint.recipe is None:
         return ()
     scale = 2 if request.upscale else 1

@@ -1,4 +1,4 @@
-"""The plan of a video of twice the size of a clip, with LTX-Video."""
+"""The plan of `upscale`: a video of twice the size of a clip, with LTX-Video."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from filmstrip.files import read_json
 from filmstrip.jobs.checkpoint import check_upsampler, find_checkpoint
 from filmstrip.jobs.families import LTX_UPSAMPLE, LTX_UPSAMPLE_AND_DENOISE
+from filmstrip.jobs.inputs import MediaInput, describe
 from filmstrip.jobs.job import SECOND_PASS_STRENGTH, Job
-from filmstrip.jobs.make_job import make_job
-from filmstrip.jobs.media_input import MediaInput, describe
+from filmstrip.jobs.plan_common import make_job
 from filmstrip.jobs.request import UpscaleRequest
 from filmstrip.jobs.settings import override, seeds_from
 from filmstrip.jobs.sizes import cut_clip, snap_size
@@ -17,7 +17,7 @@ from filmstrip.presets.ltx import LTXPreset
 
 
 def plan_upscale(request: UpscaleRequest) -> Job:
-    """See `filmstrip.jobs.plan.plan`."""
+    """Plan an `UpscaleRequest`; see `filmstrip.jobs.plan.plan`."""
     from filmstrip.media.load import read_video
 
     family = LTX_UPSAMPLE if request.prompt is None else LTX_UPSAMPLE_AND_DENOISE
@@ -66,7 +66,7 @@ def plan_upscale(request: UpscaleRequest) -> Job:
 
 
 def _second_pass(prompt: str, preset: LTXPreset) -> dict[str, Any]:
-    """The arguments of a second pass's call that say what the clip shows, and how to draw it."""
+    """The prompt and the sampling arguments of the second pass."""
     call: dict[str, Any] = {"prompt": prompt, "negative_prompt": preset.negative}
     if preset.recipe is None:
         call["num_inference_steps"] = preset.steps

@@ -1,4 +1,4 @@
-"""What a job reports while it runs, how long each stage took, and how it is cancelled."""
+"""Progress of a running job: its events, the time of each stage, and cancelling."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,28 +6,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from filmstrip.errors import FilmstripError
-from filmstrip.jobs.json_data import JsonData
+from filmstrip.jobs.json_dataclass import JsonDataclass
 from filmstrip.pipeline.progress import Advance, Progress
 
 
 class JobCancelledError(FilmstripError):
-    """A job that ended because it was cancelled."""
+    """The job was cancelled."""
 
 
 @dataclass(frozen=True)
-class FinishedVideo(JsonData):
-    """A video that is written."""
+class FinishedVideo(JsonDataclass):
+    """A video that was written."""
 
     path: str
     seed: int
     bytes: int  # on disk, of all frames if it is a folder
-    seconds: dict[str, float]  # that each stage took
+    seconds: dict[str, float]  # of each stage
 
 
 class JobProgress:
-    """What a job reports to: the stages of the pipelines' `Progress`, and what is between them.
+    """What a job reports to: a `Progress` for the stages of pipelines, with events of the job.
 
-    This one does nothing; subclasses show what they wish.
+    Its methods do nothing. Subclasses override those that they need.
     """
 
     @contextmanager
@@ -36,20 +36,20 @@ class JobProgress:
         yield _do_nothing
 
     def video_started(self, number: int, count: int, path: str) -> None:
-        """The video `number` of `count`, from 1 on, begins."""
+        """Called when the video `number` of `count` begins; the first is number 1."""
 
     def frames_finished(self, num_frames: int, total: int) -> None:
-        """So many frames of a long video are finished, and more are to come."""
+        """Called when `num_frames` of the `total` frames of a long video are finished."""
 
     def video_finished(self, video: FinishedVideo) -> None:
-        """A video is written."""
+        """Called when a video was written."""
 
     def unfinished_kept(self, path: str, num_frames: int) -> None:
-        """A video has ended early; the frames that were finished by then are in `path`."""
+        """Called when a video ended early and its `num_frames` finished frames are in `path`."""
 
 
 class StageTimer:
-    """A `Progress` that passes on every stage, and keeps how long each took.
+    """A `Progress` that passes on every stage and measures its time.
 
     Args:
         progress: what the stages are passed on to.
@@ -59,7 +59,7 @@ class StageTimer:
     def __init__(self, progress: Progress, device: str) -> None:
         self.progress = progress
         self.device = device
-        self.seconds: dict[str, float] = {}  # by stage; those of one name are added up
+        self.seconds: dict[str, float] = {}  # by stage; stages of the same name are added up
 
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Advance]:
@@ -76,7 +76,7 @@ class StageTimer:
 
 
 class CancellableProgress:
-    """A `Progress` that passes on every stage, and ends the work when it is cancelled.
+    """A `Progress` that passes on every stage and ends the job when it is cancelled.
 
     Args:
         progress: what the stages are passed on to.
@@ -92,24 +92,26 @@ class CancellableProgress:
         """As `Progress.stage`.
 
         Raises:
-            JobCancelledError: the work is cancelled; also from what it yields.
+            JobCancelledError: the job is cancelled; the yielded function raises it too.
         """
         self.check()
         with self.progress.stage(name, total) as advance:
 
-            def advance_or_end() -> None:
+            def advance_and_check() -> None:
                 advance()
                 self.check()
 
-            yield advance_or_end
+            yield advance_and_check
 
     def check(self) -> None:
-        """Raises:
-        JobCancelledError: the work is cancelled.
+        """End the job if it is cancelled.
+
+        Raises:
+            JobCancelledError: it is.
         """
         if self.cancelled():
             raise JobCancelledError("The job is cancelled.")
 
 
 def _do_nothing() -> None:
-    """The step of a stage that nobody counts."""
+    """What a `JobProgress` that shows nothing does at each step."""

@@ -1,4 +1,4 @@
-"""What is written into a video about its making, and the command that makes it again."""
+"""The provenance that is written into a video, and the command that makes the video again."""
 
 import platform
 import shlex
@@ -10,12 +10,12 @@ from typing import Any
 from filmstrip.jobs.job import Job
 from filmstrip.version import __version__
 
-# What a command is given before its options.
-SUBJECTS: Mapping[str, str] = MappingProxyType(
+# The positional argument of each command.
+POSITIONALS: Mapping[str, str] = MappingProxyType(
     {"generate": "prompt", "animate": "image", "upscale": "video"}
 )
-# The options of each command, by the arguments of the pipeline's call that they set. Other
-# arguments come with --model.
+# The options of each command, by the arguments of the pipeline's call that they set. The other
+# arguments follow from --model.
 _SIZE = {"width": "--width", "height": "--height", "num_frames": "--frames"}
 OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
@@ -42,7 +42,15 @@ OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 
 
 def provenance(job: Job, seed: int) -> dict[str, Any]:
-    """All that is needed to make the video with `seed` again, as JSON can hold it."""
+    """Everything that is needed to make one video of a job again.
+
+    Args:
+        job: the job.
+        seed: the seed of the video, one of `job.seeds`.
+
+    Returns:
+        Names and values that can be written as JSON.
+    """
     values: dict[str, Any] = {
         "command": job.task,
         "model": f"{job.model}@{job.revision}" if job.revision else job.model,
@@ -50,14 +58,16 @@ def provenance(job: Job, seed: int) -> dict[str, Any]:
         "numerics": job.numerics,
         "seed": seed,
     }
-    subject = SUBJECTS[job.task]
-    if subject not in job.call:
-        values[subject] = job.inputs[0].file.path
+    positional = POSITIONALS[job.task]
+    if positional not in job.call:
+        values[positional] = job.inputs[0].file.path
     elif job.inputs:
         values["conditions"] = [{item.role: str(item)} for item in job.inputs]
     values.update(job.call)
     if job.windows is not None:
-        values["prompts_at"] = [f"{_number(time)}s {text}" for time, text in job.windows.prompts_at]
+        values["prompts_at"] = [
+            f"{_as_text(time)}s {text}" for time, text in job.windows.prompts_at
+        ]
         values["window"] = job.windows.window
         values["overlap"] = job.windows.overlap
     values.update(job.recipe_changes)
@@ -82,10 +92,10 @@ def command(values: Mapping[str, Any], output: str) -> str:
         output: the file to make.
 
     Raises:
-        KeyError: the provenance lacks what every one has.
+        KeyError: the provenance lacks an entry that is always needed.
     """
     task = values["command"]
-    subject = values[SUBJECTS[task]]
+    positional = values[POSITIONALS[task]]
     words = ["--model", values["model"], "--seed", values["seed"]]
     for argument, option in OPTIONS[task].items():
         if argument in values:
@@ -98,13 +108,13 @@ def command(values: Mapping[str, Any], output: str) -> str:
     if task == "generate" and values.get("upscale"):
         words.append("--upscale")
     words += ["--device", values["device"], "--dtype", values["dtype"], "--output", output]
-    if subject.startswith("-"):  # else it would be read as an option
-        words += ["--", subject]
+    if positional.startswith("-"):  # else it would be read as an option
+        words += ["--", positional]
     else:
-        words.insert(0, subject)
-    return shlex.join(["filmstrip", task, *map(_number, words)])
+        words.insert(0, positional)
+    return shlex.join(["filmstrip", task, *map(_as_text, words)])
 
 
-def _number(value: Any) -> str:
-    """A value as one writes it: 24, not 24.0."""
+def _as_text(value: Any) -> str:
+    """A value as text, whole numbers without a fraction: 24, not 24.0."""
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -1,7 +1,7 @@
-"""What a user asks for: plain values, as a command line or a web form has them.
+"""Requests: what a user asks for, as plain values.
 
-The fields are called as the options of `filmstrip generate`, `animate` and `upscale`. None means
-that the model decides. Nothing is checked here: `filmstrip.jobs.plan.plan` does that.
+The fields have the names of the options of `filmstrip generate`, `animate` and `upscale`. None
+means the model's default. Nothing is checked here: `filmstrip.jobs.plan.plan` does that.
 """
 
 from collections.abc import Mapping
@@ -10,33 +10,33 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from filmstrip.errors import InputError
-from filmstrip.jobs.json_data import JsonData
+from filmstrip.jobs.json_dataclass import JsonDataclass
 
 
 @dataclass(frozen=True)
-class ConditionRequest(JsonData):
-    """A picture or a clip that the video shows."""
+class ConditionRequest(JsonDataclass):
+    """A picture or a clip to show in the video."""
 
     option: str  # "image" or "video"
     file: str  # a path or an http(s) URL
-    frame: int = 0  # of the video, at which it begins; negative: counted from the end
-    strength: float = 1.0  # 0, no effect, to 1, as in the file
+    frame: int = 0  # the frame of the video at which it begins; negative: from the end
+    strength: float = 1.0  # from 0 (no effect) to 1 (as in the file)
 
     def __str__(self) -> str:
         return f"--{self.option} {self.file}@{self.frame}"
 
 
 @dataclass(frozen=True)
-class TimedPrompt(JsonData):
-    """What the video shows from a time on."""
+class TimedPrompt(JsonDataclass):
+    """A prompt that holds from a time on."""
 
     time: str  # "4s", "1m30s", "2.5" (seconds) or "96f" (frames)
     prompt: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(JsonData):
-    """The fields of every task."""
+class Request(JsonDataclass):
+    """A request of any task: the fields that all tasks have."""
 
     task: ClassVar[str]
 
@@ -47,18 +47,22 @@ class Request(JsonData):
     height: int | None = None
     frames: int | None = None
     fps: float | None = None
-    snap: bool = True  # move sizes that the model cannot make to the nearest, rather than refuse
+    snap: bool = True  # change sizes that the model cannot make to the nearest, or refuse them
     seed: int | None = None
     output: str | None = None  # None: out.mp4, or the next free name
     provenance: bool = True  # write into the file what is needed to make it again
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, and the task."""
+        """The fields and the task as strings, numbers, lists and dictionaries."""
         return {"task": self.task, **super().to_dict()}
 
     @classmethod
     def from_dict(cls, data: Any) -> Any:
-        """The request of any task; see `JsonData.from_dict`."""
+        """Make the request from what `to_dict` returned, of the class for its task.
+
+        Raises:
+            InputError: the task is unknown; a field is missing, unknown, or of another type.
+        """
         if not isinstance(data, Mapping) or data.get("task") not in REQUESTS:
             task = data.get("task") if isinstance(data, Mapping) else data
             raise InputError(f"A request's task is {task!r}; give one of {', '.join(REQUESTS)}.")
@@ -68,7 +72,7 @@ class Request(JsonData):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateRequest(Request):
-    """A video of what a text says, and of pictures and clips, with LTX-Video."""
+    """A video from a prompt, and from pictures and clips if there are any, with LTX-Video."""
 
     task = "generate"
 
@@ -82,8 +86,8 @@ class GenerateRequest(Request):
     extend_before: str | None = None  # a clip to lead up to
     upscale: bool = False  # double the size by a latent upsampler and a second pass
     prompts_at: tuple[TimedPrompt, ...] = ()
-    window: int | None = None  # frames of a long video that are made at once
-    count: int = 1  # videos, from seeds that follow each other
+    window: int | None = None  # frames in a window of a long video
+    count: int = 1  # how many videos, with consecutive seeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +101,8 @@ class AnimateRequest(Request):
     noise_aug: float | None = None
     steps: int | None = None
     guidance_min: float | None = None  # of the first frame
-    guidance_max: float | None = None  # of the last
-    count: int = 1
+    guidance_max: float | None = None  # of the last frame
+    count: int = 1  # how many videos, with consecutive seeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +112,7 @@ class UpscaleRequest(Request):
     task = "upscale"
 
     video: str  # a path or an http(s) URL
-    prompt: str | None = None  # what it shows, for a second pass
+    prompt: str | None = None  # what the clip shows; adds a second pass
 
 
 REQUESTS: Mapping[str, type[Request]] = MappingProxyType(

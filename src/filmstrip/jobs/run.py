@@ -1,29 +1,29 @@
-"""`run`: a job carried out on loaded models, which are left as they were."""
+"""`run`: makes the videos of a job with loaded models, which it leaves unchanged."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filmstrip.jobs.frames import ReadInput, VideoMaker, read_inputs
 from filmstrip.jobs.job import Job
-from filmstrip.jobs.json_data import JsonData
+from filmstrip.jobs.json_dataclass import JsonDataclass
 from filmstrip.jobs.load import Models
 from filmstrip.jobs.memory import explain_out_of_memory
 from filmstrip.jobs.outputs import unfinished_path
+from filmstrip.jobs.pipeline_calls import LoadedInput, VideoMaker, load_inputs
 from filmstrip.jobs.progress import CancellableProgress, FinishedVideo, JobProgress, StageTimer
 from filmstrip.jobs.provenance import provenance
 
 
 @dataclass(frozen=True)
-class JobResult(JsonData):
-    """What a job has made."""
+class JobResult(JsonDataclass):
+    """The videos that a job wrote."""
 
     videos: tuple[FinishedVideo, ...]
 
 
 def never_cancelled() -> bool:
-    """What `run` asks if nobody can cancel the job."""
+    """The default of `cancel`: the job cannot be cancelled."""
     return False
 
 
@@ -33,27 +33,28 @@ def run(
     progress: JobProgress | None = None,
     cancel: Callable[[], bool] = never_cancelled,
 ) -> JobResult:
-    """Make the videos of a job, one by one, each from its own seed.
+    """Make the videos of a job, one after the other.
 
-    Any of them is what a job with its seed alone would make. Nothing of the models changes, so
-    that jobs can share them, one after the other.
+    Each video depends on its own seed alone. The models do not change, so that jobs can share
+    them, one after the other.
 
     Args:
         models: from `filmstrip.jobs.load.load`, for this job or for one with the same model,
             pipeline, device and dtype.
-        progress: what is told how the work goes.
-        cancel: called at each stage and each step, such as `threading.Event().is_set`.
+        progress: what the job reports to.
+        cancel: called at each stage and each step, such as `threading.Event().is_set`; the job ends
+            when it returns True.
 
     Raises:
         InputError: a picture or clip of the job is missing or has changed.
-        JobCancelledError: `cancel` has answered yes. Videos that were written by then are
-            kept, and of a long video the frames that were finished, in NAME-unfinished.
+        JobCancelledError: `cancel` returned True. Videos that were written by then are kept, and
+            so are the finished frames of a long video, in NAME-unfinished.
         FilmstripError: memory ran out.
     """
     progress = JobProgress() if progress is None else progress
     videos = []
     with explain_out_of_memory(job):
-        inputs = read_inputs(job)
+        inputs = load_inputs(job)
         for number, (seed, path) in enumerate(zip(job.seeds, job.outputs, strict=True), start=1):
             progress.video_started(number, len(job.seeds), path)
             video = _make_video(job, models, inputs, seed, path, progress, cancel)
@@ -65,7 +66,7 @@ def run(
 def _make_video(
     job: Job,
     models: Models,
-    inputs: tuple[ReadInput, ...],
+    inputs: tuple[LoadedInput, ...],
     seed: int,
     path: str,
     progress: JobProgress,
@@ -76,7 +77,7 @@ def _make_video(
 
     from filmstrip.media.export import save_video
 
-    def keep(frames: Any) -> None:
+    def save_unfinished(frames: Any) -> None:
         unfinished = unfinished_path(path)
         save_video(frames, unfinished, job.fps)
         progress.unfinished_kept(str(unfinished), len(frames))
@@ -85,11 +86,19 @@ def _make_video(
     stages = CancellableProgress(timer, cancel)
     torch.manual_seed(seed)  # some VAEs draw noise from the global generator
     generator = torch.Generator().manual_seed(seed)
-    maker = VideoMaker(job, models, inputs, generator, stages, events=progress, keep=keep)
+    maker = VideoMaker(
+        job,
+        models,
+        inputs,
+        generator,
+        stages,
+        job_progress=progress,
+        save_unfinished=save_unfinished,
+    )
     frames = maker.make()
     with stages.stage("write"):
-        made_by = provenance(job, seed) if job.provenance else None
-        save_video(frames, path, job.fps, provenance=made_by)
+        values = provenance(job, seed) if job.provenance else None
+        save_video(frames, path, job.fps, provenance=values)
     return FinishedVideo(path, seed, _size_on_disk(Path(path)), timer.seconds)
 
 

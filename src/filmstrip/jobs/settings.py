@@ -1,4 +1,4 @@
-"""The numbers of a job: a preset's, with those of the request in their place."""
+"""The settings of a job: those of the request, checked, and else the preset's."""
 
 import math
 import random
@@ -33,10 +33,14 @@ LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(  # both ends inclu
 
 
 def override(preset: P, **requested: Any) -> P:
-    """The preset with the requested values; None leaves the preset's.
+    """Replace settings of a preset by those of a request.
+
+    Args:
+        preset: the preset.
+        requested: settings by name; None keeps the preset's.
 
     Raises:
-        InputError: a number beyond its limits.
+        InputError: a number is outside its `LIMITS`.
     """
     values = {name: value for name, value in requested.items() if value is not None}
     for name, value in values.items():
@@ -48,10 +52,14 @@ def override(preset: P, **requested: Any) -> P:
 
 
 def check_range(name: str, value: float) -> None:
-    """Refuse what is no finite number within the limits of that name.
+    """Check that a setting is a finite number within its limits.
+
+    Args:
+        name: the setting, one of `LIMITS`.
+        value: its value.
 
     Raises:
-        InputError: with the option, the value and the limits.
+        InputError: it is not.
     """
     low, high = LIMITS[name]
     if low <= value <= high and value != math.inf:
@@ -62,10 +70,14 @@ def check_range(name: str, value: float) -> None:
 
 
 def seeds_from(first: int | None, count: int) -> tuple[int, ...]:
-    """`count` seeds that follow each other, from `first` or from a random one.
+    """The seeds of a job's videos, which are consecutive.
+
+    Args:
+        first: the first seed; None: a random one.
+        count: the number of videos.
 
     Raises:
-        InputError: there are no so many seeds.
+        InputError: the count or a seed is outside its `LIMITS`.
     """
     check_range("count", count)
     if first is None:

@@ -1,23 +1,23 @@
-"""Sizes and lengths that a model can make, from those of a request."""
+"""Sizes and lengths: from those of a request to those that a model can make."""
 
 import math
 from pathlib import Path
 
 from filmstrip.errors import InputError
 from filmstrip.jobs.adjusted import Adjusted
+from filmstrip.jobs.formatting import plural
 from filmstrip.jobs.settings import check_range
-from filmstrip.jobs.words import plural
 
 
 def snap(requested: int, first: int, step: int, problem: str, allowed: bool) -> Adjusted[int]:
-    """The `first + step * k` nearest to `requested`, with k at least 0; the larger of two as near.
+    """The `first + step * k` nearest to `requested`, with k at least 0; halves are rounded up.
 
     Args:
-        problem: what is wrong with `requested`, for the sentence.
-        allowed: whether the value may be moved.
+        problem: what is wrong with `requested`, for the message.
+        allowed: whether the value may be changed.
 
     Raises:
-        InputError: the value must be moved and may not.
+        InputError: the value must be changed and may not.
     """
     steps = max(0, math.floor((requested - first) / step + 0.5))
     nearest = first + steps * step
@@ -32,7 +32,15 @@ def snap(requested: int, first: int, step: int, problem: str, allowed: bool) -> 
 
 
 def snap_size(name: str, requested: int, multiple: int, allowed: bool) -> Adjusted[int]:
-    """The multiple of `multiple` nearest to a width or height in pixels; as `snap`."""
+    """The multiple of `multiple` that is nearest to a width or height in pixels.
+
+    Args:
+        name: "width" or "height".
+        allowed: whether the value may be changed.
+
+    Raises:
+        InputError: the value must be changed and may not.
+    """
     problem = f"--{name} {requested} is not a multiple of {multiple}"
     return snap(requested, multiple, multiple, problem, allowed)
 
@@ -40,7 +48,16 @@ def snap_size(name: str, requested: int, multiple: int, allowed: bool) -> Adjust
 def snap_frames(
     frames: int, seconds: float | None, fps: float, stride: int, allowed: bool
 ) -> Adjusted[int]:
-    """The `stride * k + 1` nearest to `frames`, or to `seconds` if they are given; as `snap`."""
+    """The number of frames, `stride * k + 1`, that is nearest to the requested length.
+
+    Args:
+        frames: the length in frames.
+        seconds: the length in seconds, instead of `frames`.
+        allowed: whether the length may be changed.
+
+    Raises:
+        InputError: the length must be changed and may not.
+    """
     source = f"--frames {frames}"
     if seconds is not None:
         check_range("seconds", seconds)
@@ -49,15 +66,22 @@ def snap_frames(
     return snap(frames, 1, stride, f"{source} is not {stride} * k + 1", allowed)
 
 
-def cut_clip(name: str, num_frames: int, room: int, stride: int, allowed: bool) -> Adjusted[int]:
-    """How many of a clip's first frames are used: `stride * k + 1`, no more than `room`.
+def cut_clip(
+    name: str, num_frames: int, max_frames: int, stride: int, allowed: bool
+) -> Adjusted[int]:
+    """How many of a clip's first frames are used: `stride * k + 1`, at most `max_frames`.
+
+    Args:
+        name: what messages call the clip.
+        num_frames: the length of the clip.
+        allowed: whether frames may be cut.
 
     Raises:
         InputError: frames must be cut and `allowed` is false.
     """
     from filmstrip.ltx.video_shape import round_down_frames
 
-    kept = round_down_frames(min(num_frames, room), stride)
+    kept = round_down_frames(min(num_frames, max_frames), stride)
     if kept == num_frames:
         return Adjusted(kept)
     problem = (
@@ -70,10 +94,17 @@ def cut_clip(name: str, num_frames: int, room: int, stride: int, allowed: bool) 
 
 
 def odd_size(width: int, height: int, output: str | None, allowed: bool) -> tuple[str, ...]:
-    """What a video file makes of an odd width or height, which H.264 in 4:2:0 cannot have.
+    """A sentence about an odd width or height, which H.264 in 4:2:0 cannot have.
+
+    Args:
+        output: the file to write; None: an mp4 file.
+        allowed: whether the file may have another size.
+
+    Returns:
+        One sentence, or none if the size is even or the format is another.
 
     Raises:
-        InputError: the file cannot have that size and `allowed` is false.
+        InputError: the file must have another size and may not.
     """
     from filmstrip.media.export import MOVFLAGS
 
@@ -81,7 +112,10 @@ def odd_size(width: int, height: int, output: str | None, allowed: bool) -> tupl
     if suffix not in MOVFLAGS or (width % 2 == 0 and height % 2 == 0):
         return ()
     even = f"{width + width % 2}x{height + height % 2}"
-    problem = f"{width}x{height} has an odd side, and {suffix} files (H.264, 4:2:0) have even ones"
+    problem = (
+        f"{width}x{height} has an odd width or height, and {suffix} files (H.264, 4:2:0) need "
+        "even ones"
+    )
     if not allowed:
         raise InputError(f"{problem}. Use {even}, another format, or leave out --no-snap.")
-    return (f"{problem}: the last line is written twice, {even}.",)
+    return (f"{problem}: the last row or column is repeated, {even}.",)

@@ -1,4 +1,4 @@
-"""Long videos, which are made in overlapping windows, from prompts over time."""
+"""Long videos: prompts over time, and the overlapping windows in which they are made."""
 
 import re
 from collections.abc import Sequence
@@ -6,30 +6,34 @@ from dataclasses import dataclass
 
 from filmstrip.errors import InputError
 from filmstrip.jobs.adjusted import Adjusted
-from filmstrip.jobs.json_data import JsonData
+from filmstrip.jobs.formatting import plural
+from filmstrip.jobs.json_dataclass import JsonDataclass
 from filmstrip.jobs.request import TimedPrompt
 from filmstrip.jobs.sizes import snap
-from filmstrip.jobs.words import plural
 
 TIME = re.compile(r"(?P<frames>\d+)f|(?=.)((?P<minutes>\d+)m)?((?P<seconds>\d+\.?\d*|\.\d+)s?)?")
-OVERLAP = 25  # frames that a window takes over from the one before, where it is long enough
+OVERLAP = 25  # frames that a window shares with the previous one, at most half of the window
 
 
 @dataclass(frozen=True)
-class Windows(JsonData):
-    """How a long video is made, one window after the other."""
+class Windows(JsonDataclass):
+    """The windows of a long video, which are made one after the other."""
 
-    prompts_at: tuple[tuple[float, str], ...]  # after the first: the second of each, and its text
-    window: int  # frames that are made at once
-    overlap: int  # of them, those that are taken over from the window before
-    num_windows: int  # of the whole video
+    prompts_at: tuple[tuple[float, str], ...]  # seconds and text, without the first prompt
+    window: int  # frames in a window
+    overlap: int  # frames that a window shares with the previous one
+    num_windows: int
 
 
 def parse_time(prompt: TimedPrompt, fps: float) -> float:
-    """The second at which a prompt begins.
+    """The time in seconds at which a prompt begins.
+
+    Args:
+        prompt: a prompt and its time, in one of the forms that `TimedPrompt` lists.
+        fps: frames per second of the video.
 
     Raises:
-        InputError: the time is not written as `TimedPrompt` says, or there is no prompt.
+        InputError: the time has another form, or the prompt is empty.
     """
     match = TIME.fullmatch(prompt.time)
     if not match:
@@ -49,7 +53,7 @@ def parse_time(prompt: TimedPrompt, fps: float) -> float:
 
 
 def last_frame(prompts: Sequence[TimedPrompt], fps: float) -> int:
-    """The frame at which the last of these prompts begins; 0 without any."""
+    """The frame at which the last of the prompts begins; 0 without prompts."""
     return max((round(parse_time(prompt, fps) * fps) for prompt in prompts), default=0)
 
 
@@ -63,15 +67,19 @@ def plan_long_video(
     stride: int,
     snap_window: bool,
 ) -> Adjusted[Windows]:
-    """The windows of a long video.
+    """Plan the windows of a long video.
 
     Args:
-        prompt: what the video shows from its start.
-        window: frames that are made at once; moved to the nearest `stride * k + 1`.
-        snap_window: whether it may be moved.
+        prompt: the first prompt.
+        prompts_at: the later prompts.
+        num_frames: the length of the video.
+        fps: frames per second.
+        window: frames in a window; changed to the nearest `stride * k + 1`.
+        stride: frames of the video for each frame of the latents.
+        snap_window: whether `window` may be changed.
 
     Raises:
-        InputError: prompts or a window that cannot be.
+        InputError: a prompt begins after the end, or the window cannot be made.
     """
     from filmstrip.ltx.pipelines.long_video import plan_windows
     from filmstrip.ltx.video_shape import round_down_frames

@@ -1,1 +1,1 @@
-"""Pixels in and out: processors around the VAE, reading pictures and videos, writing videos."""
+"""Reading pictures and videos, writing videos, and the processors around a VAE."""

@@ -25,7 +25,7 @@ from filmstrip.media.provenance import PROVENANCE_FILE, to_ascii, to_exif, to_te
 
 logger = get_logger(__name__)
 
-QUALITY = 7.0  # default of save_video: CRF 15, which the eye cannot tell from the frames
+QUALITY = 7.0  # default of save_video: CRF 15, visually lossless
 PALETTE_SAMPLE = 8192  # pixels from which the palette of a GIF's frame is computed
 HEADER_BYTES = 1 << 20  # estimate for headers and provenance
 BT709 = 1  # code point of H.273 for the matrix, the primaries and the transfer function
@@ -94,8 +94,8 @@ def export_to_video(
         raise InputError(f"{path} must end in one of {', '.join(MOVFLAGS)} to hold an H.264 video.")
     _check_target(path)
     multiple = math.lcm(macro_block_size or 1, 2)
-    with replacing(make_folder(path.parent) / path.name) as part:
-        _encode_h264(frames, part, rate, options, size_multiple=multiple)
+    with replacing(make_folder(path.parent) / path.name) as temporary:
+        _encode_h264(frames, temporary, rate, options, size_multiple=multiple)
     return str(path)
 
 
@@ -123,8 +123,8 @@ def export_to_gif(image: Video, output_gif_path: AnyPath | None = None, fps: flo
         raise InputError(f"{path} must end in .gif. For other formats use save_video.")
     _check_target(path)
     pictures = map(PIL.Image.fromarray, frames)
-    with replacing(make_folder(path.parent) / path.name) as part:
-        _save_animation(pictures, part, format="GIF", duration=duration, optimize=False)
+    with replacing(make_folder(path.parent) / path.name) as temporary:
+        _save_animation(pictures, temporary, format="GIF", duration=duration, optimize=False)
     return str(path)
 
 
@@ -135,17 +135,18 @@ def save_video(
     quality: float = QUALITY,
     provenance: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write one video in the format that the path's ending names, completely or not at all.
+    """Write one video in the format of the path's suffix. A failed write leaves no file.
 
     Args:
         frames: one video, in a form that `frames.to_uint8_frames` takes. An odd height or width of
             an H.264 video is padded by repeating the last row or column.
-        path: ends in .mp4, .mov, .mkv (H.264), .gif or .webp; without an ending, or as an empty
-            folder, it becomes a folder of PNG frames. An existing file is replaced.
+        path: ends in .mp4, .mov, .mkv (H.264), .gif or .webp; a path without a suffix, or an
+            empty folder, becomes a folder of PNG frames. An existing file is replaced.
         fps: frames a second, 0.001 to 1000, fractions included.
         quality: 0 to 10. For H.264 see `crf`; 10 is lossless there and in WebP. GIF and PNG do not
             use it.
-        provenance: what made the video, kept in the file; see `filmstrip.media.provenance`.
+        provenance: the settings that made the video, to store in the file; see
+            `filmstrip.media.provenance`.
 
     Returns:
         The path.
@@ -160,19 +161,21 @@ def save_video(
     text = None if provenance is None else to_text(provenance)
     array = to_uint8_frames(frames)
     _check_target(path)
-    with replacing(make_folder(path.parent) / path.name) as part:
-        write(array, part, rate, quality, text)
+    with replacing(make_folder(path.parent) / path.name) as temporary:
+        write(array, temporary, rate, quality, text)
     return path
 
 
 def check_writable(path: AnyPath, num_frames: int, height: int, width: int) -> None:
-    """Check before any work that `save_video` can write a video of this size.
+    """Check that `save_video` can write a video of this size. Nothing is written.
 
-    Nothing is left behind.
+    Args:
+        path: as in `save_video`.
+        num_frames, height, width: the size of the video.
 
     Raises:
-        InputError: the ending is unknown, the path is a folder where a file is meant or the other
-            way round, the folder is not empty, or permission or space is missing.
+        InputError: the suffix is unknown, the path is a folder but the suffix that of a file or the
+            reverse, the folder is not empty, or permission or space is missing.
     """
     path = Path(path)
     pixels = num_frames * height * width
@@ -183,20 +186,24 @@ def check_writable(path: AnyPath, num_frames: int, height: int, width: int) -> N
             free = shutil.disk_usage(parent).free
     except OSError as error:
         raise InputError(
-            f"{path} cannot be written: {parent}: {error.strerror}. Name another place."
+            f"{path} cannot be written: {parent}: {error.strerror}. Name another path."
         ) from error
     if free < needed:
         raise InputError(
             f"{path} may need up to {needed / 1e6:,.0f} MB ({num_frames} frames of "
             f"{width}x{height}), and {parent} has {free / 1e6:,.0f} MB free. Free some space or "
-            "name another place."
+            "name another path."
         )
 
 
 def crf(quality: float | None) -> dict[str, str]:
     """The x264 option for a quality of 0 to 10: CRF 51 to 0, as in imageio-ffmpeg 0.6.
 
-    None gives no option: x264's default. Other values are an `InputError`.
+    Args:
+        quality: 0 (worst) to 10 (lossless); None: no option, which is x264's default.
+
+    Raises:
+        InputError: another value.
     """
     if quality is None:
         return {}
@@ -204,12 +211,16 @@ def crf(quality: float | None) -> dict[str, str]:
 
 
 def format_of(path: Path) -> OutputFormat:
-    """The format that a path's ending names; an `InputError` for an unknown ending."""
+    """The format of a path's suffix.
+
+    Raises:
+        InputError: the suffix is unknown.
+    """
     suffix = "" if os.path.isdir(path) else path.suffix.lower()
     if suffix not in FORMATS:
         raise InputError(
             f"{path} ends in {path.suffix}, which is not a format that can be written. Use "
-            f"{', '.join(filter(None, FORMATS))}, or a name without an ending for a folder of PNG "
+            f"{', '.join(filter(None, FORMATS))}, or a name without a suffix for a folder of PNG "
             "frames."
         )
     return FORMATS[suffix]
@@ -239,9 +250,9 @@ def _encode_h264(
 
     Args:
         options: of x264.
-        provenance: as text, for the `comment` tag.
-        size_multiple: even; frames are scaled up to multiples of it, but for 2 they are padded
-            instead, so that every pixel stays as it is.
+        provenance: the text of the `comment` tag.
+        size_multiple: an even number; frames are scaled up to multiples of it. For 2 they are
+            padded instead, so that no pixel changes.
     """
     import av
 
@@ -365,7 +376,7 @@ def _save_animation(pictures: Iterable[PIL.Image.Image], path: Path, **options: 
 def _durations(num_frames: int, fps: Fraction, unit: int) -> list[int]:
     """How long each frame lasts, in milliseconds, as multiples of `unit`.
 
-    Rounding does not add up: frame n starts within half a unit of n / fps.
+    Rounding errors do not accumulate: frame n starts within half a unit of n / fps.
     """
     starts = [round(index * 1000 / fps / unit) * unit for index in range(num_frames + 1)]
     return [max(end - start, unit) for start, end in pairwise(starts)]
@@ -385,7 +396,7 @@ def _check_quality(quality: float) -> float:
 
 
 def _check_target(path: Path) -> Path:
-    """Check that the path is a possible name and that what exists there can be replaced.
+    """Check that the path is a valid name, and that a file or folder there can be replaced.
 
     Returns:
         The nearest existing folder above it.
@@ -400,7 +411,7 @@ def _check_target(path: Path) -> Path:
     except (OSError, ValueError) as error:  # name too long, null byte, no permission
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(
-            f"{str(path)!r} cannot be written: {reason}. Name another place."
+            f"{str(path)!r} cannot be written: {reason}. Name another path."
         ) from error
     if path.is_dir():
         if path.suffix.lower() in FORMATS and path.suffix:
@@ -412,7 +423,7 @@ def _check_target(path: Path) -> Path:
                 f"The folder {path} is not empty. Name an empty or a new one for the frames."
             )
     elif not path.is_file():
-        raise InputError(f"{path} is neither a file nor a folder. Name another place.")
+        raise InputError(f"{path} is neither a file nor a folder. Name another path.")
     elif not path.suffix:
         raise InputError(
             f"{path} is a file, and a folder of frames is to be written: add .mp4 or the like."

@@ -139,7 +139,8 @@ def _scale_to_uint8(frame: NDArray[Any], name: str) -> NDArray[Any]:
         return frame
     if frame.dtype.kind != "f":
         raise InputError(f"{name} has dtype {frame.dtype}: give uint8, or floats in [0, 1].")
-    low, high = frame.min(), frame.max()
+    low = frame.min()
+    high = frame.max()
     if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):
         raise InputError(
             f"{name} has values from {low:g} to {high:g}: floats must lie in [0, 1]. Scale "

@@ -247,12 +247,12 @@ def _local_file(source: object, noun: str) -> Iterator[Path]:
     """The path of a file; a URL is downloaded to a temporary one.
 
     Args:
-        source: what the caller gave as path or URL.
-        noun: how errors call it, "picture" or "video".
+        source: the path or URL that the caller passed.
+        noun: what errors call it, "picture" or "video".
     """
     if not isinstance(source, (str, os.PathLike)):
         raise InputError(
-            f"A {noun} is given as a path or a URL, but this one is a {type(source).__name__}."
+            f"A {noun} must be a path or a URL, but this one is a {type(source).__name__}."
         )
     if not str(source).startswith(URL_SCHEMES):
         path = Path(source)

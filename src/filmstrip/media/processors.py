@@ -29,7 +29,7 @@ class VaeImageProcessor(Configurable):
     """Converts pictures to the tensor that a VAE encodes, and decoded tensors to pictures.
 
     The numbers are those of diffusers' class of this name. Its helpers for inpainting and for
-    safety checkers are not here.
+    safety checkers are left out.
 
     Args:
         do_resize: resize to multiples of `vae_scale_factor`, rounded down.
@@ -116,7 +116,8 @@ class VaeImageProcessor(Configurable):
             if self.config.do_resize:
                 batch = self.resize(batch, *self.get_default_height_width(batch, height, width))
         if self.config.do_normalize:
-            low, high = batch.min(), batch.max()
+            low = batch.min()
+            high = batch.max()
             if low < 0 or high > 1:
                 logger.warning(
                     "The picture has values from %g to %g, where [0, 1] is expected.", low, high
@@ -210,7 +211,8 @@ class VaeImageProcessor(Configurable):
             height, width: in pixels.
         """
         if isinstance(image, PIL.Image.Image):
-            default_height, default_width = image.height, image.width
+            default_height = image.height
+            default_width = image.width
         elif isinstance(image, torch.Tensor):
             default_height, default_width = image.shape[2:4]
         else:
@@ -354,9 +356,12 @@ class VideoProcessor(VaeImageProcessor):
                 f"output_type={output_type!r} is unknown for videos. Use pil, np or pt."
             )
         if not isinstance(video, torch.Tensor) or video.ndim != 5:
-            got = tuple(video.shape) if isinstance(video, torch.Tensor) else type(video).__name__
+            received = (
+                tuple(video.shape) if isinstance(video, torch.Tensor) else type(video).__name__
+            )
             raise InputError(
-                f"A tensor (batch, channels, frames, height, width) is postprocessed, not {got}."
+                "A tensor (batch, channels, frames, height, width) is postprocessed, not "
+                f"{received}."
             )
         return self._to_output(video.transpose(1, 2), output_type)
 
@@ -371,10 +376,12 @@ def _to_videos(video: Any) -> Sequence[Any]:
             )
         return list(video) if video.ndim == 5 else [video]
     if not isinstance(video, (list, tuple)) or not video:
-        got = "an empty list" if isinstance(video, (list, tuple)) else f"a {type(video).__name__}"
+        received = (
+            "an empty list" if isinstance(video, (list, tuple)) else f"a {type(video).__name__}"
+        )
         raise InputError(
             "A video is a list of PIL images, an array or a tensor, or a list of videos, not "
-            f"{got}."
+            f"{received}."
         )
     first = video[0]
     if isinstance(first, PIL.Image.Image):

@@ -1,6 +1,6 @@
-"""The provenance of a video: what made it, a dict that is kept inside the file as JSON.
+"""The provenance of a video: the settings that made it, stored in the file as JSON.
 
-| format | place |
+| format | stored in |
 | --- | --- |
 | mp4, mov, mkv | the `comment` tag (muxers drop tags with other names) |
 | gif | the comment block |
@@ -29,12 +29,12 @@ EXIF_ASCII = b"ASCII\0\0\0"  # the character code at the start of a user comment
 
 
 def to_text(provenance: Mapping[str, Any]) -> str:
-    """Convert a provenance to the JSON text that is kept in the file.
+    """Convert a provenance to the JSON text that is stored in the file.
 
-    Characters of all scripts stay readable; a lone surrogate becomes its JSON escape.
+    Characters are not escaped, except lone surrogates.
 
     Raises:
-        InputError: something in it has no form in JSON.
+        InputError: a value cannot be written as JSON.
     """
     try:
         text = json.dumps({KEY: dict(provenance)}, ensure_ascii=False, allow_nan=False)
@@ -52,7 +52,7 @@ def to_ascii(text: str) -> bytes:
 
 
 def to_exif(text: str) -> bytes:
-    """Make an EXIF block that has the JSON text as its user comment."""
+    """Make an EXIF block with the JSON text as its user comment."""
     exif = PIL.Image.Exif()
     exif.get_ifd(EXIF_IFD)[USER_COMMENT] = EXIF_ASCII + to_ascii(text)
     return exif.tobytes()

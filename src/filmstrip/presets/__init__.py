@@ -1,6 +1,4 @@
-"""The checkpoints that have a name: their tables (`ltx`, `svd`), looking one up (`lookup`), its
-files (`download`) and its pipeline (`load`).
-"""
+"""Presets are checkpoints with a name: tables (`ltx`, `svd`), `lookup`, `download` and `load`."""
 
 from filmstrip.presets.download import fetch as fetch, is_cached as is_cached, locate as locate
 from filmstrip.presets.load import load as load

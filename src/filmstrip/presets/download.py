@@ -1,4 +1,4 @@
-"""The files of presets: in the Hub's cache, or downloaded. Importing it needs no torch."""
+"""Finding the files of presets in the Hub's cache, and downloading them. Imports no torch."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from filmstrip.presets.ltx import ExtraFile, LTXPreset
 from filmstrip.weights.hub import CheckpointLocation, HubOptions, fetch_all
 from filmstrip.weights.pipeline_index import PipelineIndex, component_files, fetch_pipeline
 
-# What is read of the repository of a preset's text encoder, which is another pipeline's.
+# The components to read from the text encoder's repository, which has another pipeline.
 TEXT_ENCODER_INDEX = PipelineIndex(
     class_name="",
     components={
@@ -21,10 +21,18 @@ TEXT_ENCODER_FILES = tuple(f"{name}/*" for name in TEXT_ENCODER_INDEX.components
 
 
 def fetch(weights: PublishedWeights, hub: HubOptions) -> Path:
-    """The local folder of a row's repository, after downloading what is needed and not cached.
+    """Download the files of a preset or extra file that are not cached.
+
+    Args:
+        weights: A row of a table.
+        hub: How to reach the Hub.
+
+    Returns:
+        The local folder of its repository.
 
     Raises:
-        CheckpointError: It names what cannot be had, and the commands that download it.
+        CheckpointError: Files are missing and cannot be downloaded. The message has the commands
+            that download them.
     """
     if isinstance(weights, LTXPreset):
         return fetch_ltx(weights, hub)[0]
@@ -35,32 +43,41 @@ def fetch(weights: PublishedWeights, hub: HubOptions) -> Path:
 
 
 def fetch_ltx(preset: LTXPreset, hub: HubOptions) -> tuple[Path, Path]:
-    """The local folders of a preset's own files and of its text encoder, as `fetch`.
+    """As `fetch`, for an LTX preset: its own files and those of its text encoder.
 
-    The revision in `hub` is that of the preset's own repository. The demo is one folder.
+    Args:
+        preset: A row of `presets.ltx`.
+        hub: How to reach the Hub. `revision` is that of the preset's repository.
+
+    Returns:
+        The local folders of the preset and of its text encoder. For the demo they are the same.
+
+    Raises:
+        CheckpointError: As `fetch`.
     """
     if preset.repo is None:
         return demo.path(), demo.path()
-    own = CheckpointLocation(preset.repo, files=preset.files, **hub)
+    checkpoint = CheckpointLocation(preset.repo, files=preset.files, **hub)
     latest: HubOptions = {**hub, "revision": None}
     text_encoder = CheckpointLocation(preset.text_encoder, files=TEXT_ENCODER_FILES, **latest)
-    own_folder, text_folder = fetch_all(
+    folder, text_encoder_folder = fetch_all(
         [
-            (own, lambda names: list(preset.files)),
+            (checkpoint, lambda names: list(preset.files)),
             (text_encoder, lambda names: component_files(names, TEXT_ENCODER_INDEX)),
         ]
     )
-    return own_folder, text_folder
+    return folder, text_encoder_folder
 
 
 def locate(weights: PublishedWeights, hub: HubOptions) -> Path:
-    """The folder in the Hub's cache that a row's repository has, or will have.
+    """The folder of a preset's repository in the Hub's cache. No file is downloaded to it.
 
-    It downloads no file.
+    Args:
+        weights: A row of a table.
+        hub: How to reach the Hub.
 
     Raises:
-        CheckpointError: The Hub is out of reach; or nothing may be downloaded, and what is needed
-            is not cached.
+        CheckpointError: The Hub cannot be reached; or, in offline mode, files are not cached.
     """
     files = weights.files if isinstance(weights, LTXPreset) else ()
     location = CheckpointLocation(weights.repo or "", files=files, **hub)
@@ -70,7 +87,7 @@ def locate(weights: PublishedWeights, hub: HubOptions) -> Path:
 
 
 def is_cached(weights: PublishedWeights, hub: HubOptions) -> bool:
-    """Whether a row's files are all in the Hub's cache: it can be loaded without the network."""
+    """Whether all files of a preset or extra file are in the Hub's cache."""
     offline: HubOptions = {**hub, "local_files_only": True}
     try:
         fetch(weights, offline)

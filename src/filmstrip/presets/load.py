@@ -10,7 +10,7 @@ from filmstrip.errors import InputError
 from filmstrip.presets.download import is_cached
 from filmstrip.presets.lookup import find_extra_file, find_preset, suggest_names
 from filmstrip.presets.ltx import LTXPreset
-from filmstrip.weights.hub import HubOptions
+from filmstrip.weights.hub import REPO_ID, HubOptions
 
 if TYPE_CHECKING:
     import torch
@@ -28,18 +28,21 @@ def load(
     """Load a pipeline by its name.
 
     Args:
-        name: A preset of LTX, such as "ltx-13b-0.9.8-distilled" or "demo", for an
-            `LTXRecipePipeline`, which gives the authors' numbers; one of SVD, such as "svd-xt"; or
-            a folder or Hub id, for the pipeline that it names, which gives diffusers' numbers.
+        name: An LTX preset, such as "ltx-13b-0.9.8-distilled" or "demo", gives an
+            `LTXRecipePipeline` with the authors' numbers. An SVD preset, such as "svd-xt", a folder
+            or a Hub id gives the pipeline that its index names, with diffusers' numbers.
         dtype: The dtype of the weights. By default bfloat16 for LTX's presets, and float32 for the
             rest.
         device: Where to put the models; the CPU by default.
-        hub: How to reach the Hub. `revision` is one of the preset's own repository.
+        hub: How to reach the Hub. `revision` is that of the preset's own repository.
+
+    Returns:
+        The pipeline.
 
     Raises:
         InputError: There is no such preset, folder or repository.
-        CheckpointError: Files are missing, damaged or refused. For what is not cached when offline,
-            the message has the commands that download it.
+        CheckpointError: Files are missing, damaged or refused. In offline mode, the message has the
+            commands that download the missing files.
     """
     from filmstrip.pipeline.base import DiffusionPipeline
 
@@ -59,14 +62,14 @@ def load(
 
 
 def _refuse_unknown(name: str) -> None:
-    """Raise an `InputError` if a name that is no preset is no folder and no Hub id either."""
+    """Raise an `InputError` for a name that is neither a folder nor a Hub id."""
     extra_file = find_extra_file(name)
     if extra_file is not None:
         raise InputError(
             f"{name} {extra_file.about} and is no checkpoint of its own; its file is "
             f"{extra_file.repo}/{extra_file.file}."
         )
-    is_hub_id = re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name)
+    is_hub_id = re.fullmatch(REPO_ID, name)
     if not is_hub_id and not Path(name).exists():
         raise InputError(
             f"{name!r} is no preset, no folder and no Hub id (owner/name): {suggest_names(name)}"

@@ -20,10 +20,20 @@ def load_ltx(
     device: torch.device | str | None,
     hub: HubOptions,
 ) -> LTXRecipePipeline:
-    """The pipeline of a preset, with its recipe and the shape of video that it is for.
+    """Load the pipeline of a preset, with its recipe and default shape of videos.
 
-    Weights are in bfloat16 by default, as the authors have them, and in float32 for the demo.
-    Errors are those of `filmstrip.load`.
+    Args:
+        preset: A row of `presets.ltx`.
+        dtype: The dtype of the weights. By default bfloat16, as in the authors' files, and float32
+            for the demo.
+        device: Where to put the models; the CPU by default.
+        hub: How to reach the Hub.
+
+    Returns:
+        The pipeline.
+
+    Raises:
+        InputError, CheckpointError: As `filmstrip.load`.
     """
     folder, text_encoder_folder = fetch_ltx(preset, hub)
     if preset.repo is None:

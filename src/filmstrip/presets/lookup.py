@@ -1,4 +1,4 @@
-"""Looking a name up in the tables of known checkpoints. Needs no torch."""
+"""Looking up presets by name. Imports no torch."""
 
 import difflib
 from collections.abc import Collection, Mapping
@@ -8,7 +8,7 @@ from filmstrip.presets import ltx, svd
 from filmstrip.presets.base import ModelPreset
 from filmstrip.presets.ltx import ExtraFile
 
-# Every preset by name; of the two that are called "demo", LTX's.
+# Every preset by name. There are two of the name "demo"; this one is LTX's.
 PRESETS: Mapping[str, ModelPreset] = MappingProxyType(
     {preset.name: preset for preset in (*svd.PRESETS, *ltx.PRESETS)}
 )
@@ -20,7 +20,7 @@ def find_preset(name: str) -> ModelPreset | None:
 
 
 def find_extra_file(name: str) -> ExtraFile | None:
-    """The published file of this name that is used with other checkpoints, or None."""
+    """The extra file of this name, or None."""
     for file in ltx.EXTRA_FILES:
         if file.name == name:
             return file
@@ -28,7 +28,7 @@ def find_extra_file(name: str) -> ExtraFile | None:
 
 
 def suggest_names(name: str, names: Collection[str] = PRESETS.keys()) -> str:
-    """The end of an error message about an unknown name: which of `names` may have been meant."""
+    """The end of an error message about an unknown name, with those of `names` that are similar."""
     matches = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if matches:
         return f"did you mean {' or '.join(matches)}?"

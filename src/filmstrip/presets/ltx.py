@@ -2,7 +2,7 @@
 
 Files, recipes, sizes, seed and negative prompt are those of Lightricks/LTX-Video: `configs/` (those
 of 0.9.7 before commit 02844ce) and `ltx_video/inference.py`; the licences are those that the model
-card names. The authors let language models rewrite short prompts first, which is left out.
+card names. The authors' rewriting of short prompts by language models is left out.
 """
 
 from dataclasses import dataclass, replace
@@ -21,31 +21,31 @@ OPEN_WEIGHTS_URL = f"{LICENCE_FOLDER}/LTX-Video-Open-Weights-License-0.X.txt"
 
 @dataclass(frozen=True, kw_only=True)
 class LTXPreset(ModelPreset):
-    """A checkpoint of LTX, and what to use when a call does not say otherwise."""
+    """A checkpoint of LTX, and the default settings of its videos."""
 
     width: int = 1216
     height: int = 704
     frames: int = 121
     fps: float = 30
     negative: str = "worst quality, inconsistent motion, blurry, jittery, distorted"
-    seed: int | None = 171198  # None: another one each time
+    seed: int | None = 171198  # None: a random one
     recipe: Recipe | None = None  # None: a folder that is no preset, for diffusers' pipelines
     steps: int | None = None  # None: the recipe's
     guidance: float | None = None  # None: the recipe's
-    file: str = ""  # in the repository, with transformer and autoencoder
-    upscaler: str | None = None  # a file beside it
-    vae: str = "0.9.5"  # the first version with this kind of autoencoder
+    file: str = ""  # the file in the repository with transformer and autoencoder
+    upscaler: str | None = None  # the file in the repository with the latent upsampler
+    vae: str = "0.9.5"  # the first version with this autoencoder
     text_encoder: str = TEXT_ENCODER
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files that are read of the repository."""
+        """The files in the repository that the preset needs."""
         return tuple(file for file in (self.file, self.upscaler) if file)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExtraFile(PublishedWeights):
-    """A published file that is used with other checkpoints and is none of its own."""
+    """A published file that is no checkpoint itself but is used with one."""
 
     file: str
     repo: str | None = REPO

@@ -14,7 +14,7 @@ LICENCE = "Stable Video Diffusion Community License"
 
 @dataclass(frozen=True, kw_only=True)
 class SVDPreset(ModelPreset):
-    """A checkpoint of SVD, and the settings to use when a call gives none."""
+    """A checkpoint of SVD, and the default settings of its videos."""
 
     width: int = 1024
     height: int = 576

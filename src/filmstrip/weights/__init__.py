@@ -1,1 +1,1 @@
-"""From a folder, a file or the Hub to modules with weights, and back."""
+"""Loading modules with weights from a folder, a file or the Hub, and saving them."""

@@ -1,4 +1,4 @@
-"""What the Hub's cache on this machine holds."""
+"""The models in the Hub's cache on this machine."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +15,15 @@ class CachedModel:
     repo_id: str
     revision: str  # branch or tag, or the commit where none points to it
     size: int  # bytes of its files on this disk
-    complete: bool  # a pipeline: every file is there; another repository: no download was cut off
+    complete: bool  # a pipeline has every file; another repository has no partial download
     folder: Path
 
 
 def cached_models(cache_dir: AnyPath | None = None) -> list[CachedModel]:
-    """The models in the Hub's cache folder, by name and revision.
+    """List the models in the Hub's cache, sorted by name and revision.
 
     Args:
-        cache_dir: The folder; None: the usual one.
+        cache_dir: The cache folder; None: that of huggingface_hub.
     """
     snapshots = cache_folder(cache_dir).glob("models--*/snapshots/*")
     models = [_read_snapshot(snapshot) for snapshot in snapshots]
@@ -31,7 +31,7 @@ def cached_models(cache_dir: AnyPath | None = None) -> list[CachedModel]:
 
 
 def _read_snapshot(snapshot: Path) -> CachedModel:
-    """What the folder of one revision holds."""
+    """Read the snapshot folder of one revision."""
     repository = snapshot.parent.parent
     references = repository / "refs"
     revisions = [

@@ -1,4 +1,4 @@
-"""A device and a dtype from what callers name them by."""
+"""Devices and dtypes from the names that callers pass."""
 
 import torch
 
@@ -6,7 +6,7 @@ from filmstrip.errors import InputError
 
 
 def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
-    """A floating-point dtype from itself or its name ("bfloat16"), and None from None.
+    """Convert a floating-point dtype or its name ("bfloat16") to a dtype; None stays None.
 
     Raises:
         InputError: It is no floating-point dtype.
@@ -25,7 +25,7 @@ def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
 
 
 def as_device(device: torch.device | str | int | None) -> torch.device:
-    """A device from itself or its name, and the CPU from None.
+    """Convert a device or its name to a device; None is the CPU.
 
     Raises:
         InputError: There is no such device on this machine.

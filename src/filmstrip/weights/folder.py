@@ -44,7 +44,7 @@ def load_components(
     Args:
         folder, index: What `fetch_pipeline` and `read_index` returned.
         expected: The components that the pipeline takes; others in the index are left alone.
-        passed: Components made by hand, or None for those to go without. They are not loaded.
+        passed: Components that the caller made, or None to leave one out. They are not loaded.
         dtype: The dtype of the models' floating-point weights, or one per component, with
             "default" for the rest (float32).
         variant: Read weights of this variant where a component has it, and plain ones, with a
@@ -86,18 +86,18 @@ def save_components(
     variant: str | None = None,
     max_shard_size: int | str | None = None,
 ) -> None:
-    """Write a pipeline folder that `load_components`, and diffusers, read. Its index comes last.
+    """Write a pipeline folder that `load_components` and diffusers can read; its index last.
 
     Args:
         class_name: The pipeline's class.
-        components: The components by name; None for those that the pipeline goes without.
+        components: The components by name; None for those that the pipeline does not have.
         variant, max_shard_size: As in `Model.save_pretrained`.
 
     Raises:
         InputError: A component cannot be saved, or the folder cannot be written.
     """
     components = {
-        name: getattr(component, "_orig_mod", component)  # of what `torch.compile` returned
+        name: getattr(component, "_orig_mod", component)  # the module inside a compiled one
         for name, component in components.items()
     }
     entries = {name: _index_entry(name, component) for name, component in components.items()}
@@ -164,15 +164,15 @@ def _load_transformers_component(
                 use_safetensors=True,
                 output_loading_info=True,
             )
-    except Exception as error:  # what damaged files do inside transformers cannot be foreseen
+    except Exception as error:  # damaged files raise any exception in transformers
         raise CheckpointError(
             f"{folder} cannot be loaded as {component_class.name}: {type(error).__name__}: {error}"
         ) from error
-    # With these, transformers would leave random weights in the model.
-    wrong = sorted(map(str, [*loading_info["missing_keys"], *loading_info["mismatched_keys"]]))
-    if wrong:
+    # transformers leaves random weights in the model for these.
+    unloaded = sorted(map(str, [*loading_info["missing_keys"], *loading_info["mismatched_keys"]]))
+    if unloaded:
         raise CheckpointError(
-            f"The weights in {folder} lack, or have in another shape: {', '.join(wrong[:5])}."
+            f"The weights in {folder} lack, or have in another shape: {', '.join(unloaded[:5])}."
         )
     return model.to(device)
 

@@ -1,6 +1,6 @@
 """Finding a checkpoint: in a local folder, or in a repository on the Hub.
 
-The files of a repository are downloaded into the Hub's cache as they are needed.
+Files of a repository that are needed and not cached are downloaded into the Hub's cache.
 """
 
 import os
@@ -16,10 +16,12 @@ from filmstrip.logging import get_logger
 
 logger = get_logger(__name__)
 
-# Picks the files that are needed from the names of all.
+REPO_ID = r"[\w-][\w.-]*/[\w-][\w.-]*"  # owner/name
+
+# Takes the names of all files, and returns those of the files that are needed.
 FileFilter: TypeAlias = Callable[[list[str]], list[str]]
 
-# Arguments of diffusers' loaders that change nothing here: what they ask for is always done.
+# Arguments of diffusers' loaders that are ignored: filmstrip always does what they ask for.
 IGNORED_OPTIONS = ("low_cpu_mem_usage", "use_safetensors", "disable_mmap")
 
 
@@ -75,11 +77,14 @@ class CheckpointLocation:
             )
 
     def fetch(self, choose: FileFilter) -> Path:
-        """The local folder that holds the needed files, which are downloaded if need be.
+        """The local folder with the needed files, which are downloaded if they are not cached.
 
         Args:
-            choose: Picks the needed files from the names of all, relative to the subfolder. It may
-                raise a `CheckpointError`.
+            choose: Returns the needed files from the names of all, relative to the subfolder. It
+                may raise a `CheckpointError`.
+
+        Returns:
+            The folder, with the subfolder.
 
         Raises:
             CheckpointError: There is no such folder or repository, it cannot be reached, or it
@@ -142,14 +147,14 @@ class CheckpointLocation:
             )
         folder = self._with_subfolder(repository / "snapshots" / commit)
         names = list_files(folder)
-        copy = f"The cached copy of {self.name}"
+        cached_copy = f"The cached copy of {self.name}"
         try:
-            absent = [name for name in choose(names) if name not in names]
+            missing = [name for name in choose(names) if name not in names]
         except CheckpointError as error:
-            message = f"{copy} is not complete ({str(error).rstrip('.')})"
+            message = f"{cached_copy} is not complete ({str(error).rstrip('.')})"
             raise NotCachedError(message, reason, commands) from error
-        if absent:
-            raise NotCachedError(f"{copy} lacks {', '.join(absent)}", reason, commands)
+        if missing:
+            raise NotCachedError(f"{cached_copy} lacks {', '.join(missing)}", reason, commands)
         return folder
 
     def _download(self, name: str, choose: FileFilter) -> Path:
@@ -159,16 +164,16 @@ class CheckpointLocation:
         prefix = f"{self.subfolder}/" if self.subfolder else ""
         try:
             info = HfApi(token=self.token).model_info(name, revision=self.revision)
-        # its HTTP library, and with it the errors, changed between versions of the client
+        # the class depends on the version of huggingface_hub
         except Exception as error:
             return self._find_in_cache(choose, _explain(error, name, self.revision))
         remote = [sibling.rfilename for sibling in info.siblings or ()]
         names = [file.removeprefix(prefix) for file in remote if file.startswith(prefix)]
         needed = [prefix + file for file in choose(names)]
-        absent = [file for file in needed if file not in remote]
-        if absent:
+        missing = [file for file in needed if file not in remote]
+        if missing:
             raise CheckpointError(
-                f"{name} on the Hub has no file {', '.join(absent)}. Check subfolder and revision."
+                f"{name} on the Hub has no file {', '.join(missing)}. Check subfolder and revision."
             )
         try:
             folder = snapshot_download(
@@ -208,7 +213,13 @@ def fetch_all(needed: Sequence[tuple[CheckpointLocation, FileFilter]]) -> list[P
 def split_options(options: Mapping[str, Any]) -> tuple[HubOptions, dict[str, Any]]:
     """Split a loader's further arguments into those for the Hub and the rest.
 
-    Arguments of diffusers' that change nothing here are left out.
+    `IGNORED_OPTIONS` are left out.
+
+    Args:
+        options: Arguments by name.
+
+    Returns:
+        The arguments for the Hub, and the others.
 
     Raises:
         InputError: Pickles are asked for.
@@ -216,7 +227,7 @@ def split_options(options: Mapping[str, Any]) -> tuple[HubOptions, dict[str, Any
     if options.get("use_safetensors") is False:
         raise InputError(
             "use_safetensors=False asks for pickles, which can run code when read; only "
-            "safetensors are. Leave it out."
+            "safetensors are read. Leave it out."
         )
     hub: Any = {}
     others = {}
@@ -229,10 +240,14 @@ def split_options(options: Mapping[str, Any]) -> tuple[HubOptions, dict[str, Any
 
 
 def fetch_file(name: AnyPath, **hub: Unpack[HubOptions]) -> Path:
-    """A single file, which is downloaded if need be.
+    """Find a single file, which is downloaded if it is not cached.
 
     Args:
         name: Its path; or "owner/repository/file" or its whole address on the Hub.
+        hub: How to reach the Hub.
+
+    Returns:
+        Its local path.
 
     Raises:
         InputError: `name` is no path or text.
@@ -250,7 +265,7 @@ def fetch_file(name: AnyPath, **hub: Unpack[HubOptions]) -> Path:
             f"{path} is a folder. Give the file in it, or use from_pretrained for a whole folder."
         )
     match = re.fullmatch(
-        r"(?:(?:https?://)?(?:huggingface\.co|hf\.co)/)?([\w-][\w.-]*/[\w-][\w.-]*)/"
+        rf"(?:(?:https?://)?(?:huggingface\.co|hf\.co)/)?({REPO_ID})/"
         r"(?:(?:blob|resolve)/([^/]+)/)?((?:[\w-][\w.-]*/)*[\w-][\w.-]*)(?:\?download=true)?",
         os.fspath(name),
     )
@@ -266,7 +281,7 @@ def fetch_file(name: AnyPath, **hub: Unpack[HubOptions]) -> Path:
 
 
 def cache_folder(cache_dir: AnyPath | None) -> Path:
-    """The folder of the Hub's cache: `cache_dir`, or the usual one."""
+    """The folder of the Hub's cache: `cache_dir`, or huggingface_hub's default."""
     from huggingface_hub import constants
 
     return Path(cache_dir or constants.HF_HUB_CACHE)

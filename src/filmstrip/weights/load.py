@@ -1,4 +1,4 @@
-"""Loading weights into a model: built without memory, transformed, checked, then filled.
+"""Loading weights into a model that was built without memory.
 
 Each tensor goes from its source to its device and dtype before the next one is read, so the memory
 that loading needs beyond the model itself is that of the largest tensor.
@@ -18,9 +18,9 @@ from filmstrip.weights.tensor_source import TensorInfo, TensorSource
 logger = get_logger(__name__)
 
 # An operation on a model before its weights are read. It may replace modules, for example a linear
-# layer by a quantised one, and returns the source to read from: the one it got, or one that wraps
-# it, for example to quantise each tensor as it is read. A module may name in `keep_dtype` those of
-# its tensors that keep their dtype whatever dtype is loaded, such as packed weights and scales.
+# layer by a quantised one, and returns the source to read from: the one that was passed, or one
+# that wraps it, for example to quantise each tensor as it is read. The attribute `keep_dtype` of a
+# module names its tensors whose dtype does not change, such as packed weights and scales.
 Transform: TypeAlias = Callable[[nn.Module, TensorSource], TensorSource]
 
 
@@ -52,7 +52,7 @@ def load_weights(
         device: Where to put them.
         dtype: The dtype of the floating-point tensors, but for those in a module's `keep_dtype`.
             None: the dtypes that the model was built with.
-        transforms: Operations on the model before anything is read, one after the other.
+        transforms: Operations on the model before its weights are read, in this order.
 
     Raises:
         CheckpointError: A weight is missing, of another shape or class of dtype, or damaged.
@@ -65,8 +65,8 @@ def load_weights(
     with source:
         for name in source.infos:
             if name in expected:
-                owner, _, attribute = name.rpartition(".")
-                module = model.get_submodule(owner)
+                module_name, _, attribute = name.rpartition(".")
+                module = model.get_submodule(module_name)
                 target = expected[name].dtype
                 if dtype and target.is_floating_point and not _keeps_dtype(module, attribute):
                     target = dtype
@@ -78,7 +78,12 @@ def load_weights(
 def check_tensors(
     model_name: str, expected: Mapping[str, torch.Tensor], source: TensorSource
 ) -> None:
-    """Compare a model's state dict with what a source has, before any tensor is read.
+    """Compare a model's state dict with the tensors of a source, before any is read.
+
+    Args:
+        model_name: The class of the model, for messages.
+        expected: The state dict of the model.
+        source: The tensors.
 
     Raises:
         CheckpointError: A weight is missing, or of another shape or class of dtype.
@@ -118,7 +123,7 @@ def _check_tensor(model_name: str, expected: torch.Tensor, info: TensorInfo) -> 
     if info.is_floating_point != expected.is_floating_point():
         raise CheckpointError(
             f"{info.location} holds {info.stored_name} of type {info.stored_dtype}; {model_name} "
-            f"needs {expected.dtype} or alike."
+            f"needs {expected.dtype} or a dtype like it."
         )
 
 
@@ -139,5 +144,5 @@ def _convert(
 
 def _first_five(names: Sequence[str]) -> str:
     """Up to five names, and how many more there are."""
-    rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + rest
+    others = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + others

@@ -1,6 +1,4 @@
-"""The base of every model: an `nn.Module` with a config, whose weights are read and written as
-safetensors.
-"""
+"""The base class of every model: an `nn.Module` with a config, stored as safetensors."""
 
 import itertools
 from collections.abc import Sequence
@@ -25,12 +23,11 @@ logger = get_logger(__name__)
 
 
 class Model(nn.Module, Configurable):
-    """An `nn.Module` that is made from its config, and whose weights are read and written as
-    safetensors.
+    """An `nn.Module` that is made from its config, with weights stored as safetensors.
 
-    While `from_pretrained` runs a subclass's constructor, only `torch.empty` makes tensors without
-    memory: buffers and tables may be computed. A memory format that the constructor gives to its
-    parameters is kept.
+    `from_pretrained` calls the constructor of a subclass in a context where `torch.empty` makes
+    tensors without memory. Other functions work as usual, so that a constructor can compute
+    buffers. The memory format that it gives to parameters is kept.
     """
 
     config_name: ClassVar[str] = "config.json"
@@ -88,7 +85,11 @@ class Model(nn.Module, Configurable):
 
     def num_parameters(self, only_trainable: bool = False) -> int:
         """The number of parameters, or of those that take gradients."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad or not only_trainable)
+        return sum(
+            parameter.numel()
+            for parameter in self.parameters()
+            if parameter.requires_grad or not only_trainable
+        )
 
     @classmethod
     def from_pretrained(
@@ -154,8 +155,9 @@ class Model(nn.Module, Configurable):
         transforms: Sequence[Transform] = (),
         **changes: Any,
     ) -> Self:
-        """Read a model from the local folder that holds config and weights: `from_pretrained`
-        without the Hub.
+        """Read a model from a local folder with its config and weights.
+
+        The arguments and the errors are those of `from_pretrained`.
         """
         with EmptyOnMeta():
             model = super().from_folder(folder, **changes)
@@ -203,14 +205,14 @@ class Model(nn.Module, Configurable):
         if config is None:
             entries = original.config
         else:
-            hub["revision"] = None  # which was the file's
+            hub["revision"] = None  # it is a revision of the file's repository
             entries = cls.load_config(config, subfolder=subfolder, **hub)
         try:
             with EmptyOnMeta():
                 model = cls.from_config(entries, **changes)
-        except Exception as error:  # what a damaged config does to a constructor cannot be foreseen
+        except Exception as error:  # a damaged config raises any exception in a constructor
             raise CheckpointError(
-                f"{cls.__name__} cannot be made as {file} says: {error}"
+                f"{cls.__name__} cannot be made from the config of {file}: {error}"
             ) from error
         load_weights(model, original.source, target_device, target_dtype, transforms)
         model.register_to_config(_name_or_path=str(pretrained_model_link_or_path_or_dict))
@@ -242,8 +244,8 @@ class Model(nn.Module, Configurable):
         on_meta = [name for name, tensor in state_dict.items() if tensor.is_meta]
         if on_meta:
             raise InputError(
-                f"{on_meta[0]} has no memory (device meta). Load or un-offload the model to save "
-                "it."
+                f"{on_meta[0]} has no memory (device meta). Load it, or disable offloading, to "
+                "save the model."
             )
         self.save_config(save_directory)
         write_safetensors(Path(save_directory), state_dict, DIFFUSERS_STEM, variant, max_shard_size)

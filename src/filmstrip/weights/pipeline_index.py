@@ -25,15 +25,19 @@ SMALL_FILE_SUFFIXES = (".json", ".txt", ".model")
 
 @dataclass(frozen=True)
 class PipelineIndex:
-    """What a `model_index.json` says."""
+    """The contents of a `model_index.json`."""
 
     class_name: str
-    # The library and the class of each component; None: the pipeline goes without it.
+    # The library and the class of each component; None: the pipeline does not have it.
     components: Mapping[str, tuple[str, str] | None]
 
 
 def read_index(folder: Path) -> PipelineIndex:
-    """Read a pipeline folder's `model_index.json`; a `CheckpointError` says what is wrong in it."""
+    """Read the `model_index.json` of a pipeline folder.
+
+    Raises:
+        CheckpointError: It is missing or damaged, or an entry is refused.
+    """
     file = folder / INDEX_NAME
     content = read_json(file)
     class_name = content.get("_class_name")
@@ -61,11 +65,15 @@ def read_index(folder: Path) -> PipelineIndex:
 def fetch_pipeline(
     location: CheckpointLocation, skip: Collection[str] = (), variant: str | None = None
 ) -> Path:
-    """The local folder of a pipeline. Of a repository, the files that are needed are downloaded.
+    """Download the files of a pipeline that are needed and not cached.
 
     Args:
+        location: The folder or repository.
         skip: Components that are not needed.
         variant: The variant of the weights to download, where a component has it.
+
+    Returns:
+        The local folder of the pipeline.
 
     Raises:
         InputError: No component has weights of the variant.
@@ -81,10 +89,11 @@ def component_files(
     skip: Collection[str] = (),
     variant: str | None = None,
 ) -> list[str]:
-    """Which of a pipeline's files to download, besides its index.
+    """The files of a pipeline that are needed, besides its index.
 
     Args:
         names: All files of the folder or repository.
+        index: The index of the pipeline.
         skip, variant: As in `fetch_pipeline`.
 
     Raises:
@@ -114,7 +123,7 @@ def component_files(
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a local pipeline folder has every file that loading it takes, in some variant."""
+    """Whether a local pipeline folder has every file that is needed to load one of its variants."""
     try:
         index = read_index(folder)
         classes = component_classes(index)
@@ -132,7 +141,11 @@ def is_complete(folder: Path) -> bool:
 def component_classes(
     index: PipelineIndex, skip: Collection[str] = ()
 ) -> dict[str, ComponentClass]:
-    """The class of each component that the index has and that is not to be skipped."""
+    """The class of each component in the index, except those in `skip`.
+
+    Raises:
+        CheckpointError: A class is none of `COMPONENT_CLASSES`.
+    """
     classes = {}
     for name, library_and_class in index.components.items():
         if library_and_class is None or name in skip:
@@ -141,8 +154,8 @@ def component_classes(
             known = ", ".join(sorted(".".join(key) for key in COMPONENT_CLASSES))
             raise CheckpointError(
                 f"The component {name} is of the class {'.'.join(library_and_class)}, which is "
-                f"none of those that are loaded ({known}). A checkpoint cannot have others "
-                f"imported; make it by hand and pass it as {name}=."
+                f"none of those that filmstrip loads ({known}). Make the component yourself and "
+                f"pass it as {name}=."
             )
         classes[name] = COMPONENT_CLASSES[library_and_class]
     return classes
@@ -162,8 +175,13 @@ def choose_variants(
     classes: Mapping[str, ComponentClass],
     variant: str | None,
 ) -> dict[str, str | None]:
-    """The variant to read for each component that has weights: `variant` where there are files of
-    it, else None.
+    """Choose the variant to read of each component that has weights.
+
+    Returns:
+        `variant` for components with files of it, else None.
+
+    Raises:
+        InputError: No component has files of the variant.
     """
     chosen: dict[str, str | None] = {}
     for name, component_class in classes.items():
@@ -192,9 +210,9 @@ def choose_variants(
 def _all_variants(
     files: Mapping[str, Collection[str]], classes: Mapping[str, ComponentClass]
 ) -> list[str]:
-    """The variants of which some component has weights."""
-    found: set[str] = set()
+    """The variants that at least one component has."""
+    all_variants: set[str] = set()
     for name, component_class in classes.items():
         if component_class.stem:
-            found.update(variants(files[name], component_class.stem))
-    return sorted(found)
+            all_variants.update(variants(files[name], component_class.stem))
+    return sorted(all_variants)

@@ -17,8 +17,8 @@ from filmstrip.weights.weight_files import missing_weights_message, weight_file_
 class SafetensorsSource:
     """The tensors of one safetensors file, or of several shards, by name: a `TensorSource`.
 
-    Making it reads the headers. No more than one file is open at a time, so that the pages of a
-    file that has been read can be given back.
+    The constructor reads the headers. Only one file is open at a time, so that the operating system
+    can free the memory of files that were read.
     """
 
     def __init__(self, files: Sequence[Path], location: Path) -> None:
@@ -38,16 +38,25 @@ class SafetensorsSource:
 
     @classmethod
     def from_file(cls, file: Path) -> Self:
-        """The tensors of one file. A `CheckpointError` says that it is absent or damaged."""
+        """The tensors of one file.
+
+        Raises:
+            CheckpointError: It is missing or damaged.
+        """
         return cls([file], file)
 
     @classmethod
     def from_folder(cls, folder: Path, stem: str, variant: str | None = None) -> Self:
         """The weights in a folder.
 
+        Args:
+            folder: A local folder.
+            stem: The stem of the file names; see `weight_files`.
+            variant: The variant of the file names.
+
         Raises:
-            CheckpointError: There are none, but others; or a file is damaged, absent, or in another
-                folder.
+            CheckpointError: The folder has no such weights, or a file is missing, damaged, or
+                outside the folder.
         """
         names = []
         if folder.is_dir():
@@ -75,7 +84,11 @@ class SafetensorsSource:
         return self._infos
 
     def read(self, name: str, device: torch.device) -> torch.Tensor:
-        """Read one tensor onto a device. A `CheckpointError` says that its file is damaged."""
+        """Read one tensor onto a device.
+
+        Raises:
+            CheckpointError: Its file is damaged.
+        """
         file = self._files[name]
         if (file, device) != (self._open_file, self._open_device):
             self._stack.close()
@@ -111,10 +124,13 @@ def write_safetensors(
     """Write tensors to one file, or to shards and an index. Weights of an earlier save are removed.
 
     Args:
+        folder: The folder to write to, which is made if it does not exist.
+        state_dict: The tensors.
+        stem, variant: The stem and the variant of the file names; see `weight_files`.
         max_shard_size: The size of a shard in bytes, or as a text such as "10GB".
 
     Raises:
-        InputError: This size cannot be understood, or the folder cannot be written.
+        InputError: `max_shard_size` is invalid, or the folder cannot be written.
     """
     from huggingface_hub import split_torch_state_dict_into_shards
 
@@ -142,7 +158,7 @@ def write_safetensors(
 
 
 def remove_stale(folder: Path, stem: str, variant: str | None, written: Collection[str]) -> None:
-    """Remove the weights that an earlier save left, which could be read instead of `written`."""
+    """Remove weights of an earlier save, which could be read instead of the files `written`."""
     names = weight_file_names(stem, variant)
     for path in list(folder.iterdir()):
         is_weights = path.name in (names.single, names.index) or names.shard.fullmatch(path.name)
@@ -191,7 +207,7 @@ def _open_safetensors(file: Path, device: torch.device) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _checkpoint_errors(file: Path) -> Iterator[None]:
-    """Raise a `CheckpointError` for what a damaged or absent file makes safetensors raise."""
+    """Raise a `CheckpointError` for the errors of safetensors about a damaged or missing file."""
     from safetensors import SafetensorError
 
     try:

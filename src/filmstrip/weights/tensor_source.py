@@ -1,4 +1,4 @@
-"""Tensors by name: what a checkpoint is to the loader, whatever the format of its files.
+"""Sources of tensors by name: how the loader sees a checkpoint of any file format.
 
 To read another format (GGUF, packed integers), write another `TensorSource`. Models and the loader
 stay as they are.
@@ -14,7 +14,7 @@ import torch
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """What a source says of one tensor before it is read.
+    """A tensor of a source, described before it is read.
 
     `shape` and `is_floating_point` are those of the tensor that `TensorSource.read` returns. How a
     file packs it (blocks of a GGUF file, two integers in a byte) is a matter of the source.
@@ -41,7 +41,11 @@ class TensorSource(Protocol):
         ...
 
     def read(self, name: str, device: torch.device) -> torch.Tensor:
-        """Read one tensor onto a device. A `CheckpointError` says that its file is damaged."""
+        """Read one tensor onto a device.
+
+        Raises:
+            CheckpointError: Its file is damaged.
+        """
         ...
 
     def __enter__(self) -> Self: ...
@@ -59,7 +63,7 @@ class RenamedSource:
 
     Args:
         source: The source to read from.
-        names: The name in `source` for each name here. Tensors that it does not name are left out.
+        names: The name in `source` for each new name. Other tensors are left out.
     """
 
     def __init__(self, source: TensorSource, names: Mapping[str, str]) -> None:
@@ -75,7 +79,7 @@ class RenamedSource:
         return self._source.location
 
     def read(self, name: str, device: torch.device) -> torch.Tensor:
-        """Read the tensor that is called `name` here."""
+        """Read the tensor with the new name `name`."""
         return self._source.read(self._names[name], device)
 
     def __enter__(self) -> Self:
@@ -93,7 +97,7 @@ class RenamedSource:
 
 @dataclass(frozen=True)
 class OriginalCheckpoint:
-    """A model in a file of its authors' layout: its config and its tensors under our names."""
+    """A model from a file in its authors' layout: config, and tensors by diffusers' names."""
 
     config: Mapping[str, Any]
     source: TensorSource

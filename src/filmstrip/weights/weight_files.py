@@ -21,10 +21,10 @@ PICKLE_SUFFIXES = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
 
 @dataclass(frozen=True)
 class WeightFileNames:
-    """What the weight files of a stem and a variant are called."""
+    """The names of the weight files of a stem and a variant."""
 
-    single: str  # the file, where there is one
-    index: str  # the index of the shards, where there are several
+    single: str  # the file, if there are no shards
+    index: str  # the index of the shards
     shard: re.Pattern[str]  # a shard; its groups are its number and the number of shards
 
 
@@ -39,10 +39,15 @@ def weight_file_names(stem: str, variant: str | None = None) -> WeightFileNames:
 
 
 def weight_files(names: Collection[str], stem: str, variant: str | None = None) -> list[str]:
-    """Which of a folder's file names hold the weights: one file, or an index and its shards.
+    """The weight files of a folder: one file, or an index and its shards.
+
+    Args:
+        names: The names of all files in the folder.
+        stem: "diffusion_pytorch_model" for diffusers, "model" for transformers.
+        variant: Such as "fp16".
 
     Returns:
-        The names, the index first; an empty list where there are no such weights.
+        The names, the index first; an empty list if there are no such weights.
 
     Raises:
         CheckpointError: There is an index, but shards are missing.
@@ -71,7 +76,7 @@ def weight_files(names: Collection[str], stem: str, variant: str | None = None) 
 
 
 def variants(names: Collection[str], stem: str) -> list[str]:
-    """The variants of which a folder has weights, by its file names."""
+    """The variants of the weights in a folder, from the names of its files."""
     pattern = re.compile(rf"{re.escape(stem)}\.([^.]+?)(-\d{{5}}-of-\d{{5}})?\.safetensors")
     matches = [pattern.fullmatch(name) for name in names]
     return sorted({match[1] for match in matches if match})
@@ -80,9 +85,9 @@ def variants(names: Collection[str], stem: str) -> list[str]:
 def missing_weights_message(
     folder: Path | str, names: Collection[str], stem: str, variant: str | None
 ) -> str:
-    """The error message for a folder without the weights: what it has instead, and what to do."""
+    """The error message for a folder without these weights, with what it has instead."""
     expected = weight_file_names(stem, variant).single
-    # Scripts that fall back on another variant look for the first words, which are diffusers'.
+    # The first words are those of diffusers: scripts that try another variant look for them.
     pickle_name = expected.removesuffix("safetensors") + "bin"
     message = f"Error no file named {pickle_name} found in directory {folder}, nor {expected}."
     others = [
@@ -104,9 +109,8 @@ def missing_weights_message(
 
 
 def warn_of_pickles(safe_serialization: bool) -> None:
-    """Say that `safe_serialization=False`, which in diffusers asks for pickles, changes nothing."""
+    """Warn that `safe_serialization=False`, which in diffusers asks for pickles, is ignored."""
     if not safe_serialization:
         logger.warning(
-            "safe_serialization is False, which asks for pickles; safetensors are written all the "
-            "same."
+            "safe_serialization is False, which asks for pickles; safetensors are written instead."
         )

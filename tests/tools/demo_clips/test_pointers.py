@@ -1,6 +1,4 @@
-"""Pictures that say how they move, and the measure: they must agree before a model is judged by
-them.
-"""
+"""Drawn pictures and clips of SVD's demo, and the measurement that judges models with them."""
 
 import subprocess
 import sys
@@ -74,7 +72,7 @@ def test_objects_stay_in_view_at_any_speed_of_training(fps):
     assert (rim == clips[:, :, :1, 0, :1]).all()
 
 
-def test_what_would_leave_the_picture_is_refused():
+def test_objects_that_would_leave_the_picture_are_refused():
     picture = torch.tensor([[0, 0, 6, 0, 2]])
     with pytest.raises(InputError, match="leave the picture"):
         demo.draw_pointers(picture, torch.tensor([255]), torch.tensor([2]), torch.Generator())
@@ -107,7 +105,7 @@ def test_the_measure_reads_drawn_clips_without_error(drawn):
     assert measured.psnr.min() >= 100
 
 
-def test_the_measure_stands_the_noise_of_a_poor_autoencoder(drawn):
+def test_the_measurement_tolerates_the_noise_of_a_poor_autoencoder(drawn):
     pictures, velocity, clips = drawn
     noisy = (
         clips + 0.04 * torch.randn(clips.shape, generator=torch.Generator().manual_seed(0))
@@ -137,7 +135,7 @@ def test_another_colour_is_not_kept(change):
 
 
 @pytest.mark.parametrize("value", ["still", "empty"])
-def test_what_does_not_move_has_no_direction(value):
+def test_a_clip_without_motion_has_no_direction(value):
     clip, _ = pair()
     clip = (
         clip[:, :, :1].expand(-1, -1, 14, -1, -1)
@@ -178,6 +176,6 @@ def test_an_example_picture_can_be_written(tmp_path):
     )
 
 
-def test_a_picture_of_unknown_things_is_refused():
+def test_a_picture_with_unknown_attributes_is_refused():
     with pytest.raises(InputError, match="'pink'"):
         demo.draw_picture(colour="pink")

@@ -1,6 +1,4 @@
-"""The demo's clips, captions and judge: they must agree with each other before a model is judged by
-them.
-"""
+"""Drawn clips and captions of LTX's demo, and the judge that measures models with them."""
 
 import random
 
@@ -62,7 +60,7 @@ def test_the_judge_reads_drawn_clips_without_error(drawn):
     assert torch.equal(measured.indices(), scenes)
 
 
-def test_the_judge_stands_the_noise_of_a_poor_autoencoder(drawn):
+def test_the_judge_tolerates_the_noise_of_a_poor_autoencoder(drawn):
     scenes, clips = drawn
     noisy = clips + 0.04 * torch.randn(clips.shape, generator=torch.Generator().manual_seed(0))
     assert demo.judge_clips(demo.measure_clips(noisy.clamp(0, 1)), scenes).all()
@@ -75,7 +73,7 @@ def test_the_judge_does_not_take_one_scene_for_another(drawn):
     assert torch.equal(verdicts[:, :3], really_same)
 
 
-def test_colours_the_wrong_way_round_are_swapped_not_unclear():
+def test_swapped_colours_are_recognised():
     scene, mirrored = (
         demo.to_indices([demo.Scene(a, "star", b, "up")])
         for a, b in [("red", "blue"), ("blue", "red")]
@@ -86,7 +84,7 @@ def test_colours_the_wrong_way_round_are_swapped_not_unclear():
 
 
 @pytest.mark.parametrize("clip", ["empty", "noise", "two colours", "slanted"])
-def test_what_is_no_scene_is_unclear(clip):
+def test_a_clip_without_a_scene_is_unclear(clip):
     generator = torch.Generator().manual_seed(0)
     scene = demo.to_indices([demo.Scene("red", "square", "blue", "right")])
     video = demo.draw_clips(scene, generator)

@@ -1,4 +1,4 @@
-"""What the demo learns to be given is what pipelines give it."""
+"""The conditions in training equal those of the pipelines."""
 
 from dataclasses import replace
 
@@ -11,16 +11,21 @@ from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
 from filmstrip.ltx.pipelines.conditions import ConditioningPixels, apply_conditioning
 from tools.demo_clips import ATTRIBUTES, Change, Scene, draw_clips, measure_clips, to_indices
 from tools.demo_clips.clips import plan_paths
+from tools.train_demo.ltx.conditioned_clips import (
+    CHANGED_AFTER,
+    random_data,
+    sample_changes,
+    soften,
+)
 from tools.train_demo.ltx.conditions import (
-    KINDS,
+    STEP_TYPES,
     Batch,
     conditioned_loss,
-    hold,
-    kind_of_step,
+    draw_conditions,
     refine,
     rotations,
+    step_type_of,
 )
-from tools.train_demo.ltx.held import CHANGED_AFTER, made_up, sample_changes, soften
 from tools.train_demo.ltx.settings import LATENT_SIZE, TOY
 from tools.train_demo.ltx.text import build_text_encoder
 
@@ -37,38 +42,38 @@ def transformer():
 def test_positions_are_those_of_conditions_in_a_pipeline(transformer, causal):
     size = LatentShape(*LATENT_SIZE)
 
-    def where(part, first_frame):
+    def positions_of(part, first_frame):
         return token_positions(part, RATIOS, 24, causal, first_frame)
 
-    held = [ConditioningPixels(torch.zeros(1, 3, 1, 8, 8), frame, 1.0) for frame in (11, 24)]
+    conditions = [ConditioningPixels(torch.zeros(1, 3, 1, 8, 8), frame, 1.0) for frame in (11, 24)]
     latents = torch.zeros(1, 16, *LATENT_SIZE)
-    begun = apply_conditioning(
+    conditioned = apply_conditioning(
         latents,
-        held,
+        conditions,
         encode=lambda pixels: torch.zeros(1, 16, 1, 8, 8),
-        positions=where,
+        positions=positions_of,
         temporal_compression_ratio=4,
         generator=None,
     )
-    wanted = transformer.rope(
-        begun.positions.transpose(1, 2) / torch.tensor(BASE_SIZE, dtype=torch.float32)
+    expected = transformer.rope(
+        conditioned.positions.transpose(1, 2) / torch.tensor(BASE_SIZE, dtype=torch.float32)
     )
     own, flag, rate = torch.tensor([[11.0, 24.0]]), torch.tensor([causal]), torch.tensor([24.0])
     torch.testing.assert_close(
-        rotations(transformer, size, RATIOS, own, flag, rate), wanted, atol=2e-3, rtol=0
+        rotations(transformer, size, RATIOS, own, flag, rate), expected, atol=2e-3, rtol=0
     )
 
 
-def test_held_clips_inside_have_the_tokens_and_positions_of_a_pipeline():
+def test_later_clips_have_the_tokens_and_positions_of_a_pipeline():
     torch.manual_seed(0)
-    data = made_up(TOY, CPU, rows=64)["small"]
+    data = random_data(TOY, CPU, rows=64)["small"]
     data["frames"] = torch.tensor([[5, 8]]).expand(64, 2)
-    kind = replace(KINDS["pair"], held=(1.0, 0, 0, 0, 0))
-    batch = hold(kind, data, torch.arange(64), torch.zeros(64, dtype=torch.bool))
-    clips = batch.own[:, 0] == 8
+    step_type = replace(STEP_TYPES["pair"], num_first_frames=(1.0, 0, 0, 0, 0))
+    batch = draw_conditions(step_type, data, torch.arange(64), torch.zeros(64, dtype=torch.bool))
+    clips = batch.extra[:, 0] == 8
     assert 0.2 < clips.float().mean() < 0.8
-    assert torch.equal(batch.own[clips], torch.tensor([[8.0, 12.0]]).expand(clips.sum(), 2))
-    assert torch.equal(batch.own[~clips], torch.tensor([[5.0, 24.0]]).expand((~clips).sum(), 2))
+    assert torch.equal(batch.extra[clips], torch.tensor([[8.0, 12.0]]).expand(clips.sum(), 2))
+    assert torch.equal(batch.extra[~clips], torch.tensor([[5.0, 24.0]]).expand((~clips).sum(), 2))
     torch.testing.assert_close(batch.values[clips, :128], data["pair"][clips].float())
     frames = batch.strength[:, 128:].unflatten(1, (7, 64))[..., 0] > 0
     assert not frames[~clips].any()
@@ -77,11 +82,13 @@ def test_held_clips_inside_have_the_tokens_and_positions_of_a_pipeline():
     assert 0.2 < frames[clips, 4].float().mean() < 0.8
 
 
-def test_as_many_first_frames_are_held_as_the_motion_needs():
+def test_at_least_the_first_frames_that_the_motion_needs_are_conditioned():
     torch.manual_seed(0)
-    data = made_up(TOY, CPU, rows=200)["small"]
+    data = random_data(TOY, CPU, rows=200)["small"]
     data["least"] = torch.arange(200) % 2 * 3
-    batch = hold(KINDS["plain"], data, torch.arange(200), torch.zeros(200, dtype=torch.bool))
+    batch = draw_conditions(
+        STEP_TYPES["plain"], data, torch.arange(200), torch.zeros(200, dtype=torch.bool)
+    )
     count = (batch.strength.unflatten(1, (7, 64))[..., 0] > 0).sum(1)
     assert count[1::2].min() == 3
     assert set(count[::2].tolist()) == {0, 1, 2, 3, 4}
@@ -89,37 +96,40 @@ def test_as_many_first_frames_are_held_as_the_motion_needs():
 
 def test_a_second_pass_starts_from_raised_latents_and_ends_at_the_true_ones():
     torch.manual_seed(0)
-    data = made_up(TOY, CPU, rows=2)["large"]
+    data = random_data(TOY, CPU, rows=2)["large"]
     clean = data["latents"].float()
     batch = Batch(clean, torch.zeros(clean.shape[:2]), torch.empty(2, 0))
-    _, wrong = refine(data, torch.arange(2), batch, torch.rand(2))
-    apart = data["raised"].float() - clean
-    for row in range(2):  # wrong is (1 - s) / s of what the start is apart, or nothing
-        share = (wrong[row] * apart[row]).sum() / apart[row].square().sum()
-        torch.testing.assert_close(wrong[row], share * apart[row])
-        assert share == 0 or 0.25 <= share <= 1.5
+    _, error = refine(data, torch.arange(2), batch, torch.rand(2))
+    difference = data["raised"].float() - clean
+    for row in range(2):  # the error is (1 - s) / s of the difference, or 0
+        ratio = (error[row] * difference[row]).sum() / difference[row].square().sum()
+        torch.testing.assert_close(error[row], ratio * difference[row])
+        assert ratio == 0 or 0.25 <= ratio <= 1.5
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_each_kind_of_step_reaches_every_parameter(transformer, name):
+@pytest.mark.parametrize("name", STEP_TYPES)
+def test_each_type_of_step_reaches_every_parameter(transformer, name):
     torch.manual_seed(0)
-    data = made_up(TOY, CPU)[KINDS[name].scale]
+    data = random_data(TOY, CPU)[STEP_TYPES[name].scale]
     transformer.zero_grad()
     encoder = build_text_encoder(TOY, 346).requires_grad_(False)
-    loss = conditioned_loss(TOY, transformer, encoder, KINDS[name], data, torch.tensor([25.0]))
+    loss = conditioned_loss(TOY, transformer, encoder, STEP_TYPES[name], data, torch.tensor([25.0]))
     loss.backward()
     assert loss.item() > 0.5
     assert all(p.grad is not None for p in transformer.parameters())
 
 
-def test_kinds_take_turns():
-    turns = [kind_of_step(step) for step in range(sum(kind.every for kind in KINDS.values()))]
-    assert {name: turns.count(name) for name in KINDS} == {
-        name: kind.every for name, kind in KINDS.items()
+def test_types_of_steps_take_turns():
+    turns = [
+        step_type_of(step)
+        for step in range(sum(step_type.every for step_type in STEP_TYPES.values()))
+    ]
+    assert {name: turns.count(name) for name in STEP_TYPES} == {
+        name: step_type.every for name, step_type in STEP_TYPES.items()
     }
 
 
-def test_clips_whose_motion_changes_end_as_their_scene_says():
+def test_clips_whose_motion_changes_end_with_the_motion_of_their_scene():
     scene = to_indices([Scene("red", "star", "blue", "down")] * 8)
     before = to_indices([Scene("red", "star", "blue", "left")] * 8)
     changed = Change(before, torch.full((8,), 12))
@@ -148,5 +158,7 @@ def test_softened_clips_look_like_prepared_pictures():
     )
     clips = draw_clips(scenes, torch.Generator().manual_seed(0), frames=1)
     prepared = prepared_pictures(clips) / 2 + 0.5
-    apart, unsoftened = ((one - prepared).square().mean() for one in (soften(clips), clips))
-    assert apart < unsoftened / 2
+    difference, unsoftened = (
+        (video - prepared).square().mean() for video in (soften(clips), clips)
+    )
+    assert difference < unsoftened / 2

@@ -26,16 +26,16 @@ def tokenizer() -> Tokenizer:
 
 
 def test_words_of_the_captions_are_single_tokens(tokenizer):
-    pieces = tokenizer.encode("a small green star moves up and grows over a grey background").tokens
-    assert pieces[:4] == ["▁a", "▁small", "▁green", "▁star"]
-    assert len(pieces) == 13
+    tokens = tokenizer.encode("a small green star moves up and grows over a grey background").tokens
+    assert tokens[:4] == ["▁a", "▁small", "▁green", "▁star"]
+    assert len(tokens) == 13
 
 
 def test_unknown_words_fall_back_to_known_characters(tokenizer):
     assert "<unk>" not in tokenizer.encode("Pinkish octopus, 42!").tokens
 
 
-def test_case_makes_no_difference(tokenizer):
+def test_upper_case_has_the_embedding_of_lower_case(tokenizer):
     weight = torch.randn(tokenizer.get_vocab_size(), 4)
     folded = fold_case(tokenizer, weight)
     lower, mixed = (
@@ -114,7 +114,7 @@ def test_the_real_model_fits_the_package():
     assert 2 * parameters < 11.9e6
 
 
-def test_captions_fit_what_the_transformer_sees(tokenizer):
+def test_captions_fit_the_length_of_training(tokenizer):
     text = (
         "there is a medium orange triangle in front of a violet background, "
         "it becomes larger while going to the right"

@@ -36,17 +36,17 @@ def test_the_real_model_fits_the_package():
     assert 2 * sum(p.numel() for model in models for p in model.parameters()) < 9.9e6
 
 
-def test_predictions_at_any_level_are_those_that_the_scheduler_undoes():
+def test_targets_equal_the_predictions_that_the_scheduler_inverts():
     scheduler = EulerDiscreteScheduler(**SCHEDULER)
     scheduler.set_timesteps(4)
     generator = torch.Generator().manual_seed(0)
     clean, noise = torch.randn(2, 1, 3, 4, 2, 2, generator=generator).unbind()
     for sigma, timestep in zip(scheduler.sigmas[:-1], scheduler.timesteps, strict=True):
-        sample, told, wanted = noised(clean, noise, sigma[None])
+        sample, told, expected = noised(clean, noise, sigma[None])
         noisy = clean + sigma * noise
         torch.testing.assert_close(told[0], timestep)
         torch.testing.assert_close(sample, scheduler.scale_model_input(noisy, timestep))
-        data = scheduler.step(wanted, timestep, noisy).pred_original_sample
+        data = scheduler.step(expected, timestep, noisy).pred_original_sample
         torch.testing.assert_close(data, clean, atol=2e-4 * max(1.0, sigma.item()), rtol=0)
 
 
@@ -94,7 +94,7 @@ def test_latents_come_by_clip_and_frame():
     torch.testing.assert_close(latents[1:, 2:], encode(vae, clips[1:, :, 2:]), atol=1e-5, rtol=1e-4)
 
 
-def test_folded_in_time_a_frame_is_decoded_as_in_a_clip_that_stands_still():
+def test_after_folding_time_a_frame_is_decoded_as_in_a_still_clip():
     torch.manual_seed(0)
     vae = build_vae(replace(TOY, vae_channels=(32, 32))).eval()
     latents = torch.randn(1, TOY.latent_channels, 4, 4)
@@ -108,7 +108,7 @@ def test_folded_in_time_a_frame_is_decoded_as_in_a_clip_that_stands_still():
     assert (folded[4] - middle).norm() < 0.05 * middle.norm()  # whose norms have seen the borders
 
 
-def test_clip_sees_what_the_pipeline_shows_it():
+def test_the_image_encoder_has_the_input_of_the_pipeline():
     picture = draw_picture()
     mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
     shown = (clip_input([picture], 224) - mean) / deviation
@@ -202,17 +202,17 @@ def trainer(budget: float = 0.2, dtype: torch.dtype = torch.float32) -> Trainer:
     return Trainer("stage", parameters, {"": loss}, plan, CPU, for_muon=["w"], working=copies)
 
 
-def test_training_stops_at_the_deadline_and_goes_on_where_it_was(tmp_path):
+def test_training_stops_at_the_deadline_and_resumes(tmp_path):
     store = Store(tmp_path / "work", tmp_path / "out", published=("stage",))
     first = trainer(budget=1e6)
-    assert not first.train(store, deadline=time.monotonic() + 0.2, kind=lambda step: "")
+    assert not first.train(store, deadline=time.monotonic() + 0.2, step_type_of=lambda step: "")
     step, spent = first.load(store)
     assert step > 0
     again = trainer()
     assert again.load(store) == (step, spent)
     torch.testing.assert_close(again.parameters[0], first.parameters[0])
     torch.testing.assert_close(again.averaged()["w"], first.averaged()["w"])
-    assert again.train(store, deadline=math.inf, kind=lambda step: "", budget=spent + 0.2)
+    assert again.train(store, deadline=math.inf, step_type_of=lambda step: "", budget=spent + 0.2)
     assert again.spent(store) > spent
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "log.jsonl",
@@ -222,7 +222,7 @@ def test_training_stops_at_the_deadline_and_goes_on_where_it_was(tmp_path):
     assert [path.name for path in (tmp_path / "another").iterdir()] == ["stage.safetensors"]
 
 
-def test_preparing_moves_neither_parameters_nor_averages(tmp_path):
+def test_preparing_changes_neither_parameters_nor_averages(tmp_path):
     prepared = trainer()
     prepared.prepare(Store(tmp_path / "work", tmp_path / "out", published=()))
     assert prepared.parameters[0].abs().max() == 0
@@ -239,7 +239,7 @@ def test_working_copies_in_bfloat16_lead_the_parameters():
         assert (parameter.dtype, copy.dtype) == (torch.float32, torch.bfloat16)
 
 
-def test_restored_optimisers_step_on_in_the_layout_of_the_parameters():
+def test_restored_optimisers_have_the_layout_of_the_parameters():
     def optimizer(parameter):
         parameter.grad = torch.ones_like(parameter)
         return torch.optim.AdamW([parameter], lr=torch.tensor(0.1), fused=True)
@@ -259,8 +259,8 @@ def test_restored_optimisers_step_on_in_the_layout_of_the_parameters():
     assert {v.stride() for v in second.state[kernels[1]].values() if v.ndim} == {
         kernels[1].stride()
     }
-    for one in (first, second):
-        one.step()
+    for optimizer in (first, second):
+        optimizer.step()
     torch.testing.assert_close(*kernels)
 
 

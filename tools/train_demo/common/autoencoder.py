@@ -8,7 +8,7 @@ OBJECT_WEIGHT = 6.0  # of pixels on the object in the reconstruction loss
 KL_WEIGHT = 5e-4
 STATISTICS_WEIGHT = 1e-2  # keeps the channels of the latents near mean 0 and deviation 1
 QUIET_LOG_VARIANCE = -6.0  # at the start; at 0 the noise would swamp the latents
-RAMP = 0.3  # share of the budget after which KL is at full weight
+RAMP = 0.3  # fraction of the budget after which KL is at full weight
 
 
 def autoencoder_loss(

@@ -99,7 +99,7 @@ def adam_state(optimizer: torch.optim.Optimizer) -> Tensors:
 
 
 def load_adam(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
-    """Put back what `adam_state` took, each moment in the memory layout of its parameter, as fused
+    """Load the tensors of `adam_state`, each moment in the memory layout of its parameter, as fused
     steps want it.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]

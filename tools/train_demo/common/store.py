@@ -48,7 +48,7 @@ class Store:
         shutil.copy(self.work / "log.jsonl", self.out / "log.jsonl")
 
     def save(self, name: str, tensors: Tensors, **facts: Any) -> None:
-        """Write `name`.safetensors, whole or not at all, with facts in its metadata."""
+        """Write `name`.safetensors, with `facts` in its metadata. A failed write leaves no file."""
         path = self.work / f"{name}.safetensors"
         beside = path.with_suffix(".part")
         plain = {key: tensor.detach().contiguous().cpu() for key, tensor in tensors.items()}
@@ -62,7 +62,7 @@ class Store:
             shutil.copy(path, self.out / path.name)
 
     def load(self, name: str) -> tuple[Tensors, dict[str, Any]] | None:
-        """What `save` wrote, or None."""
+        """Load what `save` wrote; None if there is no file."""
         path = self.work / f"{name}.safetensors"
         if not path.exists():
             return None
@@ -103,7 +103,7 @@ class Clock:
 
     @property
     def progress(self) -> float:
-        """Share of the budget that is spent, at most 1."""
+        """Fraction of the budget that is spent, at most 1."""
         return min(self.spent / self.budget, 1.0)
 
     @property

@@ -1,5 +1,5 @@
-"""One trainer for every stage: Muon and AdamW, a moving average, a schedule by the clock, saving
-and going on.
+"""The trainer of every stage: Muon and AdamW, a moving average, a schedule by elapsed time, saving
+and resuming.
 
 A step needs nothing from the host, so that on a GPU it can be captured in a CUDA graph and
 replayed: models this small would otherwise wait for Python.
@@ -23,9 +23,8 @@ from tools.train_demo.common.store import Clock, Store, Tensors
 LOG_EVERY = 250
 
 Losses = dict[str, torch.Tensor]  # their sum is minimised; each is logged
-Loss = Callable[
-    [torch.Tensor], Losses
-]  # of a fresh batch; gets the share of the budget that is spent, a scalar
+# The losses of a new batch, from the fraction of the budget that is spent, a scalar.
+Loss = Callable[[torch.Tensor], Losses]
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,8 @@ class Plan:
     """How a stage trains. Learning rates rise over `warm_up` steps and fall as a cosine over
     `budget` seconds.
 
-    shares: of the rate, for parameters whose names start so.
+    Attributes:
+        rate_factors: factors of the learning rate, by the prefix of parameters' names.
     """
 
     budget: float
@@ -42,18 +42,18 @@ class Plan:
     ema: float
     save_every: float
     betas: tuple[float, float] = (0.9, 0.98)
-    shares: Mapping[str, float] | None = None
+    rate_factors: Mapping[str, float] | None = None
     captured: bool = False
 
 
 class Trainer:
-    """Trains parameters by one or several kinds of step.
+    """Trains parameters by one or several types of steps.
 
     Args:
         name: of the stage; its state is saved as `name`, `name`_ema and `name`_optimizer.
-        parameters: all of which get gradients in every kind of step.
-        losses: for each kind of step.
-        for_muon: names of those that Muon takes; the rest is AdamW's.
+        parameters: all of which get gradients in every type of step.
+        losses: for each type of step.
+        for_muon: names of the parameters that Muon trains; AdamW trains the others.
         working: copies of the parameters in another type, in the same order, with which the losses
             are computed.
     """
@@ -73,11 +73,13 @@ class Trainer:
         self.working = list(working) if working is not None else None
         self.average = Average(self.parameters)
         self.muon = Muon([parameters[n] for n in for_muon])
-        shares = {"": 1.0} | dict(plan.shares or {})
-        groups: dict[str, list[Parameter]] = {prefix: [] for prefix in shares}
+        rate_factors = {"": 1.0} | dict(plan.rate_factors or {})
+        groups: dict[str, list[Parameter]] = {prefix: [] for prefix in rate_factors}
         for key in [name for name in self.names if name not in set(for_muon)]:
-            groups[max((p for p in shares if key.startswith(p)), key=len)].append(parameters[key])
-        self.shares = list(shares.values())
+            groups[max((p for p in rate_factors if key.startswith(p)), key=len)].append(
+                parameters[key]
+            )
+        self.rate_factors = list(rate_factors.values())
         self.adam = torch.optim.AdamW(
             [
                 {"params": group, "lr": torch.tensor(0.0, device=device)}
@@ -93,15 +95,15 @@ class Trainer:
         )
         self.sums: dict[str, torch.Tensor] = {}  # of each loss: total and count
 
-    def step(self, kind: str) -> None:
-        """One optimiser step of a kind. Everything that it needs lies on the device."""
+    def step(self, step_type: str) -> None:
+        """One optimiser step of a type. All its inputs are on the device."""
         working = self.working or self.parameters
         for parameter in working:
             parameter.grad = None
         if self.working is not None:
             with torch.no_grad():
                 torch._foreach_copy_(self.working, self.parameters)
-        losses = self.losses[kind](self.progress)
+        losses = self.losses[step_type](self.progress)
         torch.stack(list(losses.values())).sum().backward()
         if self.working is not None:
             for parameter, copy in zip(self.parameters, self.working, strict=True):
@@ -125,22 +127,22 @@ class Trainer:
 
     def _set_rate(self, rate: float) -> None:
         self.rate.fill_(rate)
-        for group, share in zip(self.adam.param_groups, self.shares, strict=True):
-            group["lr"].fill_(rate * share)
+        for group, factor in zip(self.adam.param_groups, self.rate_factors, strict=True):
+            group["lr"].fill_(rate * factor)
 
     def train(
         self,
         store: Store,
         deadline: float,
-        kind: Callable[[int], str],
+        step_type_of: Callable[[int], str],
         budget: float | None = None,
         probes: Sequence[int] = (),
         probe: Callable[[int], None] = lambda step: None,
     ) -> bool:
-        """Train, or go on; True when the budget is spent, False when the deadline came first.
+        """Train, or resume; True when the budget is spent, False when the deadline came first.
 
         Args:
-            kind: of each step.
+            step_type_of: returns the type of a step from its number.
             budget: seconds in all, what preparing takes among them, instead of the plan's, to which
                 that is added.
             probe: called after the steps in `probes`; its time counts.
@@ -158,7 +160,7 @@ class Trainer:
         saved_at = logged_at = time.monotonic()
         while not clock.done and not clock.out_of_time:
             self.schedule(step, clock.progress)
-            steps[kind(step)]()
+            steps[step_type_of(step)]()
             step += 1
             if step % LOG_EVERY == 0:
                 self._log(store, step, clock.spent, LOG_EVERY / (time.monotonic() - logged_at))
@@ -182,7 +184,7 @@ class Trainer:
         return dict(zip(self.names, self.average.values, strict=True))
 
     def settle(self) -> None:
-        """Put the averages in the place of the parameters."""
+        """Replace the parameters by their averages."""
         with torch.no_grad():
             torch._foreach_copy_(self.parameters, self.average.values)
 
@@ -193,10 +195,11 @@ class Trainer:
         store.save(f"{self.name}_optimizer", self.muon.state() | adam_state(self.adam), **facts)
 
     def load(self, store: Store) -> tuple[int, float]:
-        """Go on from the last save, if there is one: (step, seconds spent). Optimisers may start
+        """Resume from the last save, if there is one: (step, seconds spent). Optimisers may start
         anew.
         """
-        if (saved := store.load(self.name)) is None:
+        saved = store.load(self.name)
+        if saved is None:
             return 0, 0.0
         tensors, facts = saved
         averages, _ = store.load(f"{self.name}_ema") or saved
@@ -213,16 +216,18 @@ class Trainer:
         return facts["step"], facts["spent"]
 
     def prepare(self, store: Store) -> dict[str, Callable[[], object]]:
-        """Each kind of step, compiled and captured if so planned; parameters and averages stay as
-        they are.
+        """Each type of step, compiled and captured if the plan says so. Parameters and averages do
+        not change.
         """
         self._set_rate(0.0)
         self.average_weight.zero_()
         steps: dict[str, Callable[[], object]] = {
-            kind: partial(self.step, kind) for kind in self.losses
+            step_type: partial(self.step, step_type) for step_type in self.losses
         }
         if self.plan.captured and self.device.type == "cuda":
-            steps = {kind: capture(step, self.name, store) for kind, step in steps.items()}
+            steps = {
+                step_type: capture(step, self.name, store) for step_type, step in steps.items()
+            }
         else:
             for step in steps.values():
                 step()

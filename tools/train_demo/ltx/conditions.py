@@ -1,11 +1,11 @@
-"""Teaching the demo's transformer what may be held of a video: first frames, pictures and clips
-inside; and 256 x 256.
+"""Training the demo's transformer on conditions (first frames, later pictures and clips) and on
+videos of 256 x 256.
 
-Tokens are held as `filmstrip.ltx.pipelines.steppers.MaskedStepper` holds them: one of strength s is
-no noisier than 1 - s, and a token that is wholly held has timestep 0, with or without noise that
-falls with the video's. Pictures and clips that begin inside are tokens of their own before the
-video's, as `filmstrip.ltx.pipelines.conditions.apply_conditioning` puts them. The text encoder
-stays as it is.
+Conditioned tokens are those of `filmstrip.ltx.pipelines.steppers.MaskedStepper`: the noise level of
+a token of strength s is at most 1 - s. Tokens of strength 1 have timestep 0, and may have noise
+that decreases with that of the video. Later pictures and clips are extra tokens before those of the
+video, as in `filmstrip.ltx.pipelines.conditions.apply_conditioning`. The text encoder is not
+trained.
 """
 
 from __future__ import annotations
@@ -24,63 +24,65 @@ from filmstrip.ltx.models.transformer import LTXPrepared, LTXVideoTransformer3DM
 from filmstrip.nn.ops import Rotation
 from tools.train_demo.common.store import Tensors
 from tools.train_demo.common.trainer import Losses, Plan, Trainer
+from tools.train_demo.ltx.conditioned_clips import SCALES
 from tools.train_demo.ltx.denoiser import (
-    EMPTY_SHARE,
-    MASKED_SHARE,
+    EMPTY_FRACTION,
+    MASKED_FRACTION,
     TIME_DEVIATION,
     TIME_MEAN,
-    UNIFORM_SHARE,
+    UNIFORM_FRACTION,
 )
-from tools.train_demo.ltx.held import SCALES
 from tools.train_demo.ltx.settings import CAPTION_TOKENS, LATENT_SIZE, TEXT_TOKENS, Settings
 from tools.train_demo.ltx.text import MASKED, encode_captions
 
-WEAK_SHARE = 0.15  # of samples whose held tokens have strengths below 1
-SOFT_SHARE = 0.5  # whose held first frames are softened
-NOISY_SHARE, IMAGE_NOISE = 0.65, 0.15  # whose held tokens get noise, and its scale at timestep 1000
-CAUSAL_SHARE = 0.25  # whose first frame is alone in time, as `LTXConditionPipeline` has it
+WEAK_FRACTION = 0.15  # of samples with strengths below 1
+SOFT_FRACTION = 0.5  # of samples with softened first frames
+NOISY_FRACTION = 0.65  # of samples with noise on conditioned tokens
+IMAGE_NOISE = 0.15  # the scale of this noise at timestep 1000
+CAUSAL_FRACTION = 0.25  # of samples with causal positions, as in `LTXConditionPipeline`
 RATES = (25, 25, 25, 25, 25, 30, 30, 24, 24, 16, 12, 8)  # frames a second, evenly
-LAST_SHARE = 0.6  # of the pictures that are a clip's last
-REFINED_SHARE, REFINED_FROM = (
-    0.65,
-    (0.4, 0.8),
-)  # of large clips in a second pass, and the noise that it starts from
-ALL_HELD_SHARE = 0.5  # of clips inside that are held to the end
+LAST_FRACTION = 0.6  # of pictures that are the last frame of a clip
+REFINED_FRACTION = 0.65  # of large clips that are samples of a second pass
+REFINED_FROM = (0.4, 0.8)  # the lowest and the highest noise level at the start of that pass
+WHOLE_CLIP_FRACTION = 0.5  # of later clips whose frames are conditioned until the end
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of step.
+class StepType:
+    """A type of training steps.
 
-    scale: a name in `SCALES`.
-    own: latent frames that are tokens of their own.
-    held: shares of 0, 1, 2, 3 and 4 first latent frames held.
-    every: how often, in a round of all kinds.
-    frames: latent frames of the video.
+    Attributes:
+        scale: a name in `SCALES`.
+        extra: the number of later latent frames, which are extra tokens.
+        num_first_frames: the probabilities of 0, 1, 2, 3 and 4 conditioned first latent frames.
+        every: how often it occurs in a round of all types.
+        frames: latent frames of the video.
     """
 
     scale: str
-    own: int
-    held: tuple[float, ...]
+    extra: int
+    num_first_frames: tuple[float, ...]
     every: int
     frames: int = LATENT_SIZE[0]
 
 
-KINDS = {
-    "plain": Kind("small", 0, (0.45, 0.3, 0.08, 0.09, 0.08), 7),
-    "short": Kind("small", 0, (0.2, 0.2, 0.2, 0.25, 0.15), 2, frames=5),
-    "picture": Kind("small", 1, (0.3, 0.55, 0.05, 0.05, 0.05), 5),
-    "pair": Kind("small", 2, (0.35, 0.5, 0.05, 0.05, 0.05), 2),
-    "large": Kind("large", 0, (0.5, 0.35, 0.05, 0.05, 0.05), 5),
-    "large_picture": Kind("large", 1, (0.2, 0.65, 0.05, 0.05, 0.05), 1),
+STEP_TYPES = {
+    "plain": StepType("small", 0, (0.45, 0.3, 0.08, 0.09, 0.08), 7),
+    "short": StepType("small", 0, (0.2, 0.2, 0.2, 0.25, 0.15), 2, frames=5),
+    "picture": StepType("small", 1, (0.3, 0.55, 0.05, 0.05, 0.05), 5),
+    "pair": StepType("small", 2, (0.35, 0.5, 0.05, 0.05, 0.05), 2),
+    "large": StepType("large", 0, (0.5, 0.35, 0.05, 0.05, 0.05), 5),
+    "large_picture": StepType("large", 1, (0.2, 0.65, 0.05, 0.05, 0.05), 1),
 }
 _SLOTS = sorted(
-    ((i + 0.5) / kind.every, name) for name, kind in KINDS.items() for i in range(kind.every)
+    ((i + 0.5) / step_type.every, name)
+    for name, step_type in STEP_TYPES.items()
+    for i in range(step_type.every)
 )
 
 
-def kind_of_step(step: int) -> str:
-    """The kinds in turn, each spread evenly."""
+def step_type_of(step: int) -> str:
+    """The name of the type of a step. The types take turns, each spread evenly."""
     return _SLOTS[step % len(_SLOTS)][1]
 
 
@@ -88,138 +90,153 @@ def rotations(
     transformer: LTXVideoTransformer3DModel,
     size: LatentShape,
     ratios: tuple[int, int],
-    own: torch.Tensor,
+    extra: torch.Tensor,
     causal: torch.Tensor,
     rate: torch.Tensor,
 ) -> Rotation:
-    """Cosines and sines (B, N, C / 2) of own tokens, if any, and of those of the video after them.
+    """Cosines and sines (B, N, C / 2) of the extra tokens, and then of the video's tokens.
 
     Args:
-        own: (B, latent frames) where each of the own ones stands, in frames.
-        causal, rate: (B,) of each sample: whether the video's first latent frame stands for one
-            frame; frames a second.
+        extra: positions in time of the extra latent frames, (B, latent frames), in frames.
+        causal: whether the video's first latent frame is a single frame, (B,).
+        rate: frames a second, (B,).
     """
     plain, single = (
-        token_positions(size, ratios, 1.0, first, device=own.device)[0] for first in (False, True)
+        token_positions(size, ratios, 1.0, first, device=extra.device)[0] for first in (False, True)
     )
     area = size.height * size.width
-    frames = torch.cat([each(own, area), torch.where(causal[:, None], single[0], plain[0])], dim=1)
-    place = torch.cat([plain[1:, :area].repeat(1, own.shape[1]), plain[1:]], dim=1).expand(
-        len(own), -1, -1
+    frames = torch.cat(
+        [repeat_for_tokens(extra, area), torch.where(causal[:, None], single[0], plain[0])], dim=1
     )
-    axes = frames / rate[:, None], place[:, 0], place[:, 1]
+    positions = torch.cat([plain[1:, :area].repeat(1, extra.shape[1]), plain[1:]], dim=1).expand(
+        len(extra), -1, -1
+    )
+    axes = frames / rate[:, None], positions[:, 0], positions[:, 1]
     coordinates = torch.stack(
         [axis / base for axis, base in zip(axes, BASE_SIZE, strict=True)], dim=-1
     )
     return transformer.rope(coordinates)
 
 
-def each(frames: torch.Tensor, area: int) -> torch.Tensor:
-    """A value for each of the `area` tokens of frames (B, T): (B, T * area)."""
+def repeat_for_tokens(frames: torch.Tensor, area: int) -> torch.Tensor:
+    """Repeat the values of frames (B, T) for their `area` tokens: (B, T * area)."""
     return frames[..., None].expand(-1, -1, area).flatten(1)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What is held of a batch.
+    """A batch of clips with their conditions.
 
-    values: (B, own + video tokens, C), clean.
-    strength: of each token, (B, N).
-    own: (B, latent frames) where the own ones stand, in frames.
+    Attributes:
+        values: clean extra and video tokens, (B, N, C).
+        strength: the strength of each token, 0 without a condition, (B, N).
+        extra: positions in time of the extra latent frames, (B, latent frames), in frames.
     """
 
     values: torch.Tensor
     strength: torch.Tensor
-    own: torch.Tensor
+    extra: torch.Tensor
 
 
-def hold(kind: Kind, data: Tensors, row: torch.Tensor, causal: torch.Tensor) -> Batch:
-    """Draw what is held of the clips `row`, (B,)."""
+def draw_conditions(
+    step_type: StepType, data: Tensors, row: torch.Tensor, causal: torch.Tensor
+) -> Batch:
+    """Draw the conditions of the clips with the indices `row`, (B,)."""
     batch, device = len(row), row.device
     area = data["latents"].shape[1] // LATENT_SIZE[0]
-    frame = torch.arange(kind.frames, device=device)
+    frame = torch.arange(step_type.frames, device=device)
 
-    def chance(share: float) -> torch.Tensor:
-        return torch.rand(batch, device=device) < share
+    def chance(fraction: float) -> torch.Tensor:
+        return torch.rand(batch, device=device) < fraction
 
     def strength() -> torch.Tensor:
         return torch.where(
-            chance(WEAK_SHARE), torch.rand(batch, device=device), torch.ones(batch, device=device)
+            chance(WEAK_FRACTION),
+            torch.rand(batch, device=device),
+            torch.ones(batch, device=device),
         )
 
     unit, count = torch.rand(batch, device=device), data["least"][row]
-    for frames, end in enumerate(accumulate(kind.held[:-1]), start=1):
+    for frames, end in enumerate(accumulate(step_type.num_first_frames[:-1]), start=1):
         count = torch.maximum(count, frames * (unit > end))
-    held = strength()[:, None] * (frame < count[:, None])
+    strengths = strength()[:, None] * (frame < count[:, None])
 
-    tokens, own_strength = [], strength()[:, None]
+    tokens = []
+    extra_strength = strength()[:, None]
     inside, start = data["frames"][row].unbind(1)
     last = torch.full_like(inside, (LATENT_SIZE[0] - 1) * 4)
-    own = torch.empty(batch, 0, device=device)
+    extra = torch.empty(batch, 0, device=device)
     pictures = data["pictures"][row].unflatten(1, (2, area))
-    if kind.own == 1:
-        final = chance(LAST_SHARE)
-        own = torch.where(final, last, inside)[:, None]
+    if step_type.extra == 1:
+        final = chance(LAST_FRACTION)
+        extra = torch.where(final, last, inside)[:, None]
         tokens = [torch.where(final[:, None, None], pictures[:, 1], pictures[:, 0])]
-    if kind.own == 2:
-        clip, on = chance(0.5), chance(ALL_HELD_SHARE)
+    if step_type.extra == 2:
+        clip = chance(0.5)
+        until_end = chance(WHOLE_CLIP_FRACTION)
         second = start + 4 - 3 * causal.long()
-        own = torch.where(
+        extra = torch.where(
             clip[:, None], torch.stack([start, second], dim=1), torch.stack([inside, last], dim=1)
         )
         tokens = [torch.where(clip[:, None, None], data["pair"][row], pictures.flatten(1, 2))]
-        rest = (clip & on)[:, None] & (frame >= (start // 4 + 2)[:, None])
-        held = torch.where(rest, own_strength, held)
+        rest = (clip & until_end)[:, None] & (frame >= (start // 4 + 2)[:, None])
+        strengths = torch.where(rest, extra_strength, strengths)
 
-    strengths = each(held, area)
-    soft = chance(SOFT_SHARE)[:, None] & (strengths > 0)
-    end = kind.frames * area
+    strengths = repeat_for_tokens(strengths, area)
+    soft = chance(SOFT_FRACTION)[:, None] & (strengths > 0)
+    end = step_type.frames * area
     video = torch.where(soft[..., None], data["soft"][row, :end], data["latents"][row, :end])
-    strengths = torch.cat([own_strength.expand(-1, kind.own * area), strengths], dim=1)
-    return Batch(torch.cat([*tokens, video], dim=1).float(), strengths, own.float())
+    strengths = torch.cat([extra_strength.expand(-1, step_type.extra * area), strengths], dim=1)
+    return Batch(torch.cat([*tokens, video], dim=1).float(), strengths, extra.float())
 
 
 def draw_level(batch: int, device: torch.device) -> torch.Tensor:
-    """Noise levels (B,) as in the first training."""
+    """Draw noise levels (B,) as in the training without conditions."""
     level = torch.sigmoid(TIME_MEAN + TIME_DEVIATION * torch.randn(batch, device=device))
     even = torch.rand(batch, device=device)
-    return torch.where(torch.rand(batch, device=device) < UNIFORM_SHARE, even, level)
+    return torch.where(torch.rand(batch, device=device) < UNIFORM_FRACTION, even, level)
 
 
 def refine(
-    data: Tensors, row: torch.Tensor, held: Batch, level: torch.Tensor
+    data: Tensors, row: torch.Tensor, conditioned: Batch, level: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
-    """Noise levels (B,), and what is wrong with the tokens at level 1 (B, N, C), where a sample is
-    of a second pass.
+    """Choose samples of a second pass, and draw their noise levels.
 
-    Such a pass starts at a level s from raised latents x' instead of from the true ones x. A
-    straight way from there to x is, at level t, off by t (1 - s) / s (x' - x).
+    A second pass starts at a level s from upsampled latents x' instead of the true ones x. On a
+    straight line from there to x, the error at level t is t (1 - s) / s (x' - x).
+
+    Returns:
+        Noise levels (B,), and the error of the tokens divided by the level, (B, N, C), which is 0
+        for other samples.
     """
     least, most = REFINED_FROM
     start = least + (most - least) * torch.rand_like(level)
-    refined = torch.rand_like(level) < REFINED_SHARE
+    refined = torch.rand_like(level) < REFINED_FRACTION
     level = torch.where(refined, start * torch.rand_like(level), level)
     raised = nn.functional.pad(
-        data["raised"][row].float(), (0, 0, held.values.shape[1] - data["raised"].shape[1], 0)
+        data["raised"][row].float(),
+        (0, 0, conditioned.values.shape[1] - data["raised"].shape[1], 0),
     )
-    share = (refined * (1 - start) / start)[:, None] * (held.strength == 0)
-    return level, share[..., None] * (raised - held.values)
+    fraction = (refined * (1 - start) / start)[:, None] * (conditioned.strength == 0)
+    return level, fraction[..., None] * (raised - conditioned.values)
 
 
 def draw_texts(
     captions: torch.Tensor, row: torch.Tensor, encoder: T5EncoderModel
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Encoded captions (B, L, C) of clips, some of them empty, and the bias (B, 1, L) that hides
-    their padding.
+    """Encode captions of clips, some of them empty.
+
+    Returns:
+        The embeddings (B, L, C), and the bias (B, 1, L) that masks padding.
     """
     batch, device = len(row), row.device
     ids = captions[row, torch.randint(captions.shape[1], (batch,), device=device)].long()
     ids = nn.functional.pad(ids, (0, TEXT_TOKENS - CAPTION_TOKENS))
     nothing = torch.zeros(TEXT_TOKENS, dtype=torch.long, device=device)
     nothing[0].fill_(1)  # "</s>"
-    ids = torch.where(torch.rand(batch, 1, device=device) < EMPTY_SHARE, nothing, ids)
+    ids = torch.where(torch.rand(batch, 1, device=device) < EMPTY_FRACTION, nothing, ids)
     with torch.no_grad():
-        text = encode_captions(encoder, ids, torch.rand(batch, device=device) < MASKED_SHARE)
+        text = encode_captions(encoder, ids, torch.rand(batch, device=device) < MASKED_FRACTION)
     return text[:, :CAPTION_TOKENS], ((ids[:, :CAPTION_TOKENS] == 0) * MASKED)[:, None].to(
         text.dtype
     )
@@ -229,42 +246,48 @@ def conditioned_loss(
     settings: Settings,
     transformer: LTXVideoTransformer3DModel,
     encoder: T5EncoderModel,
-    kind: Kind,
+    step_type: StepType,
     data: Tensors,
     rates: torch.Tensor,
 ) -> torch.Tensor:
-    """The loss of a fresh batch: squared error of the velocity, over all tokens that walk.
+    """The loss of a new batch: the squared error of the velocity of all tokens with strength < 1.
 
-    `rates` are the frames a second to choose from. Nothing may come from the host, so that steps
-    can be captured.
+    Nothing is copied from the CPU, so that steps can be captured in a CUDA graph.
+
+    Args:
+        rates: the frame rates to choose from.
     """
     device = data["latents"].device
-    batch = settings.tuned_batch if kind.scale == "small" else settings.large_batch
+    batch = settings.tuned_batch if step_type.scale == "small" else settings.large_batch
     row = torch.randint(len(data["latents"]), (batch,), device=device)
-    causal = torch.rand(batch, device=device) < CAUSAL_SHARE
+    causal = torch.rand(batch, device=device) < CAUSAL_FRACTION
     rate = rates[torch.randint(len(rates), (batch,), device=device)]
-    held = hold(kind, data, row, causal)
+    conditioned = draw_conditions(step_type, data, row, causal)
     text, bias = draw_texts(data["captions"], row, encoder)
 
-    level, wrong = draw_level(batch, device), torch.zeros((), device=device)
-    if kind.scale == "large":
-        level, wrong = refine(data, row, held, level)
-    levels = torch.minimum(level[:, None], 1 - held.strength)
-    noise = torch.randn_like(held.values)
-    noisy = torch.lerp(held.values, noise, levels[..., None]) + levels[..., None] * wrong
-    scale = IMAGE_NOISE * (torch.rand(batch, device=device) < NOISY_SHARE) * level.square()
-    still = held.strength == 1
-    noisy = noisy + (still * scale[:, None])[..., None] * noise
+    level = draw_level(batch, device)
+    error_per_level = torch.zeros((), device=device)
+    if step_type.scale == "large":
+        level, error_per_level = refine(data, row, conditioned, level)
+    levels = torch.minimum(level[:, None], 1 - conditioned.strength)
+    noise = torch.randn_like(conditioned.values)
+    noisy = (
+        torch.lerp(conditioned.values, noise, levels[..., None])
+        + levels[..., None] * error_per_level
+    )
+    scale = IMAGE_NOISE * (torch.rand(batch, device=device) < NOISY_FRACTION) * level.square()
+    fixed = conditioned.strength == 1
+    noisy = noisy + (fixed * scale[:, None])[..., None] * noise
 
-    config, times = settings.vae_config(), SCALES[kind.scale]
+    config, times = settings.vae_config(), SCALES[step_type.scale]
     ratios = (config["temporal_compression_ratio"], config["spatial_compression_ratio"])
-    size = LatentShape(kind.frames, LATENT_SIZE[1] * times, LATENT_SIZE[2] * times)
+    size = LatentShape(step_type.frames, LATENT_SIZE[1] * times, LATENT_SIZE[2] * times)
     prepared = transformer.prepare(text, bias, 1, 1, 1)
-    rotation = rotations(transformer, size, ratios, held.own, causal, rate)
+    rotation = rotations(transformer, size, ratios, conditioned.extra, causal, rate)
     prepared = LTXPrepared(rotation, prepared.keys_values, prepared.bias)
     prediction = transformer(noisy, timestep=levels * 1000, prepared=prepared, return_dict=False)[0]
-    error = (prediction.float() - (noise + wrong - held.values)).square().mean(-1)
-    return (error * ~still).sum() / (~still).sum()
+    error = (prediction.float() - (noise + error_per_level - conditioned.values)).square().mean(-1)
+    return (error * ~fixed).sum() / (~fixed).sum()
 
 
 def conditions_trainer(
@@ -274,25 +297,24 @@ def conditions_trainer(
     data: dict[str, Tensors],
     device: torch.device,
 ) -> Trainer:
-    """The trainer of a transformer that can make videos from texts, with the kinds of step of
-    `KINDS`.
+    """The trainer for `STEP_TYPES`, of a transformer that was trained without conditions.
 
     Args:
-        data: from `encode_held`.
+        data: from `encode_conditioned_clips`.
     """
     on_gpu = device.type == "cuda"
     rates = torch.tensor(RATES, dtype=torch.float32, device=device)
     encoder.requires_grad_(False)
-    if on_gpu:  # the blocks are alike: each kind of step compiles one, and the others share it
+    if on_gpu:  # all blocks share the compiled code
         for block in transformer.transformer_blocks:
             block.compile(dynamic=False)
 
     def loss(name: str, progress: torch.Tensor) -> Losses:
         with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu, cache_enabled=False):
-            kind = KINDS[name]
+            step_type = STEP_TYPES[name]
             return {
                 f"{name}_loss": conditioned_loss(
-                    settings, transformer, encoder, kind, data[kind.scale], rates
+                    settings, transformer, encoder, step_type, data[step_type.scale], rates
                 )
             }
 
@@ -310,5 +332,5 @@ def conditions_trainer(
         settings.save_every,
         captured=True,
     )
-    losses = {name: partial(loss, name) for name in KINDS}
+    losses = {name: partial(loss, name) for name in STEP_TYPES}
     return Trainer("conditions", parameters, losses, plan, device, for_muon=blocks)

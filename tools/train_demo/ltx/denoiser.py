@@ -1,7 +1,7 @@
 """Training the demo's transformer together with its text encoder, by flow matching.
 
 One whole step, from the draw of the data to the moving average, is captured in a CUDA graph: a
-model this small would otherwise wait for Python. There are two kinds of step. In a text step all
+model this small would otherwise wait for Python. There are two types of steps. In a text step all
 tokens are equally noisy. In an image step the first latent frame is clean and at timestep 0, and
 only the others are predicted, so that the model can later be given a picture to start from.
 """
@@ -29,9 +29,9 @@ from tools.train_demo.ltx.settings import (
 )
 from tools.train_demo.ltx.text import MASKED, AttributeReader, encode_captions
 
-EMPTY_SHARE = 0.1  # of captions
-MASKED_SHARE = 0.5  # of captions that T5 sees with a mask
-TIME_MEAN, TIME_DEVIATION, UNIFORM_SHARE = (
+EMPTY_FRACTION = 0.1  # of captions
+MASKED_FRACTION = 0.5  # of captions that T5 sees with a mask
+TIME_MEAN, TIME_DEVIATION, UNIFORM_FRACTION = (
     0.6,
     1.2,
     0.15,
@@ -88,7 +88,7 @@ def transformer_trainer(
     data: Tensors,
     device: torch.device,
 ) -> tuple[Trainer, nn.ModuleDict]:
-    """The trainer with its two kinds of step, "text" and "image", and the models that it trains.
+    """The trainer with its two types of steps, "text" and "image", and the models that it trains.
 
     Args:
         data: `latents`, `captions` and `scenes` of the clips, on the device.
@@ -106,7 +106,7 @@ def transformer_trainer(
         row = torch.randint(len(data["latents"]), (batch,), device=device)
         wording = torch.randint(data["captions"].shape[1], (batch,), device=device)
         clean = data["latents"][row].float()
-        empty = torch.rand(batch, device=device) < EMPTY_SHARE
+        empty = torch.rand(batch, device=device) < EMPTY_FRACTION
         ids = nn.functional.pad(
             data["captions"][row, wording].long(), (0, TEXT_TOKENS - CAPTION_TOKENS)
         )
@@ -114,20 +114,20 @@ def transformer_trainer(
         nothing[0].fill_(1)  # "</s>"
         ids = torch.where(empty[:, None], nothing, ids)
 
-        text = encode_captions(encoder, ids, torch.rand(batch, device=device) < MASKED_SHARE)
+        text = encode_captions(encoder, ids, torch.rand(batch, device=device) < MASKED_FRACTION)
         reading = reader.loss(text, ids != 0, data["scenes"][row], (~empty).float())
         text = text[:, :CAPTION_TOKENS]
         bias = ((ids[:, :CAPTION_TOKENS] == 0) * MASKED)[:, None]
 
         level = torch.sigmoid(TIME_MEAN + TIME_DEVIATION * torch.randn(batch, device=device))
         level = torch.where(
-            torch.rand(batch, device=device) < UNIFORM_SHARE,
+            torch.rand(batch, device=device) < UNIFORM_FRACTION,
             torch.rand(batch, device=device),
             level,
         )[:, None]
-        given = LATENT_SIZE[1] * LATENT_SIZE[2] if image else 0
+        num_conditioned = LATENT_SIZE[1] * LATENT_SIZE[2] if image else 0
         if image:
-            later = torch.arange(clean.shape[1], device=device) >= given
+            later = torch.arange(clean.shape[1], device=device) >= num_conditioned
             level = level * later
         noise = torch.randn_like(clean)
         noisy = torch.lerp(clean, noise, level[..., None])
@@ -135,9 +135,9 @@ def transformer_trainer(
         cos, sin = (table[place] for table in positions)
         prediction = compute(transformer, noisy, level * 1000, text, bias.to(text.dtype), cos, sin)
         error = prediction.float() - (noise - clean)
-        return error[:, given:].square().mean(), READER_WEIGHT * reading
+        return error[:, num_conditioned:].square().mean(), READER_WEIGHT * reading
 
-    def kind(image: bool, progress: torch.Tensor) -> Losses:
+    def logged_losses(image: bool, progress: torch.Tensor) -> Losses:
         with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu, cache_enabled=False):
             loss, reading = losses(image)
         return {"image_loss" if image else "text_loss": loss, "reading": reading}
@@ -148,18 +148,18 @@ def transformer_trainer(
         for name, p in parameters.items()
         if name.startswith("transformer.transformer_blocks.") and p.ndim == 2 and min(p.shape) > 8
     ]
-    shares = {"encoder.": settings.text_rate_joint, "reader.": settings.text_rate_joint}
+    rate_factors = {"encoder.": settings.text_rate_joint, "reader.": settings.text_rate_joint}
     plan = Plan(
         settings.budget_transformer,
         settings.rate,
         settings.warm_up,
         settings.ema,
         settings.save_every,
-        shares=shares,
+        rate_factors=rate_factors,
         captured=True,
     )
-    kinds = {"text": partial(kind, False), "image": partial(kind, True)}
-    return Trainer("transformer", parameters, kinds, plan, device, for_muon=blocks), models
+    step_types = {"text": partial(logged_losses, False), "image": partial(logged_losses, True)}
+    return Trainer("transformer", parameters, step_types, plan, device, for_muon=blocks), models
 
 
 def split_weights(weights: Tensors) -> dict[str, Tensors]:

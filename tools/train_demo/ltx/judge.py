@@ -109,20 +109,20 @@ def generate(
 
 def score(videos: torch.Tensor, scenes: list[Scene]) -> dict[str, Any]:
     """Accuracy of each attribute and of all, the rate of swapped colours, and the confusions."""
-    wanted = to_indices(scenes)
+    expected = to_indices(scenes)
     measured = measure_clips(videos.float())
-    right = judge_clips(measured, wanted).float().cpu()
+    right = judge_clips(measured, expected).float().cpu()
     result: dict[str, Any] = {name: right[:, i].mean().item() for i, name in enumerate(JUDGED)}
     result |= {
         "attributes": right.mean().item(),
         "whole_clips": right.all(1).float().mean().item(),
-        "swapped": swapped_colours(measured, wanted).float().mean().item(),
+        "swapped": swapped_colours(measured, expected).float().mean().item(),
     }
     found = measured.indices().cpu()
     for column, (name, names) in enumerate(ATTRIBUTES.items()):
         wrong = Counter(
             f"{names[w]} -> {names[f] if f >= 0 else 'unclear'}"
-            for w, f in zip(wanted[:, column].tolist(), found[:, column].tolist(), strict=True)
+            for w, f in zip(expected[:, column].tolist(), found[:, column].tolist(), strict=True)
             if w != f
         )
         result[f"{name}_errors"] = dict(wrong.most_common(12))

@@ -11,10 +11,10 @@ from transformers import T5EncoderModel
 from filmstrip.ltx.models.transformer import LTXVideoTransformer3DModel
 from tools.train_demo.common.command import Command, wait
 from tools.train_demo.common.store import Store, Tensors
-from tools.train_demo.ltx.conditions import conditions_trainer, kind_of_step
+from tools.train_demo.ltx.conditioned_clips import encode_conditioned_clips, random_data
+from tools.train_demo.ltx.conditions import conditions_trainer, step_type_of
 from tools.train_demo.ltx.denoiser import split_weights, transformer_trainer
 from tools.train_demo.ltx.embedded import take_embedded
-from tools.train_demo.ltx.held import encode_held, made_up
 from tools.train_demo.ltx.judge import judge, probe, swaps
 from tools.train_demo.ltx.settings import CAPTION_TOKENS, LATENT_SIZE, PRESETS, Settings
 from tools.train_demo.ltx.text import (
@@ -53,7 +53,8 @@ def run(settings: Settings, command: Command) -> bool:
     store.log("start", device=command.device_name, torch=torch.__version__)
     if command.from_embedded:
         take_embedded(store)
-    if (saved := store.load("base")) is None:
+    saved = store.load("base")
+    if saved is None:
         if not train_base(settings, store, command):
             return False
         saved = store.load("base")
@@ -63,7 +64,7 @@ def run(settings: Settings, command: Command) -> bool:
     weights = split_weights(saved[0])
     transformer, encoder, tokenizer = load_base(settings, store, weights, device)
     vae = load_vae(settings, store, device)
-    data = encode_held(settings, store, vae, tokenizer, device)
+    data = encode_conditioned_clips(settings, store, vae, tokenizer, device)
     upsampler = train_upsampler(settings, store, vae, data["large"], device, deadline)
     if upsampler is None or command.last == "upsampler":
         return upsampler is not None
@@ -82,7 +83,7 @@ def run(settings: Settings, command: Command) -> bool:
 
     await_compiler(store, command, trainer.spent(store) < settings.budget_conditions)
     budget = command.left(trainer.spent(store), settings.judge_seconds)
-    if not trainer.train(store, deadline, kind_of_step, budget, settings.tuned_probes, judge_now):
+    if not trainer.train(store, deadline, step_type_of, budget, settings.tuned_probes, judge_now):
         return False
     if command.last == "conditions" or time.monotonic() > deadline - settings.judge_seconds + 10:
         return command.last == "conditions"
@@ -91,7 +92,7 @@ def run(settings: Settings, command: Command) -> bool:
 
 
 def train_base(settings: Settings, store: Store, command: Command) -> bool:
-    """Run the base's stages, up to the last that is asked for; False if the deadline came first."""
+    """Run the base's stages, up to `command.last`; False if the deadline came first."""
     device, deadline = command.device, command.deadline
     train_text(settings, store, device, deadline)
     if command.last == "text":
@@ -118,11 +119,13 @@ def train_base(settings: Settings, store: Store, command: Command) -> bool:
                 "start again."
             )
 
-    def kind(step: int) -> str:
+    def step_type_of_base(step: int) -> str:
         return "image" if step % settings.image_every == settings.image_every - 1 else "text"
 
     await_compiler(store, command, trainer.spent(store) < settings.budget_transformer)
-    if not trainer.train(store, deadline, kind, probes=settings.probe_steps, probe=judge_now):
+    if not trainer.train(
+        store, deadline, step_type_of_base, probes=settings.probe_steps, probe=judge_now
+    ):
         return False
     store.save("base", {k: v for k, v in trainer.averaged().items() if not k.startswith("reader.")})
     return True
@@ -131,7 +134,7 @@ def train_base(settings: Settings, store: Store, command: Command) -> bool:
 def load_base(
     settings: Settings, store: Store, weights: dict[str, Tensors], device: torch.device
 ) -> tuple[LTXVideoTransformer3DModel, T5EncoderModel, Tokenizer]:
-    """Transformer, text encoder and tokenizer that the base's stages left."""
+    """Load transformer, text encoder and tokenizer from the results of the base's stages."""
     tokenizer = Tokenizer.from_file(str(store.work / "tokenizer.json"))
     transformer = LTXVideoTransformer3DModel(**settings.transformer_config())
     transformer.load_state_dict(weights["transformer"])
@@ -147,7 +150,7 @@ def await_compiler(store: Store, command: Command, needed: bool) -> None:
 
 
 def warm_up(settings: Settings, command: Command) -> None:
-    """Compile the steps of the first transformer to train on made-up data, so that the cache on
+    """Compile the steps of the first transformer to train on random data, so that the cache on
     disk holds them.
     """
     begin, device = time.monotonic(), command.device
@@ -156,7 +159,7 @@ def warm_up(settings: Settings, command: Command) -> None:
     if command.from_embedded:
         transformer = LTXVideoTransformer3DModel(**settings.transformer_config()).to(device)
         trainer = conditions_trainer(
-            settings, transformer, encoder, made_up(settings, device), device
+            settings, transformer, encoder, random_data(settings, device), device
         )
     else:
         tokens = LATENT_SIZE[0] * LATENT_SIZE[1] * LATENT_SIZE[2]
@@ -172,6 +175,6 @@ def warm_up(settings: Settings, command: Command) -> None:
         }
         reader = AttributeReader(settings.text_width).to(device)
         trainer, _ = transformer_trainer(settings, encoder, reader, data, device)
-    for kind in trainer.losses:
-        trainer.step(kind)
-        print(f"compiled {kind} steps after {time.monotonic() - begin:.0f} s", flush=True)
+    for step_type in trainer.losses:
+        trainer.step(step_type)
+        print(f"compiled {step_type} steps after {time.monotonic() - begin:.0f} s", flush=True)

@@ -1,6 +1,4 @@
-"""What the demo model is made of and how long each part trains: one table for the real run, one for
-a try.
-"""
+"""The settings of the LTX demo model and its training: for the real run, and for tests."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ FRAMES = 25
 SIDE = 128
 LATENT_SIZE = (7, 8, 8)
 TEXT_TOKENS = 128  # what LTXPipeline pads prompts to
-CAPTION_TOKENS = 48  # the transformer sees no more of a caption in training; all are shorter
+CAPTION_TOKENS = 48  # the length of captions in training, which are all shorter
 FRAME_RATE = 25
 
 
@@ -88,7 +86,7 @@ class Settings:
         return self.heads * self.head_size
 
     def vae_config(self) -> dict[str, Any]:
-        """Arguments of the autoencoder: 16 times smaller in space, 4 times in time, of the kind of
+        """Arguments of the autoencoder: compression 16 in space and 4 in time, and the blocks of
         LTX 0.9.5.
         """
         blocks = len(self.vae_decoder)

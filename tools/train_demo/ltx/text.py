@@ -36,7 +36,7 @@ MASKED = -10000.0
 
 
 def scene_captions(scenes: torch.Tensor, rng: random.Random, odd: float = 0.1) -> list[str]:
-    """A caption for each scene; a share of them has made-up words in it, to be ignored, or a full
+    """A caption for each scene; a fraction of them has random words in it, to be ignored, or a full
     stop.
     """
     return [_disturbed(caption(scene, rng), rng, odd) for scene in from_indices(scenes)]
@@ -52,7 +52,7 @@ def _disturbed(text: str, rng: random.Random, odd: float) -> str:
 
 
 def build_tokenizer() -> Tokenizer:
-    """T5's kind of tokenizer (Unigram) over the words of the captions, and single characters for
+    """A tokenizer like T5's (Unigram) over the words of the captions, and single characters for
     all others.
 
     Loaders rebuild T5's own normalisation, so upper case is not folded by the tokenizer: the
@@ -64,11 +64,11 @@ def build_tokenizer() -> Tokenizer:
     words = {
         word for text in scene_captions(scenes, rng, odd=0) for word in re.findall(r"[a-z]+", text)
     }
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
-    pieces += [(SPACE + form, -1.0) for word in sorted(words) for form in _forms(word)]
-    pieces += [(SPACE, -6.0)]
-    pieces += [(c, -8.0) for c in string.ascii_letters + string.digits + PUNCTUATION]
-    tokenizer = Tokenizer(Unigram(pieces, unk_id=2, byte_fallback=False))
+    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    vocabulary += [(SPACE + form, -1.0) for word in sorted(words) for form in _forms(word)]
+    vocabulary += [(SPACE, -6.0)]
+    vocabulary += [(c, -8.0) for c in string.ascii_letters + string.digits + PUNCTUATION]
+    tokenizer = Tokenizer(Unigram(vocabulary, unk_id=2, byte_fallback=False))
     metaspace = {"replacement": SPACE, "prepend_scheme": "always", "split": True}
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(**metaspace)]
@@ -119,7 +119,7 @@ def fold_case(tokenizer: Tokenizer, weight: torch.Tensor) -> torch.Tensor:
 
 
 def build_text_encoder(settings: Settings, vocabulary: int) -> T5EncoderModel:
-    """A small T5 encoder whose heads start out looking at their neighbours."""
+    """A small T5 encoder whose heads first attend to neighbouring tokens."""
     config = T5Config(
         vocab_size=vocabulary,
         d_model=settings.text_width,
@@ -191,7 +191,7 @@ def encode_captions(
 
 
 def train_text(settings: Settings, store: Store, device: torch.device, deadline: float) -> None:
-    """Make the tokenizer and train T5 to read captions; nothing happens if both exist."""
+    """Make the tokenizer and train T5 to read captions; does nothing if both exist."""
     if store.load("text") is not None:
         return
     torch.manual_seed(0)
@@ -249,7 +249,8 @@ def _reading(
     device: torch.device,
     count: int,
 ) -> dict[str, float]:
-    """Share of held-out captions whose colour, background and every attribute is read right, with
+    """Fractions of held-out captions of which the colour, the background and all attributes are
+    classified correctly, with
     mask and without.
     """
     scenes = sample_scenes(count, torch.Generator().manual_seed(2), held_out=True).to(device)

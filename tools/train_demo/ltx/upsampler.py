@@ -27,7 +27,7 @@ def upsampler_trainer(
     settings: Settings, vae: AutoencoderKLLTXVideo, data: Tensors, device: torch.device
 ) -> tuple[Trainer, LTXLatentUpsamplerModel]:
     """The trainer, and the upsampler that it trains, with `data` of the large clips of
-    `encode_held`.
+    `encode_conditioned_clips`.
     """
     torch.manual_seed(0)
     model = LTXLatentUpsamplerModel(**settings.upsampler_config()).to(device)
@@ -45,8 +45,8 @@ def upsampler_trainer(
         with torch.autocast(
             device.type, torch.bfloat16, enabled=device.type == "cuda", cache_enabled=False
         ):
-            made = model(small)
-        error = (made.float() - large) / deviation
+            upsampled = model(small)
+        error = (upsampled.float() - large) / deviation
         return {"upsampler_loss": error.abs().mean() + error.square().mean()}
 
     plan = Plan(
@@ -68,9 +68,9 @@ def train_upsampler(
     device: torch.device,
     deadline: float,
 ) -> LTXLatentUpsamplerModel | None:
-    """Train the upsampler, or go on; None if the deadline came first."""
+    """Train the upsampler, or resume; None if the deadline came first."""
     trainer, model = upsampler_trainer(settings, vae, data, device)
-    if not trainer.train(store, deadline, kind=lambda step: ""):
+    if not trainer.train(store, deadline, step_type_of=lambda step: ""):
         return None
     trainer.settle()
     store.log(
@@ -83,15 +83,17 @@ def train_upsampler(
 def raise_latents(
     vae: AutoencoderKLLTXVideo, model: LTXLatentUpsamplerModel, small: torch.Tensor
 ) -> torch.Tensor:
-    """What a second pass starts from, given normalised tokens of the first: tokens (N, 4 n, C) in
+    """The start of a second pass, from normalised tokens of the first: tokens (N, 4 n, C) in
     bfloat16.
     """
     raised = []
     for part in small.split(64):
-        given = latents_of(vae, part, 1)
-        larger = normalize(model(given), vae.latents_mean, vae.latents_std, 1.0)
+        small_latents = latents_of(vae, part, 1)
+        larger = normalize(model(small_latents), vae.latents_mean, vae.latents_std, 1.0)
         raised.append(
-            pack(adain(larger, normalize(given, vae.latents_mean, vae.latents_std, 1.0))).bfloat16()
+            pack(
+                adain(larger, normalize(small_latents, vae.latents_mean, vae.latents_std, 1.0))
+            ).bfloat16()
         )
     return torch.cat(raised)
 
@@ -102,8 +104,10 @@ def quality(
 ) -> dict[str, float]:
     """PSNR of decoded clips against the decoded large ones: upsampled, and stretched."""
     small, large = (data[name][-HELD_BACK:] for name in ("small", "latents"))
-    given = latents_of(vae, small, 1)
-    stretched = torch.nn.functional.interpolate(given, scale_factor=(1, 2, 2), mode="trilinear")
+    small_latents = latents_of(vae, small, 1)
+    stretched = torch.nn.functional.interpolate(
+        small_latents, scale_factor=(1, 2, 2), mode="trilinear"
+    )
 
     def decode(latents: torch.Tensor) -> torch.Tensor:
         parts = [
@@ -112,10 +116,10 @@ def quality(
         ]
         return (torch.cat(parts).float() / 2 + 0.5).clamp(0, 1)
 
-    wanted = decode(latents_of(vae, large, 2))
-    made = {"upsampled": model(given), "stretched": stretched}
+    expected = decode(latents_of(vae, large, 2))
+    results = {"upsampled": model(small_latents), "stretched": stretched}
     errors = {
-        name: (decode(latents) - wanted).square().mean((1, 2, 3, 4))
-        for name, latents in made.items()
+        name: (decode(latents) - expected).square().mean((1, 2, 3, 4))
+        for name, latents in results.items()
     }
     return {f"{name}_psnr": (-10 * error.log10()).mean().item() for name, error in errors.items()}

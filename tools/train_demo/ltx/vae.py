@@ -18,7 +18,7 @@ from tools.train_demo.ltx.settings import CAPTION_TOKENS, Settings
 from tools.train_demo.ltx.text import encode_texts, scene_captions
 
 LATENT_NOISE = 0.1  # most noise that the decoder is trained to remove
-NOISY_SHARE = 0.7
+NOISY_FRACTION = 0.7
 
 
 def build_vae(settings: Settings, device: torch.device) -> AutoencoderKLLTXVideo:
@@ -62,7 +62,7 @@ def vae_trainer(settings: Settings, device: torch.device) -> tuple[Trainer, Auto
     def loss(progress: torch.Tensor) -> Losses:
         clips = pool[torch.randint(len(pool), (settings.vae_batch,), device=device)].float() / 255
         noise = torch.rand(len(clips), device=device) * LATENT_NOISE
-        noise *= (torch.rand(len(clips), device=device) < NOISY_SHARE) * (progress > RAMP)
+        noise *= (torch.rand(len(clips), device=device) < NOISY_FRACTION) * (progress > RAMP)
         with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
             return {"loss": compute(vae, clips, noise, progress)}
 
@@ -79,11 +79,11 @@ def vae_trainer(settings: Settings, device: torch.device) -> tuple[Trainer, Auto
 
 
 def train_vae(settings: Settings, store: Store, device: torch.device, deadline: float) -> bool:
-    """Train the autoencoder, or go on; True when it is finished."""
+    """Train the autoencoder, or resume; True when it is finished."""
     if store.load("vae") is not None:
         return True
     trainer, vae = vae_trainer(settings, device)
-    if not trainer.train(store, deadline, kind=lambda step: ""):
+    if not trainer.train(store, deadline, step_type_of=lambda step: ""):
         return False
     trainer.settle()
     vae.eval()
@@ -169,7 +169,8 @@ def encode_clips(
     latents (N, tokens, C) bfloat16 normalised, captions (N, K, CAPTION_TOKENS) int16, scenes (N, 6)
     int64.
     """
-    if (saved := store.load("latents")) is not None and len(saved[0]["scenes"]) == settings.clips:
+    saved = store.load("latents")
+    if saved is not None and len(saved[0]["scenes"]) == settings.clips:
         return {name: tensor.to(device) for name, tensor in saved[0].items()}
     vae = load_vae(settings, store, device)
     scenes = sample_scenes(settings.clips, torch.Generator().manual_seed(6))

@@ -124,11 +124,11 @@ def animate(
 def score(
     videos: torch.Tensor, pictures: HeldOut, bucket: int, fps: int
 ) -> tuple[dict[str, Any], torch.Tensor]:
-    """What was measured, in the mean, and the speeds (B,) in pixels a frame."""
+    """The means of the measurements, and the speeds (B,) in pixels a frame."""
     measured = measure_travel(videos, pictures.pixels)
     ones = torch.ones(len(videos), device=videos.device)
-    wanted = velocity(pictures.indices, bucket * ones, fps * ones) * videos.shape[-1]
-    right_speed = wanted.norm(dim=1)[0].item()
+    expected = velocity(pictures.indices, bucket * ones, fps * ones) * videos.shape[-1]
+    right_speed = expected.norm(dim=1)[0].item()
     allowed = SPEED_ERROR[0] * right_speed + SPEED_ERROR[1]
     flags = {
         "direction_right": measured.direction == pictures.indices[:, 3],
@@ -144,7 +144,7 @@ def score(
         "score": everything.float().mean().item(),
         "speed": measured.speed.mean().item(),
         "speed_wanted": right_speed,
-        "velocity_off": (measured.velocity - wanted).norm(dim=1).mean().item(),
+        "velocity_off": (measured.velocity - expected).norm(dim=1).mean().item(),
         "first_frame_psnr": measured.psnr.mean().item(),
         "least_first_frame_psnr": measured.psnr.min().item(),
     }
@@ -215,7 +215,7 @@ def judge(settings: Settings, store: Store, unet_weights: Tensors, device: torch
 
 
 def monotone(speeds: torch.Tensor) -> dict[str, Any]:
-    """Whether speeds (buckets, B) rise from bucket to bucket: in the mean, and the share of
+    """Whether speeds (buckets, B) rise from bucket to bucket: in the mean, and the fraction of
     pictures where they do.
     """
     means = speeds.mean(1)

@@ -62,7 +62,7 @@ def run(settings: Settings, command: Command) -> bool:
 
 
 def warm_up(settings: Settings, command: Command) -> None:
-    """Compile encoder and UNet on made-up data, so that the cache on disk holds them."""
+    """Compile encoder and UNet on random data, to fill the cache on disk."""
     device, side = command.device, settings.latent_side
     begin = time.monotonic()
     batch, channels = settings.batch, settings.latent_channels

@@ -1,4 +1,4 @@
-"""What the SVD demo model is made of and how long each part trains: one table for the real run, two
+"""The settings of the SVD demo model and its training: one table for the real run, two
 for tries.
 """
 

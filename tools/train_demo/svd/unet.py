@@ -20,14 +20,14 @@ from tools.train_demo.common.store import Tensors
 from tools.train_demo.common.trainer import Losses, Plan, Trainer
 from tools.train_demo.svd.settings import SCHEDULER, Settings
 
-DROPPED_SHARE = 0.1  # of pictures, token and latents together, for guidance
+DROPPED_FRACTION = 0.1  # of pictures, token and latents together, for guidance
 LEVEL_MEAN, LEVEL_DEVIATION = 1.0, 1.6  # of log(sigma)
-EVEN_SHARE = 0.2  # of noise levels, spread evenly over all logarithms that the sampler meets
+EVEN_FRACTION = 0.2  # of noise levels, spread evenly over all logarithms that the sampler meets
 LOG_RANGE = (math.log(SCHEDULER["sigma_min"]), math.log(SCHEDULER["sigma_max"]))
 
 
 def build_unet(settings: Settings) -> UNetSpatioTemporalConditionModel:
-    """A fresh UNet that predicts zero. What a single token leaves unused is zero too."""
+    """A new UNet that predicts zero. Parameters that a single token does not use are zero."""
     unet = UNetSpatioTemporalConditionModel(**settings.unet_config())
     unused = unet.state_dict().keys() - used_parameters(unet).keys()
     with torch.no_grad():
@@ -37,7 +37,7 @@ def build_unet(settings: Settings) -> UNetSpatioTemporalConditionModel:
 
 
 def used_parameters(unet: UNetSpatioTemporalConditionModel) -> dict[str, nn.Parameter]:
-    """Without queries, keys and norms of the attention to a single token."""
+    """The parameters without queries, keys and norms of the attention to a single token."""
 
     def used(name: str) -> bool:
         in_transformer = "transformer_blocks." in name
@@ -67,14 +67,14 @@ def draw_levels(batch: int, device: torch.device) -> torch.Tensor:
     normal = LEVEL_MEAN + LEVEL_DEVIATION * torch.randn(batch, device=device)
     even = low + (high - low) * torch.rand(batch, device=device)
     return torch.where(
-        torch.rand(batch, device=device) < EVEN_SHARE, even, normal.clamp(low, high)
+        torch.rand(batch, device=device) < EVEN_FRACTION, even, normal.clamp(low, high)
     ).exp()
 
 
 def noised(
     clean: torch.Tensor, noise: torch.Tensor, level: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What the UNet is given, is told and should predict.
+    """The input, the timestep and the target of the UNet.
 
     Args:
         clean, noise: (B, T, C, h, w).
@@ -103,16 +103,16 @@ def unet_trainer(
     def loss(progress: torch.Tensor) -> Losses:
         row = torch.randint(len(data["latents"]), (batch,), device=device)
         noising = torch.randint(settings.noisings, (batch,), device=device)
-        shown = (torch.rand(batch, device=device) >= DROPPED_SHARE).float()
+        shown = (torch.rand(batch, device=device) >= DROPPED_FRACTION).float()
         clean = data["latents"][row].float()
         picture = data["pictures"][row, noising].float() * shown[:, None, None, None]
         token = data["tokens"][row] * shown[:, None, None]
         ids = torch.cat([data["motions"][row], data["strengths"][row, noising][:, None]], dim=1)
         level = draw_levels(batch, device)
-        sample, timestep, wanted = noised(clean, torch.randn_like(clean), level)
+        sample, timestep, expected = noised(clean, torch.randn_like(clean), level)
         sample = torch.cat([sample, picture[:, None].expand_as(clean)], dim=2)
         error = (
-            (compute(working, sample, timestep, token, ids) - wanted).square().mean((1, 2, 3, 4))
+            (compute(working, sample, timestep, token, ids) - expected).square().mean((1, 2, 3, 4))
         )
         return {"loss": error.mean()}
 

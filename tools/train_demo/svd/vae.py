@@ -22,7 +22,7 @@ NOISE_MEAN, NOISE_DEVIATION = (
     -3.0,
     0.5,
 )  # log of the noise on pictures: a normal (Stability-AI/generative-models)
-FAINT_SHARE, FAINT_NOISE = 0.3, 0.02  # of pictures, and the most noise that these have
+FAINT_FRACTION, FAINT_NOISE = 0.3, 0.02  # of pictures, and the most noise that these have
 
 
 def build_vae(settings: Settings, scaling_factor: float = 1.0) -> AutoencoderKLTemporalDecoder:
@@ -34,7 +34,7 @@ def build_vae(settings: Settings, scaling_factor: float = 1.0) -> AutoencoderKLT
 
 
 def used_parameters(vae: AutoencoderKLTemporalDecoder) -> dict[str, nn.Parameter]:
-    """Without the decoder's attention, which one layer a block leaves out."""
+    """The parameters, except those of the decoder's attention, which one layer a block omits."""
     return {
         name: p
         for name, p in vae.named_parameters()
@@ -99,12 +99,12 @@ def vae_trainer(
 
 
 def train_vae(settings: Settings, store: Store, device: torch.device, deadline: float) -> bool:
-    """Train the autoencoder, or go on; True when it is finished."""
+    """Train the autoencoder, or resume; True when it is finished."""
     if store.load("vae") is not None:
         return True
     pool = _draw(settings, settings.vae_pool, 3, device)
     trainer, vae = vae_trainer(settings, pool, device)
-    if not trainer.train(store, deadline, kind=lambda step: ""):
+    if not trainer.train(store, deadline, step_type_of=lambda step: ""):
         return False
     trainer.settle()
     fold_time(vae)
@@ -121,7 +121,7 @@ def train_vae(settings: Settings, store: Store, device: torch.device, deadline: 
 
 @torch.no_grad()
 def fold_time(vae: AutoencoderKLTemporalDecoder) -> None:
-    """Let the decoder see each frame as if the ones before and after were like it.
+    """Make the decoder treat each frame as if the previous and the next were equal to it.
 
     Before the first frame and after the last its convolutions see zeros, which training is too
     short to get used to: these frames come out pale, as do those at the borders of the chunks that
@@ -162,7 +162,7 @@ def reconstruction_quality(
     bucket = bucket.clamp(min=32)
     fps, side = fps.clamp(max=12), vae.config.sample_size
     clips = draw_pointers(pictures, bucket, fps, torch.Generator(device).manual_seed(5), side=side)
-    wanted = velocity(pictures, bucket, fps) * side
+    expected = velocity(pictures, bucket, fps) * side
     decoded = []
     for part in clips.split(8):
         frames = vae.decode(
@@ -176,7 +176,7 @@ def reconstruction_quality(
     result = {"psnr": (-10 * error.log10()).mean().item()}
     for name, judged in (("drawn", clips), ("reconstructed", videos)):
         measured = measure_travel(judged, clips[:, :, 0])
-        off = (measured.velocity - wanted).norm(dim=1)
+        off = (measured.velocity - expected).norm(dim=1)
         result |= {
             f"{name}_direction": (measured.direction == pictures[:, 3]).float().mean().item(),
             f"{name}_pixels_off_mean": off.mean().item(),
@@ -249,7 +249,7 @@ def draw_strengths(
     ).exp()
     faint = torch.rand(shape, generator=generator, device=device) * FAINT_NOISE
     return torch.where(
-        torch.rand(shape, generator=generator, device=device) < FAINT_SHARE, faint, strength
+        torch.rand(shape, generator=generator, device=device) < FAINT_FRACTION, faint, strength
     )
 
 

@@ -71,7 +71,7 @@ class Reader(nn.Module):
 
 
 def train_vision(settings: Settings, store: Store, device: torch.device, deadline: float) -> bool:
-    """Train the image encoder, or go on; True when it is finished."""
+    """Train the image encoder, or resume; True when it is finished."""
     if store.load("vision") is not None:
         return True
     torch.manual_seed(0)
@@ -95,7 +95,7 @@ def train_vision(settings: Settings, store: Store, device: torch.device, deadlin
     parameters = dict(models.named_parameters())
     layers = [name for name, p in parameters.items() if ".layers." in name and p.ndim == 2]
     trainer = Trainer("vision_training", parameters, {"": loss}, plan, device, for_muon=layers)
-    if not trainer.train(store, deadline, kind=lambda step: ""):
+    if not trainer.train(store, deadline, step_type_of=lambda step: ""):
         return False
     trainer.settle()
     score = _reading(settings, models, device)
@@ -141,22 +141,25 @@ def _first_frames(
     fps: torch.Tensor,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """Where objects start that will move so: (B, 3, H, W) uint8."""
+    """Draw pictures of objects before they move, (B, 3, H, W) uint8."""
     return draw_pointers(
         pictures, bucket, fps, generator, shown=1, side=settings.side, dtype=torch.uint8
     )[:, :, 0]
 
 
 def _reading_loss(
-    models: nn.ModuleDict, pictures: torch.Tensor, wanted: torch.Tensor
+    models: nn.ModuleDict, pictures: torch.Tensor, expected: torch.Tensor
 ) -> torch.Tensor:
     outputs = models["reader"](models["encoder"](clip_pixels(pictures)).image_embeds)
-    return torch.stack([F.cross_entropy(out, wanted[:, i]) for i, out in enumerate(outputs)]).mean()
+    return torch.stack(
+        [F.cross_entropy(out, expected[:, i]) for i, out in enumerate(outputs)]
+    ).mean()
 
 
 @torch.no_grad()
 def _reading(settings: Settings, models: nn.ModuleDict, device: torch.device) -> dict[str, float]:
-    """Share of held-out pictures in which each attribute is read right, and the deviation of the
+    """For each attribute, the fraction of held-out pictures of which it is classified correctly,
+    and the deviation of the
     embeddings.
     """
     motions = draw_motions(4 * settings.judge_pictures, 2, device, held_out=True)

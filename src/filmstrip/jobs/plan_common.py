@@ -1,4 +1,4 @@
-"""What the planning of every task ends with: device, dtype, outputs, and the job."""
+"""The last step of every plan: device, dtype, outputs, and the `Job`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,10 +6,10 @@ from types import MappingProxyType
 from typing import Any
 
 from filmstrip.jobs.checkpoint import Checkpoint
-from filmstrip.jobs.device import choose_device, choose_dtype
+from filmstrip.jobs.device_and_dtype import choose_device, choose_dtype
 from filmstrip.jobs.families import P
+from filmstrip.jobs.inputs import MediaInput
 from filmstrip.jobs.job import Job
-from filmstrip.jobs.media_input import MediaInput
 from filmstrip.jobs.outputs import choose_outputs
 from filmstrip.jobs.request import Request
 from filmstrip.jobs.windows import Windows
@@ -29,19 +29,21 @@ def make_job(
     recipe_changes: Mapping[str, Any] = MappingProxyType({}),
     upscale: bool = False,
 ) -> Job:
-    """The job of a request.
+    """Make the job of a request.
 
     Args:
-        checkpoint, folder: the model, and the local folder with its JSON files.
-        adjustments: sentences on what differs from the request so far.
-        seeds, steps, call, inputs, windows, recipe_changes, upscale: as in `Job`.
+        request: what to make.
+        checkpoint: the model.
+        folder: the local folder with its JSON files.
+        adjustments: a sentence for each difference from the request so far.
+        call, seeds, steps, inputs, windows, recipe_changes, upscale: as in `Job`.
 
     Raises:
-        InputError: the device or the dtype is not there, or an output cannot be written.
+        InputError: this machine lacks the device or the dtype, or an output cannot be written.
     """
     device = choose_device(request.device)
     scale = 2 if upscale else 1
-    # What a file has of a clip that is continued, beyond what the call makes.
+    # Frames of extended clips that the call does not make are written too.
     num_frames = call["num_frames"] + sum(
         (item.file.num_frames or 1) - item.num_frames for item in inputs if item.is_extended
     )
@@ -80,7 +82,7 @@ def make_job(
 def _trained_size(
     checkpoint: Checkpoint[P], call: Mapping[str, Any], windows: Windows | None
 ) -> tuple[str, ...]:
-    """A sentence on a size that the model was not trained for, if it knows one size only."""
+    """A sentence about a size that a model trained for one size does not have."""
     preset = checkpoint.preset
     num_frames = call["num_frames"] if windows is None else windows.window
     trained = (preset.width, preset.height, preset.frames)

@@ -19,10 +19,16 @@ DTYPES: Mapping[str, str] = MappingProxyType(
 
 
 def choose_device(requested: str) -> str:
-    """The device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+    """Choose the device of a job.
+
+    Args:
+        requested: "auto", "cpu", "cuda", "cuda:N" or "mps". "auto" is a GPU if there is one.
+
+    Returns:
+        The name of a torch device.
 
     Raises:
-        InputError: there is no such device.
+        InputError: this machine has no such device.
     """
     import torch
 
@@ -50,7 +56,15 @@ def choose_device(requested: str) -> str:
 
 
 def choose_dtype(requested: str, device: str) -> str:
-    """The name of the torch dtype to compute in.
+    """Choose the dtype of a job.
+
+    Args:
+        requested: "auto" or one of `DTYPES`. "auto" is float32 on the CPU, else bfloat16, or
+            float16 on a GPU without it.
+        device: from `choose_device`.
+
+    Returns:
+        The name of a torch dtype.
 
     Raises:
         InputError: there is no such dtype, or the device cannot compute in it.

@@ -1,4 +1,4 @@
-"""The pictures and clips that a job reads: which file, and which of its frames."""
+"""The inputs of a job: pictures and clips, and which of their frames it uses."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from filmstrip.errors import InputError
 from filmstrip.jobs.adjusted import Adjusted
-from filmstrip.jobs.json_data import JsonData
+from filmstrip.jobs.json_dataclass import JsonDataclass
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,8 +20,8 @@ EXTEND_BEFORE = "extend-before"  # and of one that it leads up to
 
 
 @dataclass(frozen=True)
-class MediaFile(JsonData):
-    """A picture or clip as it was when a job was planned."""
+class MediaFile(JsonDataclass):
+    """A picture or clip, with its size and hash at the time of planning."""
 
     path: str  # or an http(s) URL
     width: int
@@ -35,10 +35,10 @@ class MediaFile(JsonData):
         return self.num_frames is None
 
     def read(self) -> list["Image"]:
-        """All frames, read again; a picture is one frame.
+        """Read all frames; a picture is one frame.
 
         Raises:
-            InputError: the file is missing, cannot be read, or is another than when the job was
+            InputError: the file is missing, cannot be read, or has changed since the job was
                 planned.
         """
         if self.is_picture:
@@ -56,14 +56,14 @@ class MediaFile(JsonData):
 
 
 @dataclass(frozen=True)
-class MediaInput(JsonData):
-    """What a job uses of a picture or clip, and where in its video."""
+class MediaInput(JsonDataclass):
+    """The frames of a picture or clip that a job uses, and their position in its video."""
 
     role: str  # "image", "video", EXTEND or EXTEND_BEFORE
     file: MediaFile
-    start: int = 0  # the frames of the file that are used: the first,
-    stop: int = 1  # and the one behind the last
-    frame_index: int = 0  # of the video, at which they begin
+    start: int = 0  # the first frame of the file that is used
+    stop: int = 1  # the frame after the last one that is used
+    frame_index: int = 0  # the frame of the video at which they begin
     strength: float = 1.0  # 0 to 1
 
     @property
@@ -77,14 +77,20 @@ class MediaInput(JsonData):
         return self.role in (EXTEND, EXTEND_BEFORE)
 
     def __str__(self) -> str:
-        """The value of the option that asks for it."""
+        """The value of the command line option for this input."""
         if self.is_extended:
             return self.file.path
         return f"{self.file.path}@{self.frame_index}:{self.strength:g}"
 
 
 def describe(path: str, frames: list["Image"], is_picture: bool) -> MediaFile:
-    """The record of a picture or clip whose frames were read."""
+    """Describe a picture or clip whose frames were read.
+
+    Args:
+        path: a path or an http(s) URL.
+        frames: all frames of the file.
+        is_picture: whether it is a still picture, not a clip.
+    """
     local = Path(path)
     sha256 = None
     if local.is_file():
@@ -95,7 +101,10 @@ def describe(path: str, frames: list["Image"], is_picture: bool) -> MediaFile:
 
 
 def read_picture(source: str) -> Adjusted["Image"]:
-    """The upright RGB picture of a file or URL.
+    """Read a picture as RGB, rotated as its EXIF orientation says, without transparency.
+
+    Args:
+        source: a path or an http(s) URL.
 
     Raises:
         InputError: it cannot be read or is too small.

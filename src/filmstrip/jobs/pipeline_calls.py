@@ -1,13 +1,13 @@
-"""The frames of a job's videos: calls of its pipelines, for each task."""
+"""The calls of pipelines that make the frames of a job's videos, for each task."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from filmstrip.errors import InputError
+from filmstrip.jobs.inputs import EXTEND, MediaInput
 from filmstrip.jobs.job import SECOND_PASS_STRENGTH, Job
 from filmstrip.jobs.load import Models
-from filmstrip.jobs.media_input import EXTEND, MediaInput
 from filmstrip.jobs.progress import JobProgress
 from filmstrip.jobs.windows import Windows
 from filmstrip.ltx.recipes import Recipe
@@ -24,25 +24,25 @@ ADAIN_FACTOR = 1.0  # an upsampled video keeps the statistics of the small one
 
 
 @dataclass(frozen=True)
-class ReadInput:
-    """A picture or clip of a job, and all frames of its file."""
+class LoadedInput:
+    """An input of a job, with all frames of its file."""
 
     item: MediaInput
     frames: Sequence["Image"]
 
     @property
-    def used(self) -> list["Image"]:
+    def used_frames(self) -> list["Image"]:
         """The frames that the job uses."""
         return list(self.frames[self.item.start : self.item.stop])
 
 
-def read_inputs(job: Job) -> tuple[ReadInput, ...]:
+def load_inputs(job: Job) -> tuple[LoadedInput, ...]:
     """Read the pictures and clips of a job.
 
     Raises:
-        InputError: a file is missing, cannot be read, or is another than when the job was planned.
+        InputError: a file is missing, cannot be read, or has changed since the job was planned.
     """
-    return tuple(ReadInput(item, item.file.read()) for item in job.inputs)
+    return tuple(LoadedInput(item, item.file.read()) for item in job.inputs)
 
 
 @dataclass(frozen=True)
@@ -50,34 +50,34 @@ class VideoMaker:
     """Makes the frames of one video of a job.
 
     Args:
-        inputs: of the job, read.
-        generator: seeded, of the first noise.
-        progress: what the pipelines report to.
-        events: told of the finished frames of a long video.
-        keep: called with the frames that a long video had finished when something ended it.
+        inputs: the job's pictures and clips, from `load_inputs`.
+        generator: a seeded generator, for the first noise.
+        progress: what the pipelines report their stages to.
+        job_progress: what is told how many frames of a long video are finished.
+        save_unfinished: called with the finished frames of a long video that ends early.
     """
 
     job: Job
     models: Models
-    inputs: Sequence[ReadInput]
+    inputs: Sequence[LoadedInput]
     generator: "torch.Generator"
     progress: Progress
-    events: JobProgress
-    keep: Callable[["Frames"], None]
+    job_progress: JobProgress
+    save_unfinished: Callable[["Frames"], None]
 
     def make(self) -> "Frames":
-        """The frames of the file, clips that are extended included."""
+        """Make all frames of the file, including those of clips that are extended."""
         with self.models.pipeline.report_progress_to(self.progress):
-            frames = self._make()
-        extended = [read for read in self.inputs if read.item.is_extended]
-        for read in extended:
-            frames = join_clip(frames, read, crop=self.job.uses_recipe)
+            frames = self._call_pipelines()
+        for loaded in self.inputs:
+            if loaded.item.is_extended:
+                frames = join_clip(frames, loaded, crop=self.job.uses_recipe)
         return frames
 
-    def _make(self) -> "Frames":
+    def _call_pipelines(self) -> "Frames":
         job = self.job
         if job.task == "animate":
-            return self._call(image=self.inputs[0].used[0])
+            return self._call(image=self.inputs[0].used_frames[0])
         if job.task == "upscale":
             return self._upscale_clip()
         if job.windows is not None:
@@ -110,22 +110,22 @@ class VideoMaker:
         return {} if recipe is None else {"recipe": recipe}
 
     def _conditions(self) -> dict[str, Any]:
-        """The pictures and clips as an argument, if there are any."""
+        """The pictures and clips as an argument of the call, if there are any."""
         from filmstrip.ltx.pipelines.conditions import LTXVideoCondition
 
         conditions = []
-        for read in self.inputs:
-            item = read.item
+        for loaded in self.inputs:
+            item = loaded.item
             condition = LTXVideoCondition(frame_index=item.frame_index, strength=item.strength)
             if item.num_frames > 1:
-                condition.video = read.used
+                condition.video = loaded.used_frames
             else:
-                condition.image = read.used[0]
+                condition.image = loaded.used_frames[0]
             conditions.append(condition)
         return {"conditions": conditions} if conditions else {}
 
     def _generate_in_two_passes(self) -> "Frames":
-        """A first pass in the size of the call, the upsampler, and a second pass."""
+        """Denoise in the size of the call, upsample the latents, and denoise again."""
         conditions = self._conditions()
         latents = self._call(**conditions, output_type="latent")
         latents = self._upsample(latents=latents, output_type="latent")
@@ -137,10 +137,10 @@ class VideoMaker:
         )
 
     def _upscale_clip(self) -> "Frames":
-        """A clip in twice the size; with a prompt, after a second pass."""
+        """Upsample a clip to twice the size; with a prompt, denoise it in a second pass."""
         job = self.job
         clip = {
-            "video": self.inputs[0].used,
+            "video": self.inputs[0].used_frames,
             "width": job.call["width"],
             "height": job.call["height"],
         }
@@ -173,7 +173,7 @@ class VideoMaker:
         return output.frames
 
     def _long_video(self, windows: Windows) -> "Frames":
-        """Window after window; if something ends it, what is finished by then is kept."""
+        """Make a long video window by window. If it ends early, its finished frames are saved."""
         import numpy as np
 
         from filmstrip.ltx.pipelines.long_video import long_video
@@ -195,22 +195,22 @@ class VideoMaker:
                 parts.append(part)
                 num_frames += len(part)
                 if num_frames < self.job.call["num_frames"]:
-                    self.events.frames_finished(num_frames, self.job.call["num_frames"])
+                    self.job_progress.frames_finished(num_frames, self.job.call["num_frames"])
         except BaseException:
             if parts:
-                self.keep(np.concatenate(parts))
+                self.save_unfinished(np.concatenate(parts))
             raise
         return np.concatenate(parts)
 
 
-def join_clip(frames: Any, read: ReadInput, crop: bool) -> "Frames":
-    """A video with the clip that it continues before it, or that it leads up to behind it.
+def join_clip(frames: Any, loaded: LoadedInput, crop: bool) -> "Frames":
+    """Join a video and the clip that it continues, or that it leads up to.
 
-    Where both have the same frames, one fades into the other.
+    The frames that both have are cross-faded.
 
     Args:
         frames: the video, as `to_uint8_frames` takes it.
-        read: the clip.
+        loaded: the clip.
         crop: crop the clip to the size of the video, as the authors do, rather than stretch it.
 
     Returns:
@@ -225,15 +225,15 @@ def join_clip(frames: Any, read: ReadInput, crop: bool) -> "Frames":
     video = to_uint8_frames(frames)
     size = video.shape[2], video.shape[1]
     clip = to_uint8_frames(
-        [ImageOps.fit(frame, size) if crop else frame.resize(size) for frame in read.frames]
+        [ImageOps.fit(frame, size) if crop else frame.resize(size) for frame in loaded.frames]
     )
-    shared = read.item.num_frames
-    comes_first = read.item.role == EXTEND
-    before, after = (clip, video) if comes_first else (video, clip)
+    num_shared = loaded.item.num_frames
+    clip_is_first = loaded.item.role == EXTEND
+    before, after = (clip, video) if clip_is_first else (video, clip)
     faded = cross_fade(
-        torch.from_numpy(before[-shared:].astype(np.float64)),
-        torch.from_numpy(after[:shared].astype(np.float64)),
+        torch.from_numpy(before[-num_shared:].astype(np.float64)),
+        torch.from_numpy(after[:num_shared].astype(np.float64)),
         dim=0,
     )
-    both = faded.round().numpy().astype(np.uint8)
-    return np.concatenate([before[:-shared], both, after[shared:]])
+    blended = faded.round().numpy().astype(np.uint8)
+    return np.concatenate([before[:-num_shared], blended, after[num_shared:]])

@@ -1,4 +1,4 @@
-"""Clips with the conditions of a pipeline: first frames, and pictures of later frames."""
+"""Drawn clips with the conditions of a pipeline: first frames, later pictures and clips."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tools.train_demo.ltx.settings import CAPTION_TOKENS, FRAMES, LATENT_SIZE, S
 from tools.train_demo.ltx.text import encode_texts, scene_captions
 from tools.train_demo.ltx.vae import encode_mean
 
-CHANGED_SHARE = 0.25  # of clips whose first frames move otherwise than the caption says
-CHANGED_AFTER = (2, 3, 4)  # latent frames; so many are always held of them
-PAIR_STARTS = (4, 8, 12, 16)  # frames at which a clip inside the video may begin
-SCALES = {"small": 1, "large": 2}  # sides of the videos, in `SIDE`
+CHANGED_FRACTION = 0.25  # of clips whose first frames have another motion than the caption
+CHANGED_AFTER = (2, 3, 4)  # latent frames with that motion; all of them are conditioned
+PAIR_STARTS = (4, 8, 12, 16)  # frames at which a later clip may begin
+SCALES = {"small": 1, "large": 2}  # height and width of the videos, in `SIDE`
 
 
 def soften(clips: torch.Tensor) -> torch.Tensor:
-    """About what `filmstrip.ltx.pipelines.preprocess` leaves of (B, 3, T, H, W) in [0, 1]: blurred,
-    its colours at half the size.
+    """Approximate `filmstrip.ltx.pipelines.preprocess`: blur, and chroma at half the resolution.
 
-    The colours are those of 4:2:0 video, averages of 2 x 2 pixels.
+    Args:
+        clips: (B, 3, T, H, W) in [0, 1].
     """
     frames = clips.transpose(1, 2).flatten(0, 1)
     kernel = torch.exp(-torch.tensor([1.0, 0.0, 1.0], device=clips.device) / 2)
@@ -40,9 +40,9 @@ def soften(clips: torch.Tensor) -> torch.Tensor:
 
 
 def sample_changes(scenes: torch.Tensor, generator: torch.Generator) -> Change:
-    """Sample what the objects of scenes (B, 6) do first: mostly nothing else. On the CPU.
+    """Sample the motion of the first frames of scenes (B, 6), mostly unchanged. On the CPU.
 
-    Sizes change in one of the parts at most, so that objects stay in view.
+    Sizes change in at most one of the two parts of a clip, so that objects stay in view.
     """
     before = scenes.clone()
     column = list(ATTRIBUTES).index
@@ -56,39 +56,40 @@ def sample_changes(scenes: torch.Tensor, generator: torch.Generator) -> Change:
     after = torch.tensor(CHANGED_AFTER)[
         torch.randint(len(CHANGED_AFTER), (len(scenes),), generator=generator)
     ]
-    changed = torch.rand(len(scenes), generator=generator) < CHANGED_SHARE
+    changed = torch.rand(len(scenes), generator=generator) < CHANGED_FRACTION
     return Change(before, torch.where(changed, (after - 1) * 4, 0))
 
 
-def encode_held(
+def encode_conditioned_clips(
     settings: Settings,
     store: Store,
     vae: AutoencoderKLLTXVideo,
     tokenizer: Tokenizer,
     device: torch.device,
 ) -> dict[str, Tensors]:
-    """Draw and encode the clips of each of `SCALES`, `settings.held_clips` and
-    `settings.large_clips` of them.
+    """Draw and encode `settings.held_clips` small and `settings.large_clips` large clips.
 
-    Each has, on the device and normalised, with n tokens a latent frame:
-        latents, soft (N, 7 n, C): of the clip, and of the clip softened.
-        pictures (N, 2 n, C): of a frame inside the clip, and of its last one.
-        pair (N, 2 n, C): the first two latents of a clip that begins inside.
-        frames (N, 2): where the picture inside and the pair begin.
-        least (N,): latent frames that must be given, since the caption does not describe them.
+    Returns:
+        For each of `SCALES`, on the device and normalised, with n tokens for each latent frame:
+
+        latents, soft (N, 7 n, C): the clip, and the clip after `soften`.
+        pictures (N, 2 n, C): a frame after the first, and the last frame.
+        pair (N, 2 n, C): the first two latents of a later clip.
+        frames (N, 2): the frames at which the picture and the later clip begin.
+        least (N,): first latent frames that must be conditions, since their motion is not in the
+            caption.
         captions (N, K, CAPTION_TOKENS) int16.
-        small (M, 7 n / 4, C): only of large clips, the same drawn at `SIDE`.
-    Pictures and pairs are of softened clips in half of the rows.
+        small (M, 7 n / 4, C): only for large clips, the same clips at `SIDE`.
+
+        In half of the rows, pictures and later clips are softened.
     """
     counts = {"small": settings.held_clips, "large": settings.large_clips}
     result = {}
     for seed, (name, scale) in enumerate(SCALES.items()):
-        choice, generator = (
-            torch.Generator().manual_seed(70 + seed),
-            torch.Generator(device).manual_seed(70 + seed),
-        )
-        scenes = sample_scenes(counts[name], choice)
-        changes = sample_changes(scenes, choice)
+        scene_generator = torch.Generator().manual_seed(70 + seed)
+        generator = torch.Generator(device).manual_seed(70 + seed)
+        scenes = sample_scenes(counts[name], scene_generator)
+        changes = sample_changes(scenes, scene_generator)
         rng = random.Random(70 + seed)
         captions = [
             encode_texts(tokenizer, scene_captions(scenes, rng), CAPTION_TOKENS) for _ in range(2)
@@ -125,12 +126,12 @@ def _encode_parts(
     inside = 1 + draw(FRAMES - 2)
     start = torch.tensor(PAIR_STARTS, device=device)[draw(len(PAIR_STARTS))]
     soft = soften(clips)
-    given = torch.where((draw(2) == 0).view(-1, 1, 1, 1, 1), clips, soft)
+    condition_clips = torch.where((draw(2) == 0).view(-1, 1, 1, 1, 1), clips, soft)
     row = torch.arange(count, device=device)[:, None]
-    frames = given.transpose(1, 2)
+    frames = condition_clips.transpose(1, 2)
     pictures = [
-        frames[row, at].transpose(1, 2)
-        for at in (inside[:, None], torch.full_like(row, FRAMES - 1))
+        frames[row, index].transpose(1, 2)
+        for index in (inside[:, None], torch.full_like(row, FRAMES - 1))
     ]
     pair = frames[row, start[:, None] + torch.arange(5, device=device)].transpose(1, 2)
     return {
@@ -148,8 +149,8 @@ def _tokens(vae: AutoencoderKLLTXVideo, clips: torch.Tensor) -> torch.Tensor:
     return pack((encode_mean(vae, clips) - mean) / deviation).bfloat16()
 
 
-def made_up(settings: Settings, device: torch.device, rows: int = 4) -> dict[str, Tensors]:
-    """Data in the shapes of `encode_held` and `raise_latents`, of a few clips."""
+def random_data(settings: Settings, device: torch.device, rows: int = 4) -> dict[str, Tensors]:
+    """Random data in the shapes of `encode_conditioned_clips` and `raise_latents`."""
     result = {}
     for name, scale in SCALES.items():
         area = LATENT_SIZE[1] * LATENT_SIZE[2] * scale**2
