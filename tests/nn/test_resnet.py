@@ -9,7 +9,7 @@ import torch
 from diffusers.models import downsampling, resnet, upsampling
 from torch import nn
 
-from filmstrip.nn.layout import as_frames, as_video, join_channels, weights_channels_last
+from filmstrip.nn.memory_layout import as_frames, as_video, join_channels, weights_channels_last
 from filmstrip.nn.resnet import Downsample2D, SpatioTemporalResBlock, Upsample2D
 from tests.parity.common import assert_same, randomise
 

@@ -10,7 +10,7 @@ from filmstrip.jobs.device_and_dtype import choose_device, choose_dtype
 from filmstrip.jobs.families import P
 from filmstrip.jobs.inputs import MediaInput
 from filmstrip.jobs.job import Job
-from filmstrip.jobs.outputs import choose_outputs
+from filmstrip.jobs.output_files import choose_outputs
 from filmstrip.jobs.request import Request
 from filmstrip.jobs.windows import Windows
 

@@ -9,7 +9,7 @@ from filmstrip.jobs.job import Job
 from filmstrip.jobs.json_dataclass import JsonDataclass
 from filmstrip.jobs.load import Models
 from filmstrip.jobs.memory import explain_out_of_memory
-from filmstrip.jobs.outputs import unfinished_path
+from filmstrip.jobs.output_files import unfinished_path
 from filmstrip.jobs.pipeline_calls import LoadedInput, VideoMaker, load_inputs
 from filmstrip.jobs.progress import CancellableProgress, FinishedVideo, JobProgress, StageTimer
 from filmstrip.jobs.provenance import provenance

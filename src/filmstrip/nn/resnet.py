@@ -2,7 +2,7 @@
 2311.15127, appendix D).
 
 Frames are `(B * T, C, H, W)` in channels-last memory, the frames of each video one after the other.
-So frames and videos are views of each other (`filmstrip.nn.layout`).
+So frames and videos are views of each other (`filmstrip.nn.memory_layout`).
 """
 
 import torch
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from filmstrip.nn import ops
-from filmstrip.nn.layout import as_frames, as_video
+from filmstrip.nn.memory_layout import as_frames, as_video
 from filmstrip.nn.norms import GroupNorm
 
 

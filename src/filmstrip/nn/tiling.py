@@ -54,7 +54,7 @@ class TilingMixin:
         self.use_tiling = True
 
 
-def cross_fade(before: torch.Tensor, after: torch.Tensor, extent: int, dim: int) -> torch.Tensor:
+def blend(before: torch.Tensor, after: torch.Tensor, extent: int, dim: int) -> torch.Tensor:
     """Blend the last `extent` elements of `before` into the first ones of `after`, in place.
 
     The weight of `after` rises linearly from 0.
@@ -119,9 +119,9 @@ def run_strided_tiles(
         for left in columns.starts(width):
             tile = function(x[..., top : top + rows.size, left : left + columns.size])
             if row_above:
-                cross_fade(row_above[len(row)], tile, rows.output_overlap, dim=-2)
+                blend(row_above[len(row)], tile, rows.output_overlap, dim=-2)
             if row:
-                cross_fade(row[-1], tile, columns.output_overlap, dim=-1)
+                blend(row[-1], tile, columns.output_overlap, dim=-1)
             row.append(tile)
         kept = [tile[..., : rows.output_stride, : columns.output_stride] for tile in row]
         joined_rows.append(torch.cat(kept, dim=-1))

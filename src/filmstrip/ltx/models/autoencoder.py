@@ -10,13 +10,13 @@ import torch
 from filmstrip.ltx.models.autoencoder_blocks import Decoder3d, Encoder3d
 from filmstrip.nn.gaussian import DiagonalGaussianDistribution
 from filmstrip.nn.hooks import hookable
-from filmstrip.nn.layout import weights_channels_last
+from filmstrip.nn.memory_layout import weights_channels_last
 from filmstrip.nn.noise import Generators
 from filmstrip.nn.tiling import (
     StridedTileLayout,
     TileFunction,
     TilingMixin,
-    cross_fade,
+    blend,
     run_strided_tiles,
 )
 from filmstrip.outputs import AutoencoderKLOutput, DecoderOutput
@@ -223,7 +223,7 @@ class AutoencoderKLLTXVideo(TilingMixin, Model):
             part = x[:, :, start : start + layout.size + 1]
             tile = self._run_in_space(function, part, is_decoding)
             if before is not None:
-                tile = cross_fade(before, tile[:, :, later], layout.output_overlap, dim=2)
+                tile = blend(before, tile[:, :, later], layout.output_overlap, dim=2)
             kept.append(tile[:, :, : layout.output_stride + (not kept)])
             before = tile
         steps = x.shape[2] - 1

@@ -9,7 +9,7 @@ from torch import nn
 
 from filmstrip.errors import InputError
 from filmstrip.ltx.models.autoencoder_blocks import depth_to_space
-from filmstrip.nn.layout import as_frames, as_video, weights_channels_last
+from filmstrip.nn.memory_layout import as_frames, as_video, weights_channels_last
 from filmstrip.nn.norms import GroupNorm
 from filmstrip.weights.model import Model
 

@@ -8,7 +8,7 @@ from filmstrip.errors import InputError
 from filmstrip.nn.compute_dtype import computing_in
 from filmstrip.nn.gaussian import DiagonalGaussianDistribution
 from filmstrip.nn.hooks import hookable
-from filmstrip.nn.layout import weights_channels_last
+from filmstrip.nn.memory_layout import weights_channels_last
 from filmstrip.nn.noise import Generators
 from filmstrip.nn.resnet import PointwiseConv2d
 from filmstrip.nn.tiling import EvenTileLayout, TilingMixin

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from filmstrip.nn import ops
-from filmstrip.nn.layout import as_frames, as_video
+from filmstrip.nn.memory_layout import as_frames, as_video
 from filmstrip.nn.norms import GroupNorm
 from filmstrip.nn.resnet import Downsample2D, ResnetBlock2D, SpatioTemporalResBlock, Upsample2D
 from filmstrip.svd.models.tile_stages import (

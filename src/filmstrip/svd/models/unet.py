@@ -13,7 +13,7 @@ from filmstrip.errors import InputError
 from filmstrip.nn.embeddings import TimestepEmbedding, sinusoidal_embedding
 from filmstrip.nn.feed_forward import FeedForward
 from filmstrip.nn.hooks import hookable
-from filmstrip.nn.layout import weights_channels_last
+from filmstrip.nn.memory_layout import weights_channels_last
 from filmstrip.nn.norms import GroupNorm
 from filmstrip.outputs import UNetSpatioTemporalConditionOutput
 from filmstrip.svd.models.transformer import TransformerContext

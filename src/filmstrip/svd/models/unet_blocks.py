@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from filmstrip.nn.hooks import hookable
-from filmstrip.nn.layout import join_channels
+from filmstrip.nn.memory_layout import join_channels
 from filmstrip.nn.resnet import Downsample2D, SpatioTemporalResBlock, Upsample2D
 from filmstrip.svd.models.transformer import TransformerContext, TransformerSpatioTemporalModel
 

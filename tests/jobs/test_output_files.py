@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from filmstrip.jobs.outputs import choose_outputs
+from filmstrip.jobs.output_files import choose_outputs
 
 
 def test_several_videos_are_numbered(tmp_path: Path) -> None:
