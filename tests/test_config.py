@@ -252,7 +252,7 @@ def test_saving_to_a_path_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file"):
         Steps().save_config(tmp_path / "file")
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match="cannot be made"):
         Steps().save_config(tmp_path / "file" / "below")
 
 

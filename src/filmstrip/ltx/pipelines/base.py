@@ -176,8 +176,8 @@ class LTXBase(DiffusionPipeline):
                 and `None` is the empty text.
             do_classifier_free_guidance: whether negative prompts are needed.
             num_videos_per_prompt: rows for each prompt.
-            prompt_embeds, negative_prompt_embeds, prompt_attention_mask,
-                negative_prompt_attention_mask: used instead of encoding the prompts.
+            prompt_embeds, negative_prompt_embeds: embeddings to use instead of the texts.
+            prompt_attention_mask, negative_prompt_attention_mask: masks of these embeddings.
             max_sequence_length: tokens that a prompt is padded or cut to; by default that of a
                 call.
             device: to compute on; by default the pipeline's.
