@@ -252,7 +252,7 @@ def test_a_file_of_another_model_is_refused(checkpoint, upsampler, tmp_path):
             lambda t, c: c["vae"].update(blocks=[["res_x", 4], ["attn_res_x", 1]]),
             "attn_res_x",
         ),
-        (lambda t, c: c["vae"].update(latent_channels="many"), "cannot be made as"),
+        (lambda t, c: c["vae"].update(latent_channels="many"), "cannot be made from"),
     ],
 )
 def test_a_damaged_file_is_refused_with_the_reason(change, message, tmp_path):
