@@ -276,7 +276,7 @@ def test_a_preset_makes_odd_sizes_which_a_video_file_pads(run: Run, pipeline: Fa
     )
     written = run(*words, "-o", "a.mp4")
     assert written.code == 0
-    problem = "39x50 has an odd width or height, and .mp4 files (H.264, 4:2:0) need even ones"
+    problem = "39x50 has an odd width or height, and .mp4 files (4:2:0) need even ones"
     assert f"{problem}: the last row or column is repeated, 40x50." in written.err
     assert [(call["width"], call["height"], call["num_frames"]) for call in pipeline.calls] == [
         (39, 50, 6)

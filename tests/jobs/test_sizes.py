@@ -58,7 +58,7 @@ def test_only_h264_files_need_an_even_size() -> None:
     assert odd_size(40, 50, None, True) == ()
     assert odd_size(39, 51, "a.webp", True) == ()
     assert odd_size(39, 51, None, True) == (
-        "39x51 has an odd width or height, and .mp4 files (H.264, 4:2:0) need even ones: the last "
+        "39x51 has an odd width or height, and .mp4 files (4:2:0) need even ones: the last "
         "row or column is repeated, 40x52.",
     )
     with pytest.raises(InputError, match="Use 40x50, another format, or leave out --no-snap"):

@@ -6,6 +6,7 @@ from pathlib import Path
 from filmstrip.errors import InputError
 from filmstrip.jobs.adjusted import Adjusted
 from filmstrip.jobs.formatting import plural
+from filmstrip.jobs.output_files import DEFAULT_STEM, DEFAULT_SUFFIX
 from filmstrip.jobs.settings import check_range
 
 
@@ -106,15 +107,15 @@ def odd_size(width: int, height: int, output: str | None, allowed: bool) -> tupl
     Raises:
         InputError: the file must have another size and may not.
     """
-    from filmstrip.media.export import MOVFLAGS
+    from filmstrip.media.export import format_of
 
-    suffix = ".mp4" if output is None else Path(output).suffix.lower()
-    if suffix not in MOVFLAGS or (width % 2 == 0 and height % 2 == 0):
+    path = Path(DEFAULT_STEM + DEFAULT_SUFFIX if output is None else output)
+    if not format_of(path).even_size or (width % 2 == 0 and height % 2 == 0):
         return ()
     even = f"{width + width % 2}x{height + height % 2}"
     problem = (
-        f"{width}x{height} has an odd width or height, and {suffix} files (H.264, 4:2:0) need "
-        "even ones"
+        f"{width}x{height} has an odd width or height, and {path.suffix.lower()} files (4:2:0) "
+        "need even ones"
     )
     if not allowed:
         raise InputError(f"{problem}. Use {even}, another format, or leave out --no-snap.")

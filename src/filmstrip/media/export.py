@@ -43,10 +43,12 @@ class OutputFormat:
     Attributes:
         write: writes the frames.
         bytes_per_pixel: upper estimate of the file size, for frames that compress badly.
+        even_size: whether width and height must be even, as chroma has half the resolution.
     """
 
     write: Writer
     bytes_per_pixel: float
+    even_size: bool = False
 
 
 def export_to_video(
@@ -439,7 +441,7 @@ MOVFLAGS = {
     ".mkv": "",
 }
 FORMATS = {
-    **dict.fromkeys(MOVFLAGS, OutputFormat(_write_h264, bytes_per_pixel=1.0)),
+    **dict.fromkeys(MOVFLAGS, OutputFormat(_write_h264, bytes_per_pixel=1.0, even_size=True)),
     ".gif": OutputFormat(_write_gif, bytes_per_pixel=1.5),
     ".webp": OutputFormat(_write_webp, bytes_per_pixel=3.0),
     "": OutputFormat(_write_folder, bytes_per_pixel=3.0),

@@ -105,7 +105,7 @@ class DiffusionPipeline:
         timesteps: torch.Tensor = scheduler.timesteps
         return timesteps
 
-    def _euler_step(
+    def _scheduler_step(
         self, latents: torch.Tensor, prediction: torch.Tensor, step: Step, **options: Any
     ) -> torch.Tensor:
         """The latents at the next noise level, from the scheduler's `step` with these options."""

@@ -129,7 +129,7 @@ class LTXPipeline(LTXBase):
             latents = pack(self._initial_noise(num_videos, shape, generator))
         schedule = self.set_timesteps(num_inference_steps, shape.num_tokens, timesteps)
         positions = self._token_positions(frame_rate, False, shape)
-        stepper = EulerStepper(self._euler_step)
+        stepper = EulerStepper(self._scheduler_step)
         tokens = self._denoise(latents, schedule, prompts, stepper, positions, inputs.callback)
         return self._make_output(tokens, inputs, return_dict)
 
@@ -207,7 +207,7 @@ class LTXImageToVideoPipeline(LTXBase):
             latents = self._initial_latents(first_frame, num_videos, shape, generator)
         schedule = self.set_timesteps(num_inference_steps, shape.num_tokens, timesteps)
         positions = self._token_positions(frame_rate, False, shape)
-        stepper = FirstFrameStepper(self._euler_step, shape)
+        stepper = FirstFrameStepper(self._scheduler_step, shape)
         tokens = self._denoise(latents, schedule, prompts, stepper, positions, inputs.callback)
         return self._make_output(tokens, inputs, return_dict)
 
@@ -411,7 +411,7 @@ class LTXConditionPipeline(LTXBase):
         step: Step,
     ) -> torch.Tensor:
         # With a timestep for each token, the scheduler takes the negative velocity.
-        return self._euler_step(latents, -velocity, step, per_token_timesteps=timesteps)
+        return self._scheduler_step(latents, -velocity, step, per_token_timesteps=timesteps)
 
     def _check_latents(
         self,

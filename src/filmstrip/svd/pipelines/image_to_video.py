@@ -310,7 +310,7 @@ class StableVideoDiffusionPipeline(DiffusionPipeline):
                 callbacks.steps(timesteps),
                 predictor,
                 self._guider,
-                EulerStepper(self._euler_step),
+                EulerStepper(self._scheduler_step),
                 callbacks,
             )
 
