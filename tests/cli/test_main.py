@@ -104,3 +104,10 @@ def test_a_terminal_that_cannot_show_the_prompt_is_no_error(tmp_path: Path, mode
     process = start(*words, folder=tmp_path, env=os.environ | {"PYTHONIOENCODING": "ascii"})
     out, err = process.communicate(timeout=60)
     assert (process.returncode, "? caf?" in out) == (0, True), err
+
+
+def test_a_closed_standard_output_is_no_error(tmp_path: Path, model: str) -> None:
+    code = "from filmstrip.cli.main import main; main()"
+    command = f'"{sys.executable}" -c "{code}" generate x --model "{model}" --dry-run >&-'
+    result = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert (result.returncode, result.stderr.count("Traceback")) == (0, 0), result.stderr

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from filmstrip.jobs.output_files import choose_outputs
+from filmstrip.errors import InputError
+from filmstrip.jobs.output_files import choose_outputs, refuse_inputs_as_outputs
 
 
 def test_several_videos_are_numbered(tmp_path: Path) -> None:
@@ -32,3 +33,10 @@ def test_replacing_a_file_gives_a_message(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     chosen = choose_outputs(str(tmp_path / "a.mp4"), 1, 9, 32, 32)
     assert chosen.adjustments == (f"Replacing {tmp_path / 'a.mp4'}.",)
+
+
+def test_a_file_that_is_read_is_not_written_over(tmp_path: Path) -> None:
+    clip = str(tmp_path / "clip.mp4")
+    refuse_inputs_as_outputs([str(tmp_path / "out.mp4")], [clip, "https://example.org/clip.mp4"])
+    with pytest.raises(InputError, match="is an input of this video"):
+        refuse_inputs_as_outputs([str(tmp_path / "." / "clip.mp4")], [clip])

@@ -29,6 +29,7 @@ from filmstrip.jobs.request import (
 )
 from filmstrip.jobs.run import JobResult, run
 from filmstrip.media.load import load_video
+from filmstrip.media.provenance import read_provenance
 
 SIZE: dict[str, Any] = {"width": 64, "height": 32, "device": "cpu", "seed": 5}
 PICTURES = (
@@ -283,6 +284,7 @@ def test_the_finished_frames_of_a_long_video_are_kept(
         run(job, load(job), progress, cancel=cancel)
     ((path, num_frames),) = progress.unfinished
     assert path == "long-unfinished.webp"
+    assert read_provenance(path)["seed"] == job.seeds[0]
     assert 0 < num_frames == len(load_video(path)) < 33
     assert not Path("long.webp").exists()
 
@@ -322,6 +324,8 @@ def test_a_job_survives_json_and_its_values_are_checked() -> None:
     )
     assert Job.from_dict(json.loads(json.dumps(job.to_dict()))) == job
     data = job.to_dict()
+    with pytest.raises(InputError, match="2 seeds and 1 output;"):
+        Job.from_dict({**data, "outputs": ["a.mp4"]})
     data["inputs"][0]["file"]["path"] = 3
     with pytest.raises(InputError, match=r"Job.inputs\[0\].file.path is 3; it must be of type str"):
         Job.from_dict(data)

@@ -37,6 +37,14 @@ def psnr(result: np.ndarray, expected: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", VIDEO_NAMES)
+def test_writing_a_video_prints_nothing(
+    tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    save_video(smooth(3), tmp_path / name, 8)
+    assert (capfd.readouterr(), caplog.text) == (("", ""), "")
+
+
+@pytest.mark.parametrize("name", VIDEO_NAMES)
 def test_a_video_is_h264_in_420_tagged_bt709(tmp_path: Path, name: str) -> None:
     path = save_video(smooth(), tmp_path / name, 24)
     with av.open(str(path)) as container:

@@ -111,3 +111,13 @@ def test_one_generator_or_one_for_each_video_is_accepted() -> None:
     for count in (0, 2, 4):
         with pytest.raises(InputError, match=f"{count} generators were given for 3 videos"):
             checks.check_generators([generator] * count, 3)
+
+
+def test_a_positive_number_is_accepted() -> None:
+    checks.check_positive(0.5, "frame_rate")
+
+
+@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "25", None])
+def test_a_value_that_is_not_a_positive_number_is_refused(value: Any) -> None:
+    with pytest.raises(InputError, match="frame_rate is"):
+        checks.check_positive(value, "frame_rate")

@@ -237,3 +237,9 @@ def test_a_distilled_checkpoint_refuses_timesteps_that_it_does_not_know(cached):
     pipe.recipe = replace(pipe.recipe, first=replace(pipe.recipe.first, timesteps=(1.0, 0.5)))
     with pytest.raises(InputError, match=r"distilled to the timesteps .*asks for \[0.5\]"):
         generate(pipe, **SMALL)
+
+
+def test_the_demo_has_one_dtype_and_it_is_float32():
+    pipe = filmstrip.load("demo")
+    models = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
+    assert {model.dtype for model in models} == {torch.float32}

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted. Slow imports come af
 started to handle interrupts.
 """
 
+import io
 import os
 import sys
 
@@ -19,8 +20,9 @@ def main() -> None:
     with interrupts.handled():
         try:
             for stream in (sys.stdout, sys.stderr):
-                # A terminal may not be able to show a prompt.
-                stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+                # A terminal may not be able to show a prompt. A closed stream is None.
+                if isinstance(stream, io.TextIOWrapper):
+                    stream.reconfigure(errors="replace")
             from filmstrip.cli.app import app
 
             app(prog_name="filmstrip")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from filmstrip.errors import InputError
 from filmstrip.jobs.families import RECIPE_PIPELINE
 from filmstrip.jobs.formatting import duration, plural
 from filmstrip.jobs.inputs import MediaInput
@@ -19,6 +20,9 @@ class Job(JsonDataclass):
     """The videos to make, with every setting.
 
     Relative paths are relative to the working directory.
+
+    Raises:
+        InputError: the seeds and outputs are not as many.
     """
 
     task: str  # "generate", "animate" or "upscale"
@@ -41,6 +45,13 @@ class Job(JsonDataclass):
     recipe_changes: Mapping[str, Any]  # arguments of `Recipe.adjusted`
     upscale: bool = False  # to twice the size in `call`
     adjustments: tuple[str, ...] = ()  # a sentence for each difference from the request
+
+    def __post_init__(self) -> None:
+        if len(self.seeds) != len(self.outputs):
+            raise InputError(
+                f"The job has {plural(len(self.seeds), 'seed')} and "
+                f"{plural(len(self.outputs), 'output')}; give one output for each seed."
+            )
 
     @property
     def uses_recipe(self) -> bool:

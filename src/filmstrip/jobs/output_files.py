@@ -1,8 +1,10 @@
 """The files that a job writes."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
+from filmstrip.errors import InputError
 from filmstrip.jobs.adjusted import Adjusted
 
 DEFAULT_STEM = "out"
@@ -31,6 +33,24 @@ def choose_outputs(
     replaced = ", ".join(str(path) for path in paths if path.is_file())
     names = tuple(str(path) for path in paths)
     return Adjusted(names, (f"Replacing {replaced}.",) if replaced else ())
+
+
+def refuse_inputs_as_outputs(outputs: Sequence[str], inputs: Sequence[str]) -> None:
+    """Refuse to write over a picture or clip that is read.
+
+    Args:
+        outputs: files to write.
+        inputs: files and URLs to read.
+
+    Raises:
+        InputError: an output is the same file as an input.
+    """
+    read = {Path(file).resolve() for file in inputs}
+    for output in outputs:
+        if Path(output).resolve() in read:
+            raise InputError(
+                f"{output} is an input of this video and would be written over. Name another file."
+            )
 
 
 def unfinished_path(path: str) -> Path:

@@ -10,7 +10,7 @@ from filmstrip.jobs.device_and_dtype import choose_device, choose_dtype
 from filmstrip.jobs.families import P
 from filmstrip.jobs.inputs import MediaInput
 from filmstrip.jobs.job import Job
-from filmstrip.jobs.output_files import choose_outputs
+from filmstrip.jobs.output_files import choose_outputs, refuse_inputs_as_outputs
 from filmstrip.jobs.request import Request
 from filmstrip.jobs.windows import Windows
 
@@ -39,7 +39,8 @@ def make_job(
         call, seeds, steps, inputs, windows, recipe_changes, upscale: as in `Job`.
 
     Raises:
-        InputError: this machine lacks the device or the dtype, or an output cannot be written.
+        InputError: this machine lacks the device or the dtype, an output cannot be written
+            or is one of the inputs.
     """
     device = choose_device(request.device)
     scale = 2 if upscale else 1
@@ -55,6 +56,7 @@ def make_job(
         call["height"] * scale,
         call["width"] * scale,
     )
+    refuse_inputs_as_outputs(outputs.value, [item.file.path for item in inputs])
     return Job(
         task=checkpoint.family.task,
         model=checkpoint.name,

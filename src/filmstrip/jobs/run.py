@@ -79,9 +79,10 @@ def _make_video(
 
     def save_unfinished(frames: Any) -> None:
         unfinished = unfinished_path(path)
-        save_video(frames, unfinished, job.fps)
+        save_video(frames, unfinished, job.fps, provenance=values)
         progress.unfinished_kept(str(unfinished), len(frames))
 
+    values = provenance(job, seed) if job.provenance else None
     timer = StageTimer(progress, job.device)
     stages = CancellableProgress(timer, cancel)
     torch.manual_seed(seed)  # some VAEs draw noise from the global generator
@@ -97,7 +98,6 @@ def _make_video(
     )
     frames = maker.make()
     with stages.stage("write"):
-        values = provenance(job, seed) if job.provenance else None
         save_video(frames, path, job.fps, provenance=values)
     return FinishedVideo(path, seed, _size_on_disk(Path(path)), timer.seconds)
 

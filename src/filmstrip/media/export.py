@@ -274,7 +274,8 @@ def _encode_h264(
             size_multiple,
         )
     converter = _yuv_converter((width, height), (coded_width, coded_height), 1 / fps)
-    flags = {"movflags": MOVFLAGS[path.suffix.lower()]}
+    movflags = MOVFLAGS[path.suffix.lower()]
+    flags = {"movflags": movflags} if movflags else {}
     try:
         with av.open(str(path), "w", options=flags) as container:
             if provenance is not None:

@@ -34,6 +34,17 @@ def check_numbers(numbers: Mapping[str, Any]) -> None:
             raise InputError(f"{name} is {value!r}; give a number.")
 
 
+def check_positive(value: Any, name: str) -> None:
+    """Refuse a value that is not a finite number above 0.
+
+    Args:
+        name: of the argument, for the error.
+    """
+    check_numbers({name: value})
+    if value <= 0:
+        raise InputError(f"{name} is {value}; it must be above 0.")
+
+
 def check_fraction(value: Any, name: str) -> None:
     """Refuse a value that is not a number from 0 to 1.
 

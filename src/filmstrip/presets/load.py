@@ -31,8 +31,8 @@ def load(
         name: An LTX preset, such as "ltx-13b-0.9.8-distilled" or "demo", gives an
             `LTXRecipePipeline` with the authors' numbers. An SVD preset, such as "svd-xt", a folder
             or a Hub id gives the pipeline that its index names, with diffusers' numbers.
-        dtype: The dtype of the weights. By default bfloat16 for LTX's presets, and float32 for the
-            rest.
+        dtype: The dtype of the weights. By default float32 for the demo, bfloat16 for the other
+            presets of LTX, and what `from_pretrained` takes for the rest.
         device: Where to put the models; the CPU by default.
         hub: How to reach the Hub. `revision` is that of the preset's own repository.
 

@@ -37,7 +37,9 @@ def load_ltx(
     """
     folder, text_encoder_folder = fetch_ltx(preset, hub)
     if preset.repo is None:
-        pipe = LTXRecipePipeline.from_pretrained(folder, dtype=dtype, device=device)
+        pipe = LTXRecipePipeline.from_pretrained(
+            folder, dtype=as_dtype(dtype) or torch.float32, device=device
+        )
     else:
         target_dtype = as_dtype(dtype) or torch.bfloat16
         target_device = as_device(device)

@@ -60,9 +60,9 @@ class CallInputs:
             {
                 "guidance_scale": self.sampling.guidance_scale,
                 "guidance_rescale": self.sampling.guidance_rescale,
-                "frame_rate": self.shape.frame_rate,
             }
         )
+        checks.check_positive(self.shape.frame_rate, "frame_rate")
         checks.check_schedule(
             self.sampling.num_inference_steps, self.sampling.timesteps, "timesteps"
         )

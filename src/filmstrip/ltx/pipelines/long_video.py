@@ -319,7 +319,7 @@ def _prompt_starts(
     temporal_compression_ratio: int,
 ) -> list[int]:
     """The number of latent frames before each prompt, in the order of their times."""
-    checks.check_numbers({"frame_rate": frame_rate})
+    checks.check_positive(frame_rate, "frame_rate")
     for time, prompt in prompts:
         checks.check_numbers({f"The time of the prompt {prompt!r}": time})
     times = sorted(time for time, _ in prompts)

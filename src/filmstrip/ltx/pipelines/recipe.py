@@ -139,7 +139,7 @@ class LTXRecipePipeline(LTXBase):
             prompt, negative_prompt, embeds, max_sequence_length=self._max_sequence_length
         )
         num_videos = inputs.count_videos()
-        checks.check_numbers({"frame_rate": shape.frame_rate})
+        checks.check_positive(shape.frame_rate, "frame_rate")
         checks.check_output_type(output_type)
         checks.check_generators(generator, num_videos)
         self._require_for(recipe, inputs)
